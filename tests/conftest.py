@@ -1,0 +1,96 @@
+"""The PostgreSQL server of the tests, and a fresh database for each test."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError
+
+from dev.postgres import bin_directory, postgres_server
+
+GIVEN_URL = os.environ.get("AUDIT_TEST_DATABASE_URL")
+VERSION = os.environ.get("AUDIT_TEST_POSTGRES", "18")
+
+
+def pytest_report_header() -> str:
+    if GIVEN_URL:
+        return f"PostgreSQL: {make_url(GIVEN_URL)!r}"
+    return f"PostgreSQL: {VERSION} from {bin_directory(VERSION)}"
+
+
+def pytest_sessionstart() -> None:
+    """Stop the run at once if its server cannot be used."""
+    try:
+        if not GIVEN_URL:
+            bin_directory(VERSION)
+            return
+        with _connect(_psycopg(GIVEN_URL), connect_timeout=5) as connection:
+            row = connection.execute(
+                "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
+            ).fetchone()
+    except FileNotFoundError as error:
+        raise pytest.UsageError(f"AUDIT_TEST_POSTGRES={VERSION}: {error}") from None
+    except (ArgumentError, psycopg.Error) as error:
+        raise pytest.UsageError(f"AUDIT_TEST_DATABASE_URL: {' '.join(str(error).split())}") from None
+    if row != (True,):
+        raise pytest.UsageError("AUDIT_TEST_DATABASE_URL: its role may not create databases")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[URL]:
+    """The URL of a server, with a role that may create databases."""
+    if GIVEN_URL:
+        yield _psycopg(GIVEN_URL)
+    else:
+        with postgres_server(VERSION) as url:
+            yield _psycopg(url)
+
+
+@pytest.fixture
+def database(server: URL) -> Iterator[URL]:
+    """The URL of a fresh database."""
+    with _new_database(server) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def module_database(server: URL) -> Iterator[URL]:
+    """The URL of a database that the tests of one file share."""
+    with _new_database(server) as url:
+        yield url
+
+
+@pytest.fixture
+def engine(database: URL) -> Iterator[Engine]:
+    """An engine on a fresh database."""
+    engine = create_engine(database)
+    yield engine
+    engine.dispose()
+
+
+@contextlib.contextmanager
+def _new_database(server: URL) -> Iterator[URL]:
+    name = f"audit_test_{secrets.token_hex(6)}"
+    with _connect(server) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    try:
+        yield server.set(database=name)
+    finally:
+        with _connect(server) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _connect(url: URL, **options: int) -> psycopg.Connection:
+    conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    return psycopg.connect(conninfo, autocommit=True, **options)
+
+
+def _psycopg(url: str) -> URL:
+    return make_url(url).set(drivername="postgresql+psycopg")
