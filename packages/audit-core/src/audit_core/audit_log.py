@@ -1,0 +1,232 @@
+"""AuditLog ties the rest together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Dialect, Engine, MetaData, Table, Text, inspect
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import DeclarativeBase, Session, registry
+from sqlalchemy.types import TypeEngine
+
+from . import catalog, ddl, listeners, tracking
+from .compare import Step, compare
+from .context import (
+    UNSET,
+    Settings,
+    actor_id_text,
+    client_addr_text,
+    current_context,
+    meta_text,
+)
+from .disabling import Disabled
+from .errors import ConfigurationError
+from .models import AuditLogActivity, AuditLogTransaction, map_models
+from .objects import TABLE_NAMES, TableTriggers, Trail
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+
+#: Where a MetaData keeps the AuditLog that records its tables.
+METADATA_KEY = "audit_logger"
+
+
+class AuditLog:
+    """Record every change of the marked tables of a declarative base.
+
+    Mark a table with ``{"info": {"versioned": {}}}`` in its ``__table_args__``; tables declared later count
+    too. Call :meth:`attach` with each engine whose writes should name an actor.
+
+    :param base: the declarative base, or a MetaData if there are no models.
+    :param metadata: the MetaData of the tables, where it is not that of ``base``.
+    :param schema: where the tables ``activity`` and ``transaction`` live; ``public`` if None.
+    :param actor_cls: the model of those who make changes, by class or name; None for no relationship, which
+        makes ``actor_id`` a text.
+    :param get_actor_id: returns the actor's primary key, or None.
+    :param get_client_addr: returns the client's IP address as text, or None.
+    :param get_meta: returns what else to store in ``transaction.meta``, as a dict that JSON can hold, or None.
+    :raises ConfigurationError: if the MetaData has an AuditLog already, or a table with a name of the trail.
+    """
+
+    def __init__(
+        self,
+        base: type[DeclarativeBase] | Any,
+        *,
+        metadata: MetaData | None = None,
+        schema: str | None = None,
+        actor_cls: type[Any] | str | None = None,
+        get_actor_id: Callable[[], Any] | None = None,
+        get_client_addr: Callable[[], str | None] | None = None,
+        get_meta: Callable[[], Mapping[str, Any] | None] | None = None,
+    ) -> None:
+        if metadata is None:
+            metadata = base if isinstance(base, MetaData) else base.metadata
+        self.metadata: MetaData = metadata
+        self.schema = schema or "public"
+        self._registry: registry | None = getattr(base, "registry", None)
+        self._actor_cls = actor_cls
+        self._get_actor_id = get_actor_id
+        self._get_client_addr = get_client_addr
+        self._get_meta = get_meta
+        if METADATA_KEY in self.metadata.info:
+            raise ConfigurationError(
+                f"{self.metadata!r} has an AuditLog already. Use that one, or give the tables a MetaData of their own."
+            )
+        self._check_names()
+        activity_cls, transaction_cls = map_models(
+            schema=self.schema,
+            info=dict(self.metadata.info),
+            find_actor_id_type=self.actor_id_type,
+            find_actor_cls=None if actor_cls is None else lambda: self._found_actor_cls,
+        )
+        #: The ORM model of the table ``activity``.
+        self.activity_cls: type[AuditLogActivity] = activity_cls
+        #: The ORM model of the table ``transaction``.
+        self.transaction_cls: type[AuditLogTransaction] = transaction_cls
+        self.metadata.info[METADATA_KEY] = self
+
+    def attach(self, engine: Engine | AsyncEngine) -> None:
+        """Send actor, client address and meta data with the writes of an engine and its copies.
+
+        Without it every change is recorded all the same, with no actor.
+
+        :raises ConfigurationError: if another AuditLog is attached to the engine.
+        """
+        listeners.attach(engine, self._settings)
+
+    def detach(self, engine: Engine | AsyncEngine) -> None:
+        """Undo :meth:`attach`."""
+        listeners.detach(engine, self._settings)
+
+    def install(self, connection: Connection) -> None:
+        """Create what is missing and change what differs: tables, functions and triggers.
+
+        For applications without Alembic; call it after ``create_all()`` and commit. Doing it again does nothing.
+
+        :raises ConfigurationError: if a setting or a marked table cannot be used.
+        :raises UnsupportedDatabaseError: if the database is not PostgreSQL 14 or later.
+        """
+        ddl.require_postgresql(connection.dialect)
+        for step in self.steps(catalog.read(connection, self.schema)):
+            ddl.execute(connection, step.statements())
+
+    def uninstall(self, connection: Connection, *, drop_trail: bool = False) -> None:
+        """Stop recording: drop the triggers and the functions.
+
+        :param drop_trail: drop the tables too, with all that was recorded.
+        """
+        ddl.require_postgresql(connection.dialect)
+        installed = catalog.read(connection, self.schema)
+        for found in installed.triggers.values():
+            if found.audit_schema == self.schema:
+                ddl.execute(connection, found.triggers.drop())
+        trail = installed.trail.trail
+        if installed.trail.tables and drop_trail:
+            ddl.execute(connection, trail.drop())
+        else:
+            ddl.execute(connection, trail.drop_functions())
+
+    def disable(self, target: Session | Connection | AsyncSession | AsyncConnection) -> Disabled:
+        """Record nothing within the block: ``with audit_log.disable(session): ...``.
+
+        It holds for the transaction in progress on that session or connection, and for no other: a commit
+        inside ends it. Pending changes of a session are flushed at both ends of the block. With an
+        ``AsyncSession`` or ``AsyncConnection``, use ``async with``.
+
+        :raises ConfigurationError: if the engine is not attached.
+        """
+        return Disabled(target, self._bind_arguments())
+
+    def steps(
+        self, installed: catalog.Installed, dropped: frozenset[tuple[str | None, str]] = frozenset()
+    ) -> list[Step]:
+        """List what has to be done to a database, in order.
+
+        :param dropped: schema and name of tables that are about to be dropped.
+        :raises ConfigurationError: if a setting or a marked table cannot be used.
+        """
+        self._check_names()
+        known = {(table.schema, table.name) for table in self.metadata.tables.values()} | dropped
+        return compare(self.trail(), self.triggers(), sorted(known, key=str), installed)
+
+    def trail(self) -> Trail:
+        """Describe the tables and functions that this AuditLog wants."""
+        return Trail(self.schema, self._actor_id_sql_type())
+
+    def triggers(self) -> list[TableTriggers]:
+        """Describe the triggers that the marked tables want.
+
+        :raises ConfigurationError: if the options of a table cannot be used.
+        """
+        return [
+            TableTriggers(table.name, table.schema, self.schema, versioned.exclude)
+            for table, versioned in tracking.tracked_tables(self.metadata)
+        ]
+
+    def actor_id_type(self) -> TypeEngine[Any]:
+        """Return the type of ``actor_id``: that of the actor's primary key, or text.
+
+        :raises ConfigurationError: if the actor's class is not there or has a composite key.
+        """
+        return Text() if self._actor_cls is None else self._actor_key.type
+
+    def _actor_id_sql_type(self) -> str:
+        dialect: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+        return self.actor_id_type().compile(dialect=dialect).lower()
+
+    @cached_property
+    def _actor_key(self) -> Any:
+        mapper = inspect(self._found_actor_cls)
+        if len(mapper.primary_key) != 1:
+            columns = ", ".join(repr(column.name) for column in mapper.primary_key)
+            raise ConfigurationError(
+                f"actor_cls {mapper.class_.__name__!r} has a composite primary key ({columns}), and actor_id is one "
+                "column. Use a model with a single key column, or actor_cls=None."
+            )
+        return mapper.primary_key[0]
+
+    @cached_property
+    def _found_actor_cls(self) -> type[Any]:
+        if not isinstance(self._actor_cls, str):
+            if self._actor_cls is None or inspect(self._actor_cls, raiseerr=False) is None:
+                raise ConfigurationError(f"actor_cls is {self._actor_cls!r}, which is not a mapped class.")
+            return self._actor_cls
+        mappers = self._registry.mappers if self._registry is not None else frozenset()
+        classes = [mapper.class_ for mapper in mappers if mapper.class_.__name__ == self._actor_cls]
+        if len(classes) != 1:
+            found = "no model of that name" if not classes else "several models of that name"
+            raise ConfigurationError(
+                f"actor_cls is {self._actor_cls!r} and there is {found}. Give the model that makes changes, as "
+                "actor_cls=MyUser, or actor_cls=None to keep actor ids as text."
+            )
+        (actor_cls,) = classes
+        return actor_cls
+
+    def _bind_arguments(self) -> dict[str, Any]:
+        """Tell a session with several engines which of them the tables of this trail are on."""
+        mappers = self._registry.mappers if self._registry is not None else frozenset()
+        for mapper in mappers:
+            if isinstance(mapper.local_table, Table) and mapper.local_table.metadata is self.metadata:
+                return {"mapper": mapper}
+        return {}
+
+    def _check_names(self) -> None:
+        tracking.refuse_name_clash(self.metadata, self.schema, TABLE_NAMES)
+
+    def _settings(self, dialect: Dialect) -> Settings:
+        """Ask the context and then the resolvers for who, from where and why."""
+        context = current_context()
+        actor_id = context.actor_id
+        if actor_id is UNSET:
+            actor_id = self._get_actor_id and self._get_actor_id()
+        client_addr = context.client_addr
+        if client_addr is UNSET:
+            client_addr = self._get_client_addr and self._get_client_addr()
+        meta = {**((self._get_meta and self._get_meta()) or {}), **context.meta}
+        return Settings(
+            "" if actor_id is None else actor_id_text(actor_id, self.actor_id_type(), dialect),
+            "" if client_addr is None else client_addr_text(client_addr),
+            meta_text(meta) if meta else "",
+        )

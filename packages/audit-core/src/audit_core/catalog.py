@@ -1,0 +1,219 @@
+"""What is installed, read from the catalog as the values of :mod:`audit_core.objects`."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, text
+
+from .objects import TABLE_NAMES, TableTriggers, Trail
+from .quoting import qualified
+from .sql import RELEASES, FunctionDefinition, TriggerDefinition, latest
+
+_MARKER = re.compile(r"\(SQL version (\d+)\)")
+
+_TABLES = text(
+    "SELECT c.relname, c.relkind, pg_catalog.obj_description(c.oid, 'pg_class') AS comment, "
+    " (SELECT pg_catalog.format_type(a.atttypid, a.atttypmod) FROM pg_catalog.pg_attribute AS a"
+    "  WHERE a.attrelid = c.oid AND a.attname = 'actor_id') AS actor_id_type "
+    "FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
+    "WHERE n.nspname = :schema AND c.relname IN :names AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+).bindparams(bindparam("names", expanding=True))
+
+_FUNCTIONS = text(
+    "SELECT p.proname, p.prosrc, p.prosecdef, p.proconfig,"
+    " pg_catalog.has_function_privilege('public', p.oid, 'EXECUTE') AS public_may_execute "
+    "FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace "
+    "WHERE n.nspname = :schema AND p.proname IN :names"
+).bindparams(bindparam("names", expanding=True))
+
+# Whether a trigger is ours is decided by the function that it calls. The definition is compared field by
+# field: pg_get_triggerdef() depends on the search path.
+_TRIGGERS = text(
+    "SELECT tn.nspname AS schema, c.relname AS table_name, fn.nspname AS audit_schema, p.proname, t.tgname,"
+    " t.tgtype, t.tgenabled::text AS tgenabled, t.tgargs, t.tgoldtable, t.tgnewtable,"
+    " t.tgqual IS NULL AND t.tgattr = ''::pg_catalog.int2vector AND NOT t.tgdeferrable AS unconditional "
+    "FROM pg_catalog.pg_trigger AS t"
+    " JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid"
+    " JOIN pg_catalog.pg_namespace AS tn ON tn.oid = c.relnamespace"
+    " JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid"
+    " JOIN pg_catalog.pg_namespace AS fn ON fn.oid = p.pronamespace "
+    "WHERE NOT t.tgisinternal AND p.proname IN :functions AND t.tgname IN :names "
+    "ORDER BY tn.nspname, c.relname, t.tgname"
+).bindparams(bindparam("functions", expanding=True), bindparam("names", expanding=True))
+
+_PARTITIONS = text(
+    "SELECT n.nspname, c.relname "
+    "FROM pg_catalog.pg_partition_tree(CAST(CAST(:parent AS text) AS pg_catalog.regclass)) AS tree"
+    " JOIN pg_catalog.pg_class AS c ON c.oid = tree.relid"
+    " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
+)
+
+# The bits of pg_trigger.tgtype; statement triggers have the row bit (1) off.
+_TIMING_BITS = {2: "BEFORE", 0: "AFTER", 64: "INSTEAD OF"}
+_EVENT_BITS = {4: "INSERT", 8: "DELETE", 16: "UPDATE", 32: "TRUNCATE"}
+
+
+@dataclass(frozen=True)
+class InstalledTrail:
+    """The audit tables and functions as they are found in one schema."""
+
+    trail: Trail
+    #: The tables of the trail that are there.
+    tables: frozenset[str]
+    #: The tables that stand in their place and are not ours.
+    foreign_tables: frozenset[str]
+    #: Whether the functions are as released with the version that the tables name.
+    intact: bool
+    #: The version that the tables name; None where there are no tables.
+    version: int | None
+
+
+@dataclass(frozen=True)
+class InstalledTriggers:
+    """The triggers of one table as they are found."""
+
+    audit_schema: str
+    #: The released definition that the triggers equal; None if they equal none.
+    exact: TableTriggers | None
+    #: The same, or what has their names.
+    triggers: TableTriggers
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What a database holds of one trail, and of triggers of any trail."""
+
+    default_schema: str
+    trail: InstalledTrail
+    triggers: dict[tuple[str, str], InstalledTriggers] = field(default_factory=dict)
+
+    @property
+    def newer_than_library(self) -> bool:
+        """Whether a later version of the library made the trail."""
+        return self.trail.version is not None and self.trail.version > latest()
+
+
+def read(connection: Connection, schema: str) -> Installed:
+    """Read what is installed of the trail in ``schema``."""
+    return Installed(
+        default_schema=connection.dialect.default_schema_name or "public",
+        trail=_read_trail(connection, schema),
+        triggers=_read_triggers(connection),
+    )
+
+
+def audit_relations(connection: Connection, schema: str) -> set[tuple[str, str]]:
+    """Name the tables of the trail and every partition of them."""
+    found = {(schema, row.relname) for row in _read_tables(connection, schema) if _is_ours(row)}
+    for _, name in list(found):
+        partitions = connection.execute(_PARTITIONS, {"parent": qualified(name, schema)})
+        found |= {(row.nspname, row.relname) for row in partitions}
+    return found
+
+
+def function_names() -> list[str]:
+    """Name the functions of every released version."""
+    return sorted({name for release in RELEASES.values() for name in release.function_names()})
+
+
+def trigger_names() -> list[str]:
+    """Name the triggers of every released version."""
+    return sorted({name for release in RELEASES.values() for name in release.trigger_definitions()})
+
+
+def _read_trail(connection: Connection, schema: str) -> InstalledTrail:
+    rows = _read_tables(connection, schema)
+    ours = {row.relname: row for row in rows if _is_ours(row)}
+    version = _version(ours["activity"].comment) if "activity" in ours else None
+    actor_id_type = ours["transaction"].actor_id_type if "transaction" in ours else Trail().actor_id_type
+    trail = Trail(schema, actor_id_type, version if version in RELEASES else latest())
+    functions = connection.execute(_FUNCTIONS, {"schema": schema, "names": function_names()})
+    found = {
+        row.proname: FunctionDefinition(
+            row.proname, row.prosrc, row.prosecdef, tuple(row.proconfig or ()), row.public_may_execute
+        )
+        for row in functions
+    }
+    return InstalledTrail(
+        trail=trail,
+        tables=frozenset(ours),
+        foreign_tables=frozenset(row.relname for row in rows) - frozenset(ours),
+        intact=trail.function_definitions().items() <= found.items(),
+        version=version,
+    )
+
+
+def _read_tables(connection: Connection, schema: str) -> list[Any]:
+    return list(connection.execute(_TABLES, {"schema": schema, "names": TABLE_NAMES}))
+
+
+def _is_ours(row: Any) -> bool:
+    return bool(row.comment) and row.comment.startswith("audit trail")
+
+
+def _version(comment: str) -> int:
+    match = _MARKER.search(comment)
+    return int(match[1]) if match else latest()
+
+
+def _read_triggers(connection: Connection) -> dict[tuple[str, str], InstalledTriggers]:
+    rows = connection.execute(_TRIGGERS, {"functions": function_names(), "names": trigger_names()}).all()
+    encoding: str = connection.scalar(text("SELECT pg_catalog.getdatabaseencoding()")) or "UTF8" if rows else "UTF8"
+    installed = {}
+    for (schema, table), group in groupby(rows, key=lambda row: (row.schema, row.table_name)):
+        found = list(group)
+        audit_schema = found[0].audit_schema
+        exact = _released_definition(schema, table, found, _python_encoding(encoding))
+        installed[schema, table] = InstalledTriggers(
+            audit_schema, exact, exact or TableTriggers(table, schema, audit_schema)
+        )
+    return installed
+
+
+def _released_definition(schema: str, table: str, rows: list[Any], encoding: str) -> TableTriggers | None:
+    """Find the released definition that the triggers of a table equal in every field."""
+    targets = {(row.audit_schema, tuple(_arguments(row.tgargs, encoding))) for row in rows}
+    if len(targets) > 1:
+        return None
+    ((audit_schema, arguments),) = targets
+    if any(row.tgenabled != "O" or not row.unconditional for row in rows):
+        return None
+    found = {row.tgname: _definition(row) for row in rows}
+    for version in sorted(RELEASES, reverse=True):
+        candidate = TableTriggers(table, schema, audit_schema, arguments, version)
+        if candidate.definitions() == found:
+            return candidate
+    return None
+
+
+def _definition(row: Any) -> TriggerDefinition | None:
+    if row.tgtype & 1:
+        return None
+    events = [event for bit, event in _EVENT_BITS.items() if row.tgtype & bit]
+    return TriggerDefinition(
+        name=row.tgname,
+        function=row.proname,
+        timing=_TIMING_BITS[row.tgtype & (2 | 64)],
+        event=" OR ".join(events),
+        old_table=row.tgoldtable,
+        new_table=row.tgnewtable,
+    )
+
+
+def _arguments(tgargs: Any, encoding: str) -> Iterable[str]:
+    """Split what pg_trigger keeps as one byte string, with a NUL after each argument."""
+    return (argument.decode(encoding) for argument in bytes(tgargs).split(b"\x00")[:-1])
+
+
+def _python_encoding(name: str) -> str:
+    """Translate PostgreSQL's name of an encoding; what Python calls otherwise is a Windows code page."""
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        return codecs.lookup(name.lower().replace("win", "cp")).name if name.startswith("WIN") else "latin-1"

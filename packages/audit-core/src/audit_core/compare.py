@@ -1,0 +1,120 @@
+"""What is wanted and what is installed, compared: the steps from one to the other. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+
+from .catalog import Installed
+from .errors import ConfigurationError
+from .objects import TableTriggers, Trail
+
+
+@dataclass(frozen=True)
+class InitTrail:
+    """Create the schema, the tables and the functions."""
+
+    trail: Trail
+
+    def statements(self) -> list[str]:
+        return self.trail.create()
+
+
+@dataclass(frozen=True)
+class UpgradeTrail:
+    """Lead the tables and the functions from one version to another."""
+
+    trail: Trail
+    to_version: int
+
+    def statements(self) -> list[str]:
+        return self.trail.migrate_to(self.to_version)
+
+
+@dataclass(frozen=True)
+class RefreshTrail:
+    """Put altered or missing functions back into their released state."""
+
+    trail: Trail
+
+    def statements(self) -> list[str]:
+        return self.trail.create_functions()
+
+
+@dataclass(frozen=True)
+class InitTriggers:
+    """Create the triggers of a table, or change them to what is wanted."""
+
+    triggers: TableTriggers
+    #: What was there before, if it equals a released definition.
+    replaces: TableTriggers | None = None
+    #: Whether what was there equals no released definition.
+    repairs: bool = False
+
+    def statements(self) -> list[str]:
+        return self.triggers.create()
+
+
+@dataclass(frozen=True)
+class RemoveTriggers:
+    """Drop the triggers of a table."""
+
+    triggers: TableTriggers
+
+    def statements(self) -> list[str]:
+        return self.triggers.drop()
+
+
+Step = InitTrail | UpgradeTrail | RefreshTrail | InitTriggers | RemoveTriggers
+
+
+def compare(
+    wanted: Trail,
+    wanted_triggers: Iterable[TableTriggers],
+    known_tables: Collection[tuple[str | None, str]],
+    installed: Installed,
+) -> list[Step]:
+    """List the steps that lead from what is installed to what is wanted.
+
+    :param known_tables: schema and name of the tables that may be touched, tracked or not.
+    :raises ConfigurationError: if the tables of the trail cannot be created or used.
+    """
+    steps: list[Step] = [*_trail_steps(wanted, installed)]
+    tracked: set[tuple[str, str]] = set()
+    for triggers in wanted_triggers:
+        key = (triggers.schema or installed.default_schema, triggers.table)
+        tracked.add(key)
+        found = installed.triggers.get(key)
+        before = None
+        if found is not None and found.exact is not None:
+            before = replace(found.exact, schema=triggers.schema)
+        if before != triggers:
+            altered = found is not None and found.exact is None
+            steps.append(InitTriggers(triggers, before, repairs=altered))
+    for schema, table in known_tables:
+        key = (schema or installed.default_schema, table)
+        found = installed.triggers.get(key)
+        if found and key not in tracked:
+            steps.append(RemoveTriggers(replace(found.triggers, schema=schema)))
+    return steps
+
+
+def _trail_steps(wanted: Trail, installed: Installed) -> Iterable[Step]:
+    found = installed.trail
+    if found.foreign_tables:
+        names = " and ".join(f"{wanted.schema}.{name}" for name in sorted(found.foreign_tables))
+        raise ConfigurationError(
+            f"The database has {names}, not made by this version of the audit trail. Put the trail into another "
+            "schema with schema='audit', or rename that table first. (flask-audit-logger 2.x used these names, too.)"
+        )
+    if not found.tables:
+        yield InitTrail(wanted)
+    elif len(found.tables) < 2:
+        raise ConfigurationError(
+            f"The audit trail in schema {wanted.schema!r} has only the table {', '.join(found.tables)!r}. Restore the "
+            "other one from a backup, or rename this one: the trail is then made anew."
+        )
+    elif found.trail.version < wanted.version:
+        yield UpgradeTrail(found.trail, wanted.version)
+    elif not found.intact:
+        yield RefreshTrail(found.trail)

@@ -1,0 +1,210 @@
+"""The context reaches the server before the first write of a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import astuple
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from sqlalchemy import Connection, Dialect, Engine, Text, bindparam, event, func, literal_column, select, true
+from sqlalchemy.engine.default import DefaultExecutionContext
+
+from .context import Settings
+from .errors import ConfigurationError
+from .quoting import literal
+from .statements import forgets_settings, may_write
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    Resolve = Callable[[Dialect], Settings]
+
+_INFO_KEY = "audit_logger"
+
+_SETTINGS = ("actor_id", "client_addr", "meta", "enabled")
+_SET_CONTEXT = select(
+    *(
+        func.set_config(literal_column(literal(f"audit_logger.{name}")), bindparam(name, type_=Text()), true())
+        for name in _SETTINGS
+    )
+)
+
+
+class TransactionState:
+    """What the server knows of the context in the current transaction of a connection."""
+
+    __slots__ = ("disabled", "sent")
+
+    def __init__(self) -> None:
+        #: None once a savepoint was rolled back: what holds then, only the server knows.
+        self.sent: Settings | None = Settings()
+        self.disabled = 0
+
+
+def transaction_state(connection: Connection) -> TransactionState | None:
+    """Return the state of the transaction in progress; None where no trail is attached to the engine."""
+    state: TransactionState | None = connection.info.get(_INFO_KEY)
+    return state
+
+
+class Listener:
+    """Sends the context of one trail on the connections of one engine."""
+
+    def __init__(self, engine: Engine, resolve: Resolve) -> None:
+        self.engine = engine
+        self.dialect = engine.dialect
+        self.resolve = resolve
+        self._resolving: ContextVar[bool] = ContextVar("resolving", default=False)
+        compiled = _SET_CONTEXT.compile(dialect=self.dialect)
+        self._sql = compiled.string
+        self._names = compiled.positiontup
+        # The statement and its context share a round trip where the driver can queue them. The async
+        # adapter fetches rows right after execute(), when a queue has none yet.
+        self._may_queue = self.dialect.driver == "psycopg" and not self.dialect.is_async and _has_pipeline()
+
+    def listen(self) -> None:
+        """Start listening."""
+        for target, name, handler in self._handlers():
+            event.listen(target, name, handler)
+
+    def remove(self) -> None:
+        """Stop listening."""
+        for target, name, handler in self._handlers():
+            event.remove(target, name, handler)
+
+    def _handlers(self) -> list[tuple[Any, str, Callable[..., Any]]]:
+        engine = self.engine
+        return [
+            (engine, "begin", _begin),
+            (engine, "begin_twophase", _begin),
+            (engine, "rollback_savepoint", _forget_sent),
+            (engine, "rollback", _end),
+            (engine, "commit", _end),
+            (engine, "rollback_twophase", _end),
+            (engine, "commit_twophase", _end),
+            (engine, "do_execute", self._do_execute),
+            (engine, "do_executemany", self._do_executemany),
+            (engine, "do_execute_no_params", self._do_execute_no_params),
+        ]
+
+    def _do_execute(
+        self, cursor: Any, statement: str, parameters: Any, context: DefaultExecutionContext
+    ) -> bool | None:
+        return self._send(context, statement, cursor, lambda: cursor.execute(statement, parameters))
+
+    def _do_executemany(
+        self, cursor: Any, statement: str, parameters: Any, context: DefaultExecutionContext
+    ) -> bool | None:
+        return self._send(context, statement, cursor, lambda: cursor.executemany(statement, parameters))
+
+    def _do_execute_no_params(self, cursor: Any, statement: str, context: DefaultExecutionContext) -> bool | None:
+        return self._send(context, statement, cursor, lambda: cursor.execute(statement))
+
+    def _send(
+        self, context: DefaultExecutionContext, statement: str, cursor: Any, execute: Callable[[], Any]
+    ) -> bool | None:
+        """Send the context if the statement needs it; True if the statement went along."""
+        connection = context.root_connection
+        # Without a transaction there is no state: the dialect looks around on a new connection.
+        state = connection.in_transaction() and transaction_state(connection)
+        if not state or self._resolving.get():
+            return None
+        if not may_write(context, statement):
+            if context.compiled is None and forgets_settings(statement):
+                state.sent = None
+            return None
+        settings = self._settings(state)
+        if settings == state.sent:
+            return None
+        dbapi_connection: Any = connection.connection.dbapi_connection
+        # A setting of one transaction is gone after each statement of a connection in autocommit.
+        autocommit = bool(getattr(dbapi_connection, "autocommit", False))
+        # Until it arrived, nothing is known: the statement may fail and be rolled back to a savepoint.
+        state.sent = None
+        if self._may_queue and not getattr(cursor, "name", None):
+            with dbapi_connection.pipeline():
+                dbapi_connection.execute(self._sql, self._parameters(settings))
+                execute()
+            sent = True
+        else:
+            setter = dbapi_connection.cursor()
+            try:
+                setter.execute(self._sql, self._parameters(settings))
+            finally:
+                setter.close()
+            sent = None
+        state.sent = Settings() if autocommit else settings
+        return sent
+
+    def _settings(self, state: TransactionState) -> Settings:
+        token = self._resolving.set(True)
+        try:
+            settings = self.resolve(self.dialect)
+        finally:
+            self._resolving.reset(token)
+        if state.disabled:
+            return Settings(settings.actor_id, settings.client_addr, settings.meta, "off")
+        return settings
+
+    def _parameters(self, settings: Settings) -> Any:
+        values = dict(zip(_SETTINGS, astuple(settings), strict=True))
+        return values if self._names is None else tuple(values[name] for name in self._names)
+
+
+# By the identity of the dialect, which copies of an engine share. The listener keeps its dialect, and the
+# engine's events keep the listener: an entry lives as long as its engine.
+_listeners: WeakValueDictionary[int, Listener] = WeakValueDictionary()
+
+
+def attach(engine: Engine | AsyncEngine, resolve: Resolve) -> None:
+    """Send the context on an engine and on its ``execution_options()`` copies; twice is once.
+
+    :raises ConfigurationError: if another trail is attached to the engine.
+    """
+    sync_engine = _sync_engine(engine)
+    listener = _listeners.get(id(sync_engine.dialect))
+    if listener is not None:
+        if listener.resolve != resolve:
+            raise ConfigurationError(
+                f"Another AuditLog is attached to {sync_engine!r}. The settings of a connection can name one actor: "
+                "give each AuditLog its own engine, or mark all tables in one MetaData."
+            )
+        return
+    listener = Listener(sync_engine, resolve)
+    listener.listen()
+    _listeners[id(sync_engine.dialect)] = listener
+
+
+def detach(engine: Engine | AsyncEngine, resolve: Resolve) -> None:
+    """Undo :func:`attach`; nothing happens if it was not attached."""
+    sync_engine = _sync_engine(engine)
+    listener = _listeners.get(id(sync_engine.dialect))
+    if listener is not None and listener.resolve == resolve:
+        listener.remove()
+        del _listeners[id(sync_engine.dialect)]
+
+
+def _sync_engine(engine: Engine | AsyncEngine) -> Engine:
+    return engine if isinstance(engine, Engine) else engine.sync_engine
+
+
+def _begin(connection: Connection, *args: Any) -> None:
+    connection.info[_INFO_KEY] = TransactionState()
+
+
+def _forget_sent(connection: Connection, *args: Any) -> None:
+    state = transaction_state(connection)
+    if state is not None:
+        state.sent = None
+
+
+def _end(connection: Connection, *args: Any) -> None:
+    connection.info.pop(_INFO_KEY, None)
+
+
+def _has_pipeline() -> bool:
+    from psycopg import Pipeline
+
+    return Pipeline.is_supported()

@@ -1,0 +1,146 @@
+"""``activity`` and ``transaction`` as ORM models.
+
+The classes here carry the columns. Each :class:`~audit_core.AuditLog` maps them in a registry and a MetaData
+of its own: columns and defaults of the application's base class do not reach them, and neither
+``create_all()`` nor Alembic takes them for tables that it has to create.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, MetaData, Text, inspect
+from sqlalchemy.dialects.postgresql import INET, JSONB, OID
+from sqlalchemy.ext.hybrid import hybrid_property
+from sqlalchemy.orm import Mapped, foreign, mapped_column, registry, relationship
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+
+class AuditLogTransaction:
+    """Who made the changes of one database transaction, from where and why."""
+
+    __tablename__ = "transaction"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    native_transaction_id: Mapped[int] = mapped_column(BigInteger)
+    #: When the database transaction began.
+    issued_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
+    client_addr: Mapped[Any] = mapped_column(INET, nullable=True)
+    meta: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    #: The role that logged in, as the server saw it.
+    db_user: Mapped[str] = mapped_column(Text)
+    application_name: Mapped[str] = mapped_column(Text)
+
+    # Added when the models are mapped, since they depend on the actor's class.
+    if TYPE_CHECKING:
+        #: The primary key of the actor, who may have been deleted since.
+        actor_id: Mapped[Any]
+        #: The actor as an object of ``actor_cls``; not there if that is None.
+        actor: Mapped[Any]
+        activities: Mapped[list[AuditLogActivity]]
+
+    def __repr__(self) -> str:
+        return f"<AuditLogTransaction {self.id} of actor {self.actor_id!r}>"
+
+
+class AuditLogActivity:
+    """One change of one row."""
+
+    __tablename__ = "activity"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    transaction_id: Mapped[int] = mapped_column(BigInteger)
+    #: When the trigger ran, after the row was locked.
+    issued_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
+    native_transaction_id: Mapped[int] = mapped_column(BigInteger)
+    relid: Mapped[int] = mapped_column(OID)
+    schema: Mapped[str] = mapped_column(Text)
+    table_name: Mapped[str] = mapped_column(Text)
+    #: ``insert``, ``update``, ``delete`` or ``truncate``.
+    verb: Mapped[str] = mapped_column(Text)
+    #: The primary key after the change: its text, or a JSON array of the columns of a composite one.
+    row_key: Mapped[str | None] = mapped_column(Text)
+    #: The row before the change; empty for an insert.
+    old_data: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    #: What is new: the row for an insert, the changed columns for an update, empty for a delete.
+    changed_data: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+    if TYPE_CHECKING:
+        transaction: Mapped[AuditLogTransaction]
+
+    @hybrid_property
+    def data(self) -> dict[str, Any]:
+        """The row as the change left it; for a delete, as it was."""
+        return {**self.old_data, **self.changed_data}
+
+    @data.inplace.expression
+    @classmethod
+    def _data(cls) -> ColumnElement[dict[str, Any]]:
+        merged: ColumnElement[dict[str, Any]] = cast(Any, cls.old_data).op("||", return_type=JSONB())(cls.changed_data)
+        return merged
+
+    def __repr__(self) -> str:
+        return f"<AuditLogActivity {self.id} {self.verb} {self.table_name} {self.row_key}>"
+
+
+class ActorId(TypeDecorator[Any]):
+    """The type of the actor's primary key, asked for when it is first needed.
+
+    The actor's class may be declared after the models of the trail.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, find_type: Callable[[], TypeEngine[Any]]) -> None:
+        super().__init__()
+        self.find_type = find_type
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(self.find_type())
+
+
+def map_models(
+    *,
+    schema: str,
+    info: dict[Any, Any],
+    find_actor_id_type: Callable[[], TypeEngine[Any]],
+    find_actor_cls: Callable[[], type[Any]] | None,
+) -> tuple[type[AuditLogActivity], type[AuditLogTransaction]]:
+    """Map both models anew, for one trail.
+
+    :param info: goes into the ``info`` of their MetaData.
+    :param find_actor_cls: gives the actor's class once all models are declared; None for no relationship.
+    """
+    mappings = registry(metadata=MetaData(schema=schema, info=info))
+    transaction_cls = _subclass(
+        AuditLogTransaction,
+        actor_id=mapped_column(ActorId(find_actor_id_type), nullable=True),
+    )
+    activity_cls = _subclass(AuditLogActivity)
+    transaction_cls.activities = relationship(
+        lambda: activity_cls,
+        primaryjoin=lambda: transaction_cls.id == foreign(activity_cls.transaction_id),
+        order_by=lambda: activity_cls.id,
+        viewonly=True,
+    )
+    activity_cls.transaction = relationship(
+        lambda: transaction_cls,
+        primaryjoin=lambda: foreign(activity_cls.transaction_id) == transaction_cls.id,
+        viewonly=True,
+    )
+    if find_actor_cls is not None:
+        transaction_cls.actor = relationship(
+            find_actor_cls,
+            primaryjoin=lambda: foreign(transaction_cls.actor_id) == inspect(find_actor_cls()).primary_key[0],
+            viewonly=True,
+        )
+    mappings.mapped(transaction_cls)
+    mappings.mapped(activity_cls)
+    return activity_cls, transaction_cls
+
+
+def _subclass(columns: type[Any], **attributes: Any) -> Any:
+    return type(columns.__name__, (columns,), {"__module__": columns.__module__, **attributes})

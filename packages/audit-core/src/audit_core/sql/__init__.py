@@ -1,0 +1,140 @@
+"""The SQL of each released version, as frozen text.
+
+A folder ``v1``, ``v2``, ... holds everything that one version installs. A released folder never changes:
+a migration that names a version means the same for ever.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ConfigurationError
+
+LATEST = 1
+
+_BODY_TAG = "$audit_logger$"
+_SEPARATOR = re.compile(r"^;;\n", re.MULTILINE)
+_PLACEHOLDER = re.compile(r"@([a-z_]+)@")
+_TRIGGER = re.compile(
+    r"CREATE OR REPLACE TRIGGER (?P<name>\w+)\n"
+    r"(?P<timing>BEFORE|AFTER) (?P<event>INSERT|UPDATE|DELETE|TRUNCATE) ON @table@\n"
+    r"(?:REFERENCING(?: OLD TABLE AS (?P<old_table>\w+))?(?: NEW TABLE AS (?P<new_table>\w+))?\n)?"
+    r"FOR EACH STATEMENT EXECUTE FUNCTION @schema@\.(?P<function>\w+)\(@arguments@\)\n"
+)
+_FUNCTION = re.compile(r"(?P<head>CREATE .*?)AS \$audit_logger\$(?P<body>.*)\$audit_logger\$", re.DOTALL)
+_SEARCH_PATH = re.compile(r"SET (search_path) = ([\w, ]+)")
+
+
+@dataclass(frozen=True)
+class FunctionDefinition:
+    """What the catalog must say of one of our functions."""
+
+    name: str
+    body: str
+    security_definer: bool
+    settings: tuple[str, ...]
+    public_may_execute: bool
+
+
+@dataclass(frozen=True)
+class TriggerDefinition:
+    """What the catalog must say of one of our triggers, but for its arguments."""
+
+    name: str
+    function: str
+    timing: str
+    event: str
+    old_table: str | None
+    new_table: str | None
+
+
+@dataclass(frozen=True)
+class Release:
+    """One version of the SQL."""
+
+    version: int
+    folder: Path
+
+    def statements(self, name: str, **values: str) -> list[str]:
+        """Render the statements of one file; ``values`` are quoted already."""
+        return _render(self.folder.joinpath(f"{name}.sql").read_text(encoding="ascii"), values)
+
+    def functions(self, **values: str) -> list[str]:
+        """Render the statements that create or replace every function."""
+        return [statement for text in self._texts("functions") for statement in _render(text, values)]
+
+    def function_names(self) -> list[str]:
+        """Name the functions, each after those that it calls."""
+        return [name for name, _ in self._files("functions")]
+
+    def function_definitions(self, **values: str) -> dict[str, FunctionDefinition]:
+        """Tell how the catalog shows each function when it is as released."""
+        definitions = {}
+        for name, text in self._files("functions"):
+            match = _FUNCTION.match(_render(text, values)[0])
+            assert match is not None
+            head = match["head"]
+            definitions[name] = FunctionDefinition(
+                name=name,
+                body=match["body"],
+                security_definer="SECURITY DEFINER" in head,
+                settings=tuple(f"{key}={value}" for key, value in _SEARCH_PATH.findall(head)),
+                public_may_execute=False,
+            )
+        return definitions
+
+    def triggers(self, **values: str) -> list[str]:
+        """Render the statements that create or replace every trigger of a table."""
+        return [statement for text in self._texts("triggers") for statement in _render(text, values)]
+
+    def trigger_definitions(self) -> dict[str, TriggerDefinition]:
+        """Tell how the catalog shows each trigger of a table when it is as released."""
+        definitions = {}
+        for name, text in self._files("triggers"):
+            match = _TRIGGER.fullmatch(text)
+            assert match is not None
+            definitions[name] = TriggerDefinition(**match.groupdict())
+        return definitions
+
+    def _texts(self, folder: str) -> Iterator[str]:
+        return (text for _, text in self._files(folder))
+
+    def _files(self, folder: str) -> Iterator[tuple[str, str]]:
+        for file in sorted(self.folder.joinpath(folder).iterdir(), key=lambda f: f.name):
+            if file.name.endswith(".sql"):
+                yield file.name.removesuffix(".sql"), file.read_text(encoding="ascii")
+
+
+RELEASES: dict[int, Release] = {
+    version: Release(version, Path(__file__).parent / f"v{version}") for version in range(1, LATEST + 1)
+}
+
+
+def release(version: int) -> Release:
+    """Find a version of the SQL.
+
+    :raises ConfigurationError: if this version of the library does not have it.
+    """
+    try:
+        return RELEASES[version]
+    except KeyError:
+        raise ConfigurationError(
+            f"Version {version!r} of the audit SQL is not known; this library has "
+            f"{', '.join(map(str, RELEASES))}. Install the version of audit-core that made the migration."
+        ) from None
+
+
+def latest() -> int:
+    """The newest version of the SQL that this library has."""
+    return max(RELEASES)
+
+
+def _render(text: str, values: dict[str, str]) -> list[str]:
+    for value in values.values():
+        if _BODY_TAG in value:
+            raise ConfigurationError(f"{value} cannot be used in a name: function bodies end with {_BODY_TAG}.")
+    rendered = _PLACEHOLDER.sub(lambda match: values[match[1]], text)
+    return [statement.rstrip("\n") for statement in _SEPARATOR.split(rendered)]

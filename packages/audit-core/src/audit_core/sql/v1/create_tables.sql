@@ -1,0 +1,40 @@
+CREATE TABLE @schema@.transaction (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    native_transaction_id bigint NOT NULL,
+    issued_at timestamptz NOT NULL,
+    actor_id @actor_id_type@,
+    client_addr inet,
+    meta jsonb,
+    db_user text NOT NULL DEFAULT session_user,
+    application_name text NOT NULL DEFAULT current_setting('application_name')
+)
+;;
+CREATE INDEX transaction_native_transaction_id_idx
+    ON @schema@.transaction (native_transaction_id, issued_at)
+;;
+CREATE TABLE @schema@.activity (
+    id bigserial,
+    transaction_id bigint NOT NULL,
+    issued_at timestamptz NOT NULL,
+    native_transaction_id bigint NOT NULL,
+    relid oid NOT NULL,
+    schema text NOT NULL,
+    table_name text NOT NULL,
+    verb text NOT NULL,
+    row_key text,
+    old_data jsonb NOT NULL,
+    changed_data jsonb NOT NULL,
+    PRIMARY KEY (id, issued_at)
+) PARTITION BY RANGE (issued_at)
+;;
+CREATE TABLE @schema@.activity_default PARTITION OF @schema@.activity DEFAULT
+;;
+CREATE INDEX activity_row_key_idx ON @schema@.activity (table_name, row_key, id)
+;;
+CREATE INDEX activity_transaction_id_idx ON @schema@.activity (transaction_id)
+;;
+REVOKE ALL ON @schema@.transaction, @schema@.activity, @schema@.activity_default FROM PUBLIC
+;;
+COMMENT ON TABLE @schema@.transaction IS 'audit trail: who, from where and why'
+;;
+COMMENT ON TABLE @schema@.activity IS 'audit trail: what changed (SQL version 1)'

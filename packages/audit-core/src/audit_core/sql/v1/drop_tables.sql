@@ -1,0 +1,3 @@
+DROP TABLE @schema@.activity
+;;
+DROP TABLE @schema@.transaction

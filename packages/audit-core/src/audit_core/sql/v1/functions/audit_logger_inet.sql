@@ -1,0 +1,11 @@
+CREATE OR REPLACE FUNCTION @schema@.audit_logger_inet(address text) RETURNS inet
+LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $audit_logger$
+BEGIN
+    RETURN address::inet;
+EXCEPTION WHEN data_exception THEN
+    RETURN NULL;
+END
+$audit_logger$
+;;
+REVOKE ALL ON FUNCTION @schema@.audit_logger_inet(text) FROM PUBLIC

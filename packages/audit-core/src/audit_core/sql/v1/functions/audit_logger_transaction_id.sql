@@ -1,0 +1,49 @@
+CREATE OR REPLACE FUNCTION @schema@.audit_logger_transaction_id() RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $audit_logger$
+DECLARE
+    xid CONSTANT bigint := pg_current_xact_id()::text::bigint;
+    started CONSTANT timestamptz := transaction_timestamp();
+    raw_actor CONSTANT text := nullif(current_setting('audit_logger.actor_id', true), '');
+    raw_addr CONSTANT text := nullif(current_setting('audit_logger.client_addr', true), '');
+    raw_meta CONSTANT text := nullif(current_setting('audit_logger.meta', true), '');
+    actor @schema@.transaction.actor_id%TYPE;
+    addr inet;
+    context jsonb;
+    found_id bigint;
+BEGIN
+    BEGIN
+        actor := raw_actor;
+    EXCEPTION WHEN data_exception THEN
+        RAISE EXCEPTION 'audit_logger.actor_id: %', SQLERRM
+            USING ERRCODE = 'AU001', HINT = format('Set it to a primary key of the actors'' table, of type %s.', pg_typeof(actor));
+    END;
+    BEGIN
+        context := raw_meta::jsonb;
+    EXCEPTION WHEN data_exception THEN
+        RAISE EXCEPTION 'audit_logger.meta: %', SQLERRM
+            USING ERRCODE = 'AU002', HINT = 'Set it to a JSON object that jsonb can hold.';
+    END;
+    addr := @schema@.audit_logger_inet(raw_addr);
+    IF addr IS NULL AND raw_addr IS NOT NULL THEN
+        context := coalesce(context, '{}') || jsonb_build_object('client_addr', raw_addr);
+    END IF;
+    -- A context that changes inside a database transaction gets a row of its own, so that no
+    -- change is credited to another actor.
+    SELECT t.id INTO found_id
+    FROM @schema@.transaction AS t
+    WHERE t.native_transaction_id = xid
+      AND t.issued_at = started
+      AND t.actor_id IS NOT DISTINCT FROM actor
+      AND t.client_addr IS NOT DISTINCT FROM addr
+      AND t.meta IS NOT DISTINCT FROM context;
+    IF found_id IS NULL THEN
+        INSERT INTO @schema@.transaction (native_transaction_id, issued_at, actor_id, client_addr, meta)
+        VALUES (xid, started, actor, addr, context)
+        RETURNING id INTO found_id;
+    END IF;
+    RETURN found_id;
+END
+$audit_logger$
+;;
+REVOKE ALL ON FUNCTION @schema@.audit_logger_transaction_id() FROM PUBLIC

@@ -1,0 +1,98 @@
+"""Which statements may write, and so need the context."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Delete, Insert, TextClause, Update
+from sqlalchemy.engine.default import DefaultExecutionContext
+from sqlalchemy.sql.elements import ColumnClause
+from sqlalchemy.sql.functions import Function, FunctionElement
+from sqlalchemy.sql.visitors import iterate
+
+# Statements that change no row of a table. Some of them refuse to run after another statement
+# (SET TRANSACTION) or together with one (VACUUM), so nothing may be sent with them.
+_HARMLESS = frozenset(
+    """
+    abort alter analyze begin checkpoint close cluster comment commit create deallocate declare
+    discard drop end fetch grant listen lock move notify prepare reassign refresh reindex release
+    reset revoke rollback savepoint security set show start unlisten vacuum
+    """.split()
+)
+_LEADING_WORD = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/|[(;])*([a-z]+)", re.IGNORECASE | re.DOTALL)
+
+# Functions that read, beside those that SQLAlchemy knows. Any other function may write.
+_READING_FUNCTIONS = frozenset(
+    """
+    abs age array_length array_position array_to_string ascii avg bit_length bool_and bool_or btrim
+    cardinality ceil ceiling char_length character_length chr concat_ws current_setting date_bin
+    date_part date_trunc decode degrees div encode every exp extract floor format gen_random_uuid
+    generate_series greatest initcap json_agg json_build_object json_extract_path json_object_agg
+    jsonb_agg jsonb_array_elements jsonb_array_length jsonb_build_array jsonb_build_object
+    jsonb_each jsonb_each_text jsonb_extract_path jsonb_extract_path_text jsonb_object_agg
+    jsonb_path_query jsonb_typeof lag last_value lead least left length ln log lower lpad ltrim
+    make_date make_interval md5 nullif octet_length overlay percentile_cont pi plainto_tsquery
+    position power radians regexp_match regexp_replace repeat replace reverse right round row_number
+    row_to_json rpad rtrim sign split_part sqrt starts_with stddev string_agg string_to_array strpos
+    substr substring timezone to_char to_date to_json to_jsonb to_number to_timestamp to_tsquery
+    to_tsvector translate trim trunc ts_rank unnest upper variance version websearch_to_tsquery
+    width_bucket
+    """.split()
+)
+
+_known: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+
+
+def may_write(context: DefaultExecutionContext, statement: str) -> bool:
+    """Tell whether a statement may change a row.
+
+    Plain Core and ORM SELECTs may not. Of a text, only the first word is known.
+    """
+    compiled = context.compiled
+    if compiled is None:
+        return text_may_write(statement)
+    if context.isinsert or context.isupdate or context.isdelete:
+        return True
+    if context.isddl:
+        return False
+    # Compiled statements are cached by SQLAlchemy, so each kind of SELECT is walked once.
+    answer = _known.get(compiled)
+    if answer is None:
+        answer = _known[compiled] = _element_may_write(compiled.statement)
+    return answer
+
+
+def forgets_settings(statement: str) -> bool:
+    """Tell whether a statement written by hand may take back what was set for the transaction."""
+    return _leading_word(statement) in ("abort", "commit", "discard", "end", "reset", "rollback")
+
+
+def text_may_write(statement: str) -> bool:
+    """Tell whether a statement of which only the text is known may change a row."""
+    return ";" in statement.rstrip("; \t\n") or _leading_word(statement) not in _HARMLESS
+
+
+def _leading_word(statement: str) -> str:
+    match = _LEADING_WORD.match(statement)
+    return match[1].lower() if match else ""
+
+
+def _element_may_write(statement: Any) -> bool:
+    if isinstance(statement, TextClause):
+        return text_may_write(statement.text)
+    return any(map(_part_may_write, iterate(statement)))
+
+
+def _part_may_write(part: Any) -> bool:
+    if isinstance(part, (Insert, Update, Delete)):
+        return True
+    if isinstance(part, TextClause):
+        return "(" in part.text
+    if isinstance(part, ColumnClause):
+        return part.is_literal and "(" in part.name
+    # A subclass of Function is one that SQLAlchemy knows, or the application's own.
+    if type(part) is Function:
+        return part.name.lower() not in _READING_FUNCTIONS
+    return isinstance(part, FunctionElement) and not type(part).__module__.startswith("sqlalchemy.")

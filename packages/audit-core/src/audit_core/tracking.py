@@ -1,0 +1,38 @@
+"""Which tables of a MetaData are tracked, read when it is needed and never kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy import MetaData, Table
+
+from .config import INFO_KEY, Versioned
+from .errors import ConfigurationError
+
+
+def is_tracked(table: Table) -> bool:
+    """Tell whether a table is marked; ``False`` and ``None`` are ways to say that it is not."""
+    return table.info.get(INFO_KEY) not in (None, False)
+
+
+def tracked_tables(metadata: MetaData) -> Iterator[tuple[Table, Versioned]]:
+    """Yield the marked tables with their options, by name.
+
+    :raises ConfigurationError: if the options of a table cannot be used.
+    """
+    for _, table in sorted(metadata.tables.items()):
+        if is_tracked(table):
+            yield table, Versioned.read(table)
+
+
+def refuse_name_clash(metadata: MetaData, schema: str, names: tuple[str, ...]) -> None:
+    """Refuse a table of the application that stands where an audit table has to stand.
+
+    :raises ConfigurationError: naming the table and ``schema=``.
+    """
+    for table in metadata.tables.values():
+        if table.name in names and (table.schema or "public") == schema:
+            raise ConfigurationError(
+                f"The application has a table {table.fullname!r}, and the audit trail needs that name in "
+                f"schema {schema!r}. Put the trail into another schema with schema='audit'."
+            )

@@ -1,0 +1,162 @@
+"""Engines are attached once, and can be detached."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+from audit_core import AuditLog, ConfigurationError, audit_context
+from sqlalchemy import URL, Column, Engine, Integer, MetaData, Table, create_engine, event, func, select, text
+from sqlalchemy.orm import Session
+
+META = MetaData()
+AUDIT_LOG = AuditLog(META)
+THING = Table("things", META, Column("id", Integer, primary_key=True), info={"versioned": {}})
+TRANSACTION = AUDIT_LOG.transaction_cls
+
+
+@pytest.fixture
+def audited(engine: Engine) -> Iterator[Engine]:
+    with engine.begin() as connection:
+        META.create_all(connection)
+        AUDIT_LOG.install(connection)
+    AUDIT_LOG.attach(engine)
+    yield engine
+    AUDIT_LOG.detach(engine)
+
+
+def reasons(engine: Engine) -> list[object]:
+    with engine.connect() as connection:
+        return list(connection.scalars(select(TRANSACTION.meta["reason"].astext).order_by(TRANSACTION.id)))  # type: ignore[index]
+
+
+def write(engine: Engine, reason: str) -> None:
+    with audit_context(reason=reason), engine.begin() as connection:
+        connection.execute(THING.insert())
+
+
+def test_attaching_twice_is_once(audited: Engine) -> None:
+    AUDIT_LOG.attach(audited)
+    AUDIT_LOG.attach(audited.execution_options(copied=True))
+    write(audited, "once")
+    AUDIT_LOG.detach(audited)
+    write(audited, "detached")
+    assert reasons(audited) == ["once", None]
+
+
+def test_detaching_what_is_not_attached_does_nothing(engine: Engine) -> None:
+    AUDIT_LOG.detach(engine)
+
+
+def test_copies_of_an_engine_are_attached_with_it(audited: Engine) -> None:
+    write(audited.execution_options(copied=True), "copy")
+    assert reasons(audited) == ["copy"]
+
+
+def test_a_second_trail_on_an_engine_is_refused(audited: Engine) -> None:
+    other = AuditLog(MetaData(), schema="other")
+    with pytest.raises(ConfigurationError, match="Another AuditLog is attached"):
+        other.attach(audited)
+
+
+def test_an_attached_engine_can_be_collected(database: URL) -> None:
+    engine = create_engine(database)
+    AUDIT_LOG.attach(engine)
+    alive = weakref.ref(engine)
+    del engine
+    gc.collect()
+    assert alive() is None
+
+
+def test_disable_needs_an_attached_engine(engine: Engine) -> None:
+    with (
+        Session(engine) as session,
+        pytest.raises(ConfigurationError, match="attach"),
+        AUDIT_LOG.disable(session),
+    ):
+        pass
+
+
+def test_autocommit_sends_the_context_with_each_statement(audited: Engine) -> None:
+    with audited.connect() as connection:
+        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        with audit_context(reason="autocommit"):
+            connection.execute(THING.insert())
+            connection.execute(THING.insert())
+        connection.execute(THING.insert())
+    assert reasons(audited) == ["autocommit", "autocommit", None]
+
+
+def test_two_phase_transactions_carry_the_context(audited: Engine) -> None:
+    with audited.connect() as connection:
+        transaction = connection.begin_twophase()
+        with audit_context(reason="two-phase"):
+            connection.execute(THING.insert())
+        assert connection.scalar(select(TRANSACTION.meta["reason"].astext)) == "two-phase"  # type: ignore[index]
+        transaction.rollback()
+        connection.execute(THING.insert())
+        connection.commit()
+    assert reasons(audited) == [None]
+
+
+def test_statements_that_must_come_first_or_alone_stay_so(audited: Engine) -> None:
+    with audit_context(reason="isolated"), audited.begin() as connection:
+        connection.execute(text("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"))
+        connection.execute(THING.insert())
+    with audit_context(reason="maintenance"), audited.connect() as connection:
+        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.execute(text("VACUUM things"))
+    assert reasons(audited) == ["isolated"]
+
+
+def test_a_context_that_was_rolled_back_by_hand_is_sent_again(audited: Engine) -> None:
+    with audit_context(reason="by hand"), audited.begin() as connection:
+        connection.exec_driver_sql("SAVEPOINT mine")
+        connection.execute(THING.insert())
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT mine")
+        connection.execute(THING.insert())
+    assert reasons(audited) == ["by hand"]
+
+
+def test_a_resolver_may_query_on_the_same_connection(database: URL) -> None:
+    """The user loader of Flask-Login does, in the middle of a flush."""
+    metadata = MetaData()
+    engine = create_engine(database)
+    table = Table("things", metadata, Column("id", Integer, primary_key=True), info={"versioned": {}})
+    session = Session(engine)
+    log = AuditLog(metadata, get_actor_id=lambda: session.scalar(text("SELECT 40 + 2")))
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+        log.install(connection)
+    log.attach(engine)
+    session.execute(table.insert())
+    session.commit()
+    assert session.scalar(select(log.transaction_cls.actor_id)) == "42"
+    session.close()
+    engine.dispose()
+
+
+def test_a_resolver_that_fails_fails_the_write(database: URL) -> None:
+    metadata = MetaData()
+    engine = create_engine(database)
+    table = Table("things", metadata, Column("id", Integer, primary_key=True), info={"versioned": {}})
+    log = AuditLog(metadata, get_actor_id=lambda: 1 // 0)
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+        log.install(connection)
+    log.attach(engine)
+    with pytest.raises(ZeroDivisionError), engine.begin() as connection:
+        connection.execute(table.insert())
+    log.detach(engine)
+    with engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(table)) == 0
+    engine.dispose()
+
+
+def test_statement_events_of_the_application_still_run(audited: Engine) -> None:
+    seen = []
+    event.listen(audited, "before_cursor_execute", lambda *args: seen.append(args[2]))
+    write(audited, "seen")
+    assert len(seen) == 1

@@ -1,0 +1,214 @@
+"""install() and uninstall(): doing it again does nothing, and what somebody altered is put right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from audit_core import AuditLog
+from audit_core.catalog import audit_relations, read
+from audit_core.compare import InitTriggers, RefreshTrail
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    insert,
+    inspect,
+    select,
+    text,
+)
+
+
+@pytest.fixture
+def connection(engine: Engine) -> Iterator[Connection]:
+    with engine.begin() as connection:
+        yield connection
+
+
+@pytest.fixture
+def log() -> AuditLog:
+    metadata = MetaData()
+    Table(
+        "users",
+        metadata,
+        Column("id", Integer, primary_key=True),
+        Column("name", String),
+        Column("hair", String),
+        info={"versioned": {"exclude": ["hair"]}},
+    )
+    return AuditLog(metadata)
+
+
+@pytest.fixture
+def users(log: AuditLog, connection: Connection) -> Table:
+    log.metadata.create_all(connection)
+    log.install(connection)
+    return log.metadata.tables["users"]
+
+
+def verbs(connection: Connection, log: AuditLog) -> list[str]:
+    return list(connection.scalars(select(log.activity_cls.verb).order_by(log.activity_cls.id)))
+
+
+def steps(connection: Connection, log: AuditLog) -> list[object]:
+    return list(log.steps(read(connection, log.schema)))
+
+
+def test_installing_again_does_nothing(connection: Connection, log: AuditLog, users: Table) -> None:
+    connection.execute(insert(users))
+    assert steps(connection, log) == []
+    log.install(connection)
+    assert verbs(connection, log) == ["insert"]
+
+
+def test_create_all_does_not_create_the_trail(connection: Connection, log: AuditLog) -> None:
+    log.metadata.create_all(connection)
+    assert inspect(connection).get_table_names() == ["users"]
+
+
+def test_uninstall_keeps_the_trail(connection: Connection, log: AuditLog, users: Table) -> None:
+    connection.execute(insert(users))
+    log.uninstall(connection)
+    connection.execute(insert(users))
+    assert verbs(connection, log) == ["insert"]
+    log.install(connection)
+    connection.execute(insert(users))
+    assert verbs(connection, log) == ["insert", "insert"]
+
+
+def test_uninstall_can_drop_the_trail(connection: Connection, log: AuditLog, users: Table) -> None:
+    log.uninstall(connection, drop_trail=True)
+    assert inspect(connection).get_table_names() == ["users"]
+    left = "SELECT count(*) FROM pg_proc WHERE proname LIKE 'audit_logger%'"
+    assert connection.scalar(text(left)) == 0
+
+
+def test_uninstall_of_nothing_does_nothing(connection: Connection, log: AuditLog) -> None:
+    log.uninstall(connection)
+    log.uninstall(connection, drop_trail=True)
+
+
+def test_changed_exclusions_are_installed(connection: Connection, log: AuditLog, users: Table) -> None:
+    users.info["versioned"] = {"exclude": ["name"]}
+    (step,) = steps(connection, log)
+    assert isinstance(step, InitTriggers)
+    assert step.replaces is not None
+    assert step.replaces.excluded_columns == ("hair",)
+    log.install(connection)
+    connection.execute(insert(users).values(name="n", hair="h"))
+    assert connection.scalar(select(log.activity_cls.changed_data)) == {"id": 1, "hair": "h"}
+
+
+def test_a_table_that_is_no_longer_marked_is_no_longer_recorded(
+    connection: Connection, log: AuditLog, users: Table
+) -> None:
+    del users.info["versioned"]
+    log.install(connection)
+    connection.execute(insert(users))
+    assert verbs(connection, log) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "ALTER TABLE users DISABLE TRIGGER audit_logger_insert",
+        "ALTER TABLE users ENABLE REPLICA TRIGGER audit_logger_update",
+        "DROP TRIGGER audit_logger_truncate ON users",
+        "CREATE OR REPLACE TRIGGER audit_logger_insert AFTER INSERT ON users REFERENCING NEW TABLE AS new_table"
+        " FOR EACH STATEMENT WHEN (false) EXECUTE FUNCTION audit_logger_record('hair')",
+        "CREATE OR REPLACE TRIGGER audit_logger_delete AFTER DELETE ON users REFERENCING OLD TABLE AS old_table"
+        " FOR EACH STATEMENT EXECUTE FUNCTION audit_logger_record('hair', 'name')",
+        "CREATE OR REPLACE TRIGGER audit_logger_insert AFTER INSERT ON users REFERENCING NEW TABLE AS added"
+        " FOR EACH STATEMENT EXECUTE FUNCTION audit_logger_record('hair')",
+    ],
+)
+def test_altered_triggers_are_found_and_repaired(
+    connection: Connection, log: AuditLog, users: Table, damage: str
+) -> None:
+    connection.exec_driver_sql(damage)
+    (step,) = steps(connection, log)
+    assert isinstance(step, InitTriggers)
+    assert step.repairs
+    log.install(connection)
+    assert steps(connection, log) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "CREATE OR REPLACE FUNCTION audit_logger_inet(address text) RETURNS inet LANGUAGE sql AS 'SELECT NULL::inet'",
+        "ALTER FUNCTION audit_logger_record() SECURITY INVOKER",
+        "ALTER FUNCTION audit_logger_record() RESET search_path",
+        "ALTER FUNCTION audit_logger_record() SET search_path = public",
+        "GRANT EXECUTE ON FUNCTION audit_logger_transaction_id() TO PUBLIC",
+    ],
+)
+def test_altered_functions_are_found_and_repaired(
+    connection: Connection, log: AuditLog, users: Table, damage: str
+) -> None:
+    connection.exec_driver_sql(damage)
+    assert [type(step) for step in steps(connection, log)] == [RefreshTrail]
+    log.install(connection)
+    assert steps(connection, log) == []
+
+
+def test_triggers_that_were_disabled_record_again_after_a_repair(
+    connection: Connection, log: AuditLog, users: Table
+) -> None:
+    connection.exec_driver_sql("ALTER TABLE users DISABLE TRIGGER audit_logger_insert")
+    log.install(connection)
+    connection.execute(insert(users))
+    assert verbs(connection, log) == ["insert"]
+
+
+def test_a_schema_is_made_and_taken_away(connection: Connection) -> None:
+    log = AuditLog(MetaData(), schema='Audit "Logs"')
+    log.install(connection)
+    assert sorted(inspect(connection).get_table_names(schema='Audit "Logs"')) == [
+        "activity",
+        "activity_default",
+        "transaction",
+    ]
+    assert audit_relations(connection, log.schema) == {
+        (log.schema, name) for name in ("activity", "activity_default", "transaction")
+    }
+    log.uninstall(connection, drop_trail=True)
+    assert not inspect(connection).has_schema('Audit "Logs"')
+
+
+def test_a_schema_of_the_application_stays(connection: Connection) -> None:
+    connection.exec_driver_sql("CREATE SCHEMA audit")
+    log = AuditLog(MetaData(), schema="audit")
+    log.install(connection)
+    log.uninstall(connection, drop_trail=True)
+    assert inspect(connection).has_schema("audit")
+
+
+def test_a_schema_that_holds_something_else_stays(connection: Connection) -> None:
+    log = AuditLog(MetaData(), schema="audit")
+    log.install(connection)
+    connection.exec_driver_sql("CREATE TABLE audit.mine (id int)")
+    log.uninstall(connection, drop_trail=True)
+    assert inspect(connection).get_table_names(schema="audit") == ["mine"]
+
+
+def test_the_application_needs_no_right_on_the_trail(
+    engine: Engine, connection: Connection, log: AuditLog, users: Table
+) -> None:
+    role = f"writer_{engine.url.database}"
+    connection.exec_driver_sql(f"CREATE ROLE {role}")
+    connection.exec_driver_sql(f"GRANT INSERT, UPDATE, DELETE, TRUNCATE, SELECT ON users TO {role}")
+    connection.exec_driver_sql(f"GRANT USAGE ON SEQUENCE users_id_seq TO {role}")
+    connection.exec_driver_sql(f"SET LOCAL ROLE {role}")
+    connection.exec_driver_sql("INSERT INTO users (name) VALUES ('a')")
+    connection.exec_driver_sql("UPDATE users SET name = 'b'")
+    connection.exec_driver_sql("DELETE FROM users")
+    connection.exec_driver_sql("TRUNCATE users")
+    connection.exec_driver_sql("RESET ROLE")
+    assert verbs(connection, log) == ["insert", "update", "delete", "truncate"]
+    connection.exec_driver_sql(f"DROP OWNED BY {role}")
+    connection.exec_driver_sql(f"DROP ROLE {role}")

@@ -1,0 +1,64 @@
+"""Checked by mypy as a user of audit_core would write it; never run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from audit_core import AuditLog, AuditLogActivity, audit_context
+from sqlalchemy import create_engine, select
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class User(Base):
+    __tablename__ = "user"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Account(Base):
+    __tablename__ = "account"
+    __table_args__ = ({"info": {"versioned": {"exclude": ["password"]}}},)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    password: Mapped[str]
+
+
+audit_log = AuditLog(Base, actor_cls=User, get_client_addr=lambda: "192.0.2.1")
+
+engine = create_engine("postgresql+psycopg:///app")
+audit_log.attach(engine)
+with engine.begin() as connection:
+    audit_log.install(connection)
+
+
+@audit_context(reason="nightly import")
+def import_accounts(passwords: list[str]) -> int:
+    with Session(engine) as session, audit_context(actor_id=7):
+        session.add_all(Account(password=password) for password in passwords)
+        with audit_log.disable(session):
+            session.commit()
+    return len(passwords)
+
+
+def changes_of(session: Session, table: str) -> Sequence[AuditLogActivity]:
+    activity = audit_log.activity_cls
+    return session.scalars(select(activity).where(activity.table_name == table)).all()
+
+
+async def main() -> None:
+    async_engine = create_async_engine("postgresql+psycopg:///app")
+    audit_log.attach(async_engine)
+    async with AsyncSession(async_engine) as session:
+        with audit_context(actor_id=7):
+            async with audit_log.disable(session):
+                session.add(Account(password=""))
+            await session.commit()
+    audit_log.detach(async_engine)
+
+
+count: int = import_accounts(["secret"])
+asyncio.run(main())
