@@ -1,0 +1,156 @@
+"""What autogenerate does for the audit trail.
+
+The first comparator hides our objects from those that would drop them, the last one adds our operations
+around those that Alembic found. Which trail belongs to which tables is found in ``MetaData.info``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from alembic.autogenerate import comparators
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations import MigrateOperation
+from alembic.operations.ops import DropTableOp, UpgradeOps
+from alembic.util import DispatchPriority, PriorityDispatchResult, to_list
+from audit_core import AuditLog, catalog
+from audit_core.audit_log import METADATA_KEY
+from audit_core.compare import (
+    InitTrail,
+    InitTriggers,
+    RefreshTrail,
+    RemoveTriggers,
+    Step,
+    UpgradeTrail,
+)
+from audit_core.ddl import require_postgresql
+from audit_core.tracking import is_tracked
+from sqlalchemy import MetaData
+
+from .ops import (
+    AuditOperation,
+    InitAuditLoggerOp,
+    InitAuditLoggerTriggersOp,
+    RefreshAuditLoggerOp,
+    RemoveAuditLoggerTriggersOp,
+    UpgradeAuditLoggerOp,
+)
+
+# Below "alembic", so that the logging configuration of an alembic.ini does not switch it off.
+log = logging.getLogger("alembic.autogenerate.audit_logger")
+
+
+@comparators.dispatch_for("autogenerate", priority=DispatchPriority.FIRST, subgroup="audit_logger_filters")
+def hide_trail(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
+    """Hide the audit tables from Alembic, and functions, triggers and grants from alembic_utils."""
+    connection = autogen_context.connection
+    assert connection is not None
+    hidden: set[tuple[str, str]] = set()
+    for audit_log in _audit_logs(autogen_context):
+        require_postgresql(connection.dialect)
+        hidden |= catalog.audit_relations(connection, audit_log.schema)
+    if connection.dialect.name == "postgresql":
+        default_schema = connection.dialect.default_schema_name or "public"
+        autogen_context._object_filters.append(_object_filter(hidden, default_schema))
+    return PriorityDispatchResult.CONTINUE
+
+
+@comparators.dispatch_for(
+    "autogenerate",
+    qualifier="postgresql",
+    priority=DispatchPriority.LAST,
+    subgroup="audit_logger_operations",
+)
+def add_operations(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
+    """Put our operations before and after those that Alembic found."""
+    connection = autogen_context.connection
+    assert connection is not None
+    for metadata in _metadatas(autogen_context):
+        if METADATA_KEY not in metadata.info:
+            _warn_of_marked_tables(metadata)
+    dropped = frozenset((op.schema, op.table_name) for op in upgrade_ops.ops if isinstance(op, DropTableOp))
+    before: list[MigrateOperation] = []
+    after: list[MigrateOperation] = []
+    for audit_log in _audit_logs(autogen_context):
+        installed = catalog.read(connection, audit_log.schema)
+        if installed.newer_than_library:
+            log.warning(
+                "The audit trail in schema %r has SQL version %s, which is newer than this audit-core: nothing is "
+                "generated for it. Upgrade audit-core.",
+                audit_log.schema,
+                installed.trail.version,
+            )
+            continue
+        for step in audit_log.steps(installed, dropped):
+            early = isinstance(step, (InitTrail, RemoveTriggers))
+            (before if early else after).append(_operation(step))
+    for operation in (*before, *after):
+        log.info("Detected %s", _describe(operation))
+    upgrade_ops.ops[:] = [*before, *upgrade_ops.ops, *after]
+    return PriorityDispatchResult.CONTINUE
+
+
+def _metadatas(autogen_context: AutogenContext) -> list[MetaData]:
+    return to_list(autogen_context.metadata, [])
+
+
+def _audit_logs(autogen_context: AutogenContext) -> Iterator[AuditLog]:
+    for metadata in _metadatas(autogen_context):
+        if METADATA_KEY in metadata.info:
+            yield metadata.info[METADATA_KEY]
+
+
+def _warn_of_marked_tables(metadata: MetaData) -> None:
+    for name, table in sorted(metadata.tables.items()):
+        if is_tracked(table):
+            log.warning(
+                "Table %r is marked as versioned, and no AuditLog has been made for its MetaData: its changes "
+                "will not be recorded.",
+                name,
+            )
+
+
+def _operation(step: Step) -> AuditOperation:
+    if isinstance(step, InitTrail):
+        return InitAuditLoggerOp(step.trail)
+    if isinstance(step, UpgradeTrail):
+        return UpgradeAuditLoggerOp(step.trail.schema, step.trail.version, step.to_version)
+    if isinstance(step, RefreshTrail):
+        return RefreshAuditLoggerOp(step.trail)
+    if isinstance(step, InitTriggers):
+        return InitAuditLoggerTriggersOp(step.triggers, step.replaces, step.repairs)
+    return RemoveAuditLoggerTriggersOp(step.triggers)
+
+
+def _describe(operation: MigrateOperation) -> str:
+    assert isinstance(operation, AuditOperation)
+    positional, named = operation.arguments()
+    return f"{operation.name.replace('_', ' ')} {', '.join(map(repr, positional)) or repr(named['schema'])}"
+
+
+def _object_filter(
+    hidden: set[tuple[str, str]], default_schema: str
+) -> Callable[[Any, str | None, str, bool, Any], bool]:
+    functions = frozenset(catalog.function_names())
+    triggers = frozenset(catalog.trigger_names())
+
+    def include(object_: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:
+        if not reflected:
+            return True
+        if type_ == "table":
+            return (object_.schema or default_schema, name) not in hidden
+        # The objects of alembic_utils, known by their attributes: it need not be installed.
+        if type_ == "function":
+            return object_.signature.partition("(")[0].strip('"') not in functions
+        if type_ == "trigger":
+            return not (
+                object_.signature.strip('"') in triggers
+                and any(f"{function}(" in object_.definition for function in functions)
+            )
+        if type_ == "grant_table":
+            return (object_.schema, object_.table) not in hidden
+        return True
+
+    return include

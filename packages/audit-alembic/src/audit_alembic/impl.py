@@ -1,0 +1,16 @@
+"""How the operations run: online and as a script, by the same statements."""
+
+from __future__ import annotations
+
+from alembic.operations import Operations
+from audit_core.ddl import Statement, require_postgresql
+
+from .ops import AuditOperation
+
+
+@Operations.implementation_for(AuditOperation)
+def run(operations: Operations, operation: AuditOperation) -> None:
+    """Send, or write, each statement by itself."""
+    require_postgresql(operations.impl.dialect)
+    for sql in operation.statements():
+        operations.execute(Statement(sql))

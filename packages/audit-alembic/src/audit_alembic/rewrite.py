@@ -1,0 +1,270 @@
+"""Operations that rewrite what was recorded, so that it follows a change of the tables.
+
+They are called by hand and never generated: they change history. Each is one statement.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+from alembic.operations import MigrateOperation, Operations
+from audit_core.quoting import literal, qualified
+
+from .ops import AuditOperation
+
+
+class RewriteOperation(AuditOperation):
+    """An UPDATE of the activities of one table.
+
+    Without ``schema`` the table is in the first schema of the search path, as in Alembic's own operations.
+    """
+
+    def __init__(self, table_name: str, schema: str | None, audit_schema: str) -> None:
+        self.table_name = table_name
+        self.schema = schema
+        self.audit_schema = audit_schema
+
+    def parameters(self) -> list[Any]:
+        """Return the arguments that are particular to the operation."""
+        raise NotImplementedError
+
+    def assignments(self) -> tuple[str, str]:
+        """Return what is set, and which of the table's activities are concerned."""
+        raise NotImplementedError
+
+    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        named: dict[str, Any] = {}
+        if self.schema is not None:
+            named["schema"] = self.schema
+        if self.audit_schema != "public":
+            named["audit_schema"] = self.audit_schema
+        return [self.table_name, *self.parameters()], named
+
+    def statements(self) -> list[str]:
+        assignments, condition = self.assignments()
+        schema = "pg_catalog.current_schema()" if self.schema is None else literal(self.schema)
+        return [
+            f"UPDATE {qualified('activity', self.audit_schema)}\n"
+            f"SET {assignments}\n"
+            f"WHERE schema = {schema} AND table_name = {literal(self.table_name)}\n"
+            f"  AND ({condition})"
+        ]
+
+
+@Operations.register_operation("rename_audited_column")
+class RenameAuditedColumnOp(RewriteOperation):
+    """Give the recorded values of a column another name."""
+
+    name: ClassVar[str] = "rename_audited_column"
+
+    def __init__(
+        self,
+        table_name: str,
+        old_name: str,
+        new_name: str,
+        schema: str | None = None,
+        audit_schema: str = "public",
+    ) -> None:
+        super().__init__(table_name, schema, audit_schema)
+        self.old_name = old_name
+        self.new_name = new_name
+
+    @classmethod
+    def rename_audited_column(
+        cls,
+        operations: Operations,
+        table_name: str,
+        old_name: str,
+        new_name: str,
+        schema: str | None = None,
+        audit_schema: str = "public",
+    ) -> None:
+        """Give the recorded values of a column another name, beside ``op.alter_column(new_column_name=...)``."""
+        operations.invoke(cls(table_name, old_name, new_name, schema, audit_schema))
+
+    def parameters(self) -> list[Any]:
+        return [self.old_name, self.new_name]
+
+    def assignments(self) -> tuple[str, str]:
+        old, new = literal(self.old_name), literal(self.new_name)
+        return _for_each_data(old, lambda data: f"{data} - {old} || jsonb_build_object({new}, {data} -> {old})")
+
+    def reverse(self) -> MigrateOperation:
+        return RenameAuditedColumnOp(self.table_name, self.new_name, self.old_name, self.schema, self.audit_schema)
+
+
+@Operations.register_operation("remove_audited_column")
+class RemoveAuditedColumnOp(RewriteOperation):
+    """Remove the recorded values of a column."""
+
+    name: ClassVar[str] = "remove_audited_column"
+
+    def __init__(
+        self, table_name: str, column_name: str, schema: str | None = None, audit_schema: str = "public"
+    ) -> None:
+        super().__init__(table_name, schema, audit_schema)
+        self.column_name = column_name
+
+    @classmethod
+    def remove_audited_column(
+        cls,
+        operations: Operations,
+        table_name: str,
+        column_name: str,
+        schema: str | None = None,
+        audit_schema: str = "public",
+    ) -> None:
+        """Remove the recorded values of a column for good. The activities stay, also those with no other change."""
+        operations.invoke(cls(table_name, column_name, schema, audit_schema))
+
+    def parameters(self) -> list[Any]:
+        return [self.column_name]
+
+    def assignments(self) -> tuple[str, str]:
+        column = literal(self.column_name)
+        return _for_each_data(column, lambda data: f"{data} - {column}")
+
+
+@Operations.register_operation("add_audited_column")
+class AddAuditedColumnOp(RewriteOperation):
+    """Add a column to the rows that were recorded without it."""
+
+    name: ClassVar[str] = "add_audited_column"
+
+    def __init__(
+        self,
+        table_name: str,
+        column_name: str,
+        default: Any,
+        schema: str | None = None,
+        audit_schema: str = "public",
+    ) -> None:
+        super().__init__(table_name, schema, audit_schema)
+        self.column_name = column_name
+        self.default = default
+
+    @classmethod
+    def add_audited_column(
+        cls,
+        operations: Operations,
+        table_name: str,
+        column_name: str,
+        default: Any = None,
+        schema: str | None = None,
+        audit_schema: str = "public",
+    ) -> None:
+        """Add a column, with one value, to the rows that were recorded without it.
+
+        :param default: a value that JSON can hold.
+        """
+        operations.invoke(cls(table_name, column_name, default, schema, audit_schema))
+
+    def parameters(self) -> list[Any]:
+        return [self.column_name, self.default]
+
+    def assignments(self) -> tuple[str, str]:
+        column = literal(self.column_name)
+        value = literal(json.dumps(self.default))
+        added = f"jsonb_build_object({column}, {value}::jsonb)"
+        # A whole row stands in old_data of an update or a delete, and in changed_data of an insert.
+        return (
+            f"old_data = CASE WHEN verb IN ('update', 'delete') AND NOT old_data ? {column}"
+            f" THEN old_data || {added} ELSE old_data END,\n"
+            f"    changed_data = CASE WHEN verb = 'insert' AND NOT changed_data ? {column}"
+            f" THEN changed_data || {added} ELSE changed_data END",
+            "verb IN ('insert', 'update', 'delete')",
+        )
+
+    def reverse(self) -> MigrateOperation:
+        return RemoveAuditedColumnOp(self.table_name, self.column_name, self.schema, self.audit_schema)
+
+
+@Operations.register_operation("alter_audited_column")
+class AlterAuditedColumnOp(RewriteOperation):
+    """Convert the recorded values of a column."""
+
+    name: ClassVar[str] = "alter_audited_column"
+
+    def __init__(
+        self,
+        table_name: str,
+        column_name: str,
+        sql: str,
+        schema: str | None = None,
+        audit_schema: str = "public",
+    ) -> None:
+        super().__init__(table_name, schema, audit_schema)
+        self.column_name = column_name
+        self.sql = sql
+
+    @classmethod
+    def alter_audited_column(
+        cls,
+        operations: Operations,
+        table_name: str,
+        column_name: str,
+        sql: str,
+        schema: str | None = None,
+        audit_schema: str = "public",
+    ) -> None:
+        """Convert the recorded values of a column, when its type changes.
+
+        :param sql: an SQL expression of type jsonb over ``value``, the recorded jsonb; for instance
+            ``"to_jsonb((value #>> '{}')::int)"`` turns texts into numbers.
+        """
+        operations.invoke(cls(table_name, column_name, sql, schema, audit_schema))
+
+    def parameters(self) -> list[Any]:
+        return [self.column_name, self.sql]
+
+    def assignments(self) -> tuple[str, str]:
+        column = literal(self.column_name)
+        return _for_each_data(
+            column,
+            lambda data: (
+                f"{data} || jsonb_build_object({column},"
+                f" (SELECT {self.sql} FROM (SELECT {data} -> {column} AS value) AS recorded))"
+            ),
+        )
+
+
+@Operations.register_operation("rename_audited_table")
+class RenameAuditedTableOp(RewriteOperation):
+    """Give the activities of a table another table name."""
+
+    name: ClassVar[str] = "rename_audited_table"
+
+    def __init__(self, old_name: str, new_name: str, schema: str | None = None, audit_schema: str = "public") -> None:
+        super().__init__(old_name, schema, audit_schema)
+        self.new_name = new_name
+
+    @classmethod
+    def rename_audited_table(
+        cls,
+        operations: Operations,
+        old_name: str,
+        new_name: str,
+        schema: str | None = None,
+        audit_schema: str = "public",
+    ) -> None:
+        """Give the activities of a table another table name, beside ``op.rename_table()``."""
+        operations.invoke(cls(old_name, new_name, schema, audit_schema))
+
+    def parameters(self) -> list[Any]:
+        return [self.new_name]
+
+    def assignments(self) -> tuple[str, str]:
+        return f"table_name = {literal(self.new_name)}", "true"
+
+    def reverse(self) -> MigrateOperation:
+        return RenameAuditedTableOp(self.new_name, self.table_name, self.schema, self.audit_schema)
+
+
+def _for_each_data(column: str, expression: Any) -> tuple[str, str]:
+    """Apply an expression to both payloads where they hold the column."""
+    assignments = ",\n    ".join(
+        f"{data} = CASE WHEN {data} ? {column} THEN {expression(data)} ELSE {data} END"
+        for data in ("old_data", "changed_data")
+    )
+    return assignments, f"old_data ? {column} OR changed_data ? {column}"
