@@ -1,0 +1,84 @@
+"""AuditLogger: an AuditLog that knows Flask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from weakref import WeakSet
+
+from audit_alembic import process_revision_directives
+from audit_core import AuditLog, ConfigurationError
+from flask import Flask, appcontext_pushed, current_app, has_app_context
+from flask_sqlalchemy import SQLAlchemy
+
+from ._actor import current_actor_id, current_client_addr
+
+
+class AuditLogger(AuditLog):
+    """Record every change of the marked models of a Flask-SQLAlchemy extension.
+
+    One logger records one database. The engines of each app that uses ``db`` are attached by themselves.
+
+    :param db: the Flask-SQLAlchemy extension; models may be declared and apps initialized later.
+    :param get_actor_id: returns the actor's primary key; that of Flask-Login's ``current_user`` by default.
+    :param get_client_addr: returns the client's IP address; that of the request by default.
+    :param get_meta: returns what else to store in ``transaction.meta``.
+    :param actor_cls: the model of those who make changes, by class or name; None for no relationship, which
+        makes ``actor_id`` a text.
+    :param schema: where ``activity`` and ``transaction`` live; ``public`` if None.
+    :param bind_key: records the models with this ``__bind_key__`` instead of those without one.
+    :raises ConfigurationError: if the models have a logger already, or a table with a name of the trail.
+    """
+
+    def __init__(
+        self,
+        db: SQLAlchemy,
+        get_actor_id: Callable[[], Any] | None = None,
+        get_client_addr: Callable[[], str | None] | None = None,
+        actor_cls: type[Any] | str | None = "User",
+        schema: str | None = None,
+        *,
+        get_meta: Callable[[], Mapping[str, Any] | None] | None = None,
+        bind_key: str | None = None,
+    ) -> None:
+        if bind_key not in db.metadatas:
+            raise ConfigurationError(
+                f"bind_key is {bind_key!r} and no model has that __bind_key__. Create the AuditLogger after the "
+                "first such model, or correct the key."
+            )
+        super().__init__(
+            db.Model,
+            metadata=db.metadatas[bind_key],
+            schema=schema,
+            actor_cls=actor_cls,
+            get_actor_id=get_actor_id or current_actor_id,
+            get_client_addr=get_client_addr or current_client_addr,
+            get_meta=get_meta,
+        )
+        self.db = db
+        self.bind_key = bind_key
+        self._apps: WeakSet[Flask] = WeakSet()
+        # The engines of an app exist once db.init_app(app) was called, and can be had in its context only.
+        appcontext_pushed.connect(self._attach_engine)
+        if has_app_context():
+            self._attach_engine(current_app._get_current_object())  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        """Stop sending the context: detach from every engine, and from apps to come."""
+        appcontext_pushed.disconnect(self._attach_engine)
+        for app in list(self._apps):
+            with app.app_context():
+                self.detach(self.db.engines[self.bind_key])
+        self._apps.clear()
+
+    def process_revision_directives(self, context: Any, revision: Any, directives: list[Any]) -> None:
+        """Write no migration when nothing changed, as Flask-Migrate's ``env.py`` does without this hook."""
+        process_revision_directives(context, revision, directives, engines=len(self.db.engines))
+
+    def _attach_engine(self, app: Flask, **_: Any) -> None:
+        if app in self._apps or app.extensions.get("sqlalchemy") is not self.db:
+            return
+        engine = self.db.engines.get(self.bind_key)
+        if engine is not None:
+            self.attach(engine)
+            self._apps.add(app)

@@ -1,0 +1,37 @@
+"""The trail in a schema of its own, with a name that needs quotes, and the hook for env.py."""
+
+from __future__ import annotations
+
+from flask import Flask
+from flask_audit_logger import AuditLogger
+from flask_login import UserMixin
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import URL
+
+from tests.contract.flask_app import make_app
+from tests.contract.models import ArticleColumns, UserColumns
+
+db = SQLAlchemy()
+
+
+class User(UserMixin, UserColumns, db.Model):  # type: ignore[name-defined, misc]
+    __table_args__ = ({"info": {"versioned": {}}},)
+
+
+class Article(ArticleColumns, db.Model):  # type: ignore[name-defined, misc]
+    __table_args__ = ({"info": {"versioned": {}}},)
+
+
+audit_logger = AuditLogger(db, schema="Audit Logs")
+actor_cls = User
+
+
+def create_app(url: URL | None = None) -> Flask:
+    return make_app(
+        db,
+        Article,
+        User,
+        url,
+        include_schemas=True,
+        process_revision_directives=audit_logger.process_revision_directives,
+    )

@@ -1,0 +1,13 @@
+"""The trail lives in its own schema, and nothing of it in another."""
+
+from __future__ import annotations
+
+from sqlalchemy import inspect
+
+from tests.contract.subject import Subject
+
+
+def test_the_tables_are_in_the_schema(subject: Subject) -> None:
+    inspector = inspect(subject.engine)
+    assert sorted(inspector.get_table_names(schema="Audit Logs")) == ["activity", "activity_default", "transaction"]
+    assert sorted(inspector.get_table_names()) == ["alembic_version", "articles", "users"]
