@@ -1,0 +1,166 @@
+"""What the README tells a new user to do, done."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from textwrap import dedent, indent
+
+import pytest
+from sqlalchemy import URL, Engine, inspect, text
+
+from tests.contract.project import Project
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS: dict[str, str] = dict(re.findall(r"<!-- (.+?) -->\n```\w+\n(.*?)```", README, flags=re.DOTALL))
+
+
+def write(directory: Path, mark: str) -> None:
+    (directory / mark.split("/")[1]).write_text(BLOCKS[mark])
+
+
+def commands(mark: str) -> list[list[str]]:
+    """Split the commands of a block; the variable that names the database is set by the test."""
+    lines = [line for line in BLOCKS[mark].splitlines() if not line.startswith("export ")]
+    return [re.findall(r'"[^"]*"|\S+', line) for line in lines]
+
+
+def last_line(output: str) -> str:
+    return output.strip().splitlines()[-1]
+
+
+@pytest.fixture
+def project(tmp_path: Path, database: URL) -> Project:
+    project = Project(tmp_path, database, "app")
+    project.environment["FLASK_SQLALCHEMY_DATABASE_URI"] = database.render_as_string(hide_password=False)
+    return project
+
+
+def test_quick_start_for_flask(project: Project) -> None:
+    write(project.directory, "file: flask/app.py")
+    for command in commands("commands: flask"):
+        project.run(command[0], *(["--app", "app"] if command[0] == "flask" else []), *command[1:])
+    (project.directory / "use.py").write_text(
+        dedent(
+            """
+            from app import app
+            client = app.test_client()
+            assert client.post("/articles", data={"title": "Hello"}).json == {"id": 1}
+            print(client.get("/trail").json)
+            """
+        )
+    )
+    assert last_line(project.run("use")) == str(
+        [
+            {
+                "before": {},
+                "changed": {"id": 1, "title": "Hello"},
+                "from": "127.0.0.1",
+                "what": "insert article 1",
+                "who": None,
+            }
+        ]
+    )
+    assert "No changes in schema detected" in project.flask("db", "migrate")
+    migration = project.last_migration()
+    shown = re.search(r"```python\ndef upgrade\(\):\n(    op\.init_audit_logger\(.*?)```", README, flags=re.DOTALL)
+    assert shown is not None
+    for line in shown[1].splitlines():
+        assert line.strip().removesuffix(" ...)") in migration
+
+
+def test_quick_start_for_alembic(project: Project) -> None:
+    write(project.directory, "file: alembic/models.py")
+    write(project.directory, "file: alembic/write.py")
+    project.alembic("init", "migrations")
+    env = project.directory / "migrations" / "env.py"
+    env.write_text(env.read_text().replace("target_metadata = None\n", BLOCKS["env.py: alembic"]))
+    ini = project.directory / "alembic.ini"
+    url = project.url.render_as_string(hide_password=False)
+    ini.write_text(re.sub(r"^sqlalchemy\.url = .*", f"sqlalchemy.url = {url}", ini.read_text(), flags=re.M))
+    for command in commands("commands: alembic"):
+        project.run(*command)
+    assert last_line(project.run("write")) == (
+        "<AuditLogActivity 1 insert articles 1> by Ann because of {'reason': 'first article'}"
+    )
+    assert "No new upgrade operations detected" in project.alembic("check")
+
+
+def test_quick_start_for_sqlalchemy(project: Project) -> None:
+    write(project.directory, "file: core/app.py")
+    assert project.run("app").splitlines() == [
+        "ann insert {} {'id': 1, 'title': 'Hello'}",
+        "ann update {'id': 1, 'title': 'Hello'} {'title': 'Hello, world'}",
+    ]
+
+
+def test_coming_from_2x(project: Project, engine: Engine) -> None:
+    """Stand-ins with the names of 2.x are moved away, and the first migrate installs the new trail."""
+    with engine.begin() as connection:
+        for sql in (
+            'CREATE TABLE "users" (id serial PRIMARY KEY)',
+            'CREATE TABLE "articles" (id serial PRIMARY KEY)',
+            "CREATE TABLE transaction (id bigserial PRIMARY KEY, actor_id int REFERENCES users)",
+            "CREATE TABLE activity (id bigserial PRIMARY KEY, transaction_id bigint REFERENCES transaction)",
+            "CREATE FUNCTION get_setting(setting text, fallback text) RETURNS text LANGUAGE sql AS 'SELECT fallback'",
+            "CREATE FUNCTION jsonb_subtract(arg1 jsonb, arg2 jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT arg1'",
+            "CREATE FUNCTION create_activity() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN INSERT INTO public.activity DEFAULT VALUES; RETURN NULL; END'",
+            *(
+                f"CREATE TRIGGER audit_trigger_{verb} AFTER {verb} ON {table} EXECUTE FUNCTION create_activity()"
+                for table in ("users", "articles")
+                for verb in ("insert", "update", "delete")
+            ),
+            "INSERT INTO articles DEFAULT VALUES",
+        ):
+            connection.exec_driver_sql(sql)
+    app = re.sub(r"class (\w+)\((.*)\):\n", lambda m: f'{m[0]}    __tablename__ = "{m[1].lower()}s"\n', _models())
+    (project.directory / "app.py").write_text(app)
+    project.flask("db", "init")
+    project.flask("db", "revision", "-m", "move the old trail")
+    (first,) = project.versions()
+    body = indent(dedent(BLOCKS["migration: upgrade"].split("\n", 1)[1]), "    ")
+    first.write_text(re.sub(r"def upgrade\(\):\n    pass\n", lambda _: f"def upgrade():\n{body}", first.read_text()))
+    project.flask("db", "upgrade")
+    project.flask("db", "migrate", "-m", "audit trail")
+    assert "drop_table" not in project.last_migration()
+    project.flask("db", "upgrade")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO articles DEFAULT VALUES")
+        assert connection.scalar(text("SELECT count(*) FROM activity")) == 1
+        assert connection.scalar(text("SELECT count(*) FROM audit_2x.activity")) == 1
+        assert inspect(connection).get_foreign_keys("transaction", schema="audit_2x") == []
+
+
+def _models() -> str:
+    return dedent(
+        """
+        from flask import Flask
+        from flask_audit_logger import AuditLogger
+        from flask_migrate import Migrate
+        from flask_sqlalchemy import SQLAlchemy
+        from sqlalchemy.orm import Mapped, mapped_column
+
+        db = SQLAlchemy()
+
+        class User(db.Model):
+            __table_args__ = {"info": {"versioned": {}}}
+            id: Mapped[int] = mapped_column(primary_key=True)
+
+        class Article(db.Model):
+            __table_args__ = {"info": {"versioned": {}}}
+            id: Mapped[int] = mapped_column(primary_key=True)
+
+        audit_logger = AuditLogger(db)
+        app = Flask(__name__)
+        app.config.from_prefixed_env()
+        db.init_app(app)
+        Migrate(app, db)
+        """
+    )
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?:)([^)#]+)", README))))
+def test_links_lead_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
