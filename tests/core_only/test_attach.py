@@ -5,10 +5,26 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from audit_core import AuditLog, ConfigurationError, audit_context
-from sqlalchemy import URL, Column, Engine, Integer, MetaData, Table, create_engine, event, func, select, text
+from audit_core.statements import may_write, text_may_write
+from sqlalchemy import (
+    URL,
+    Column,
+    Engine,
+    Integer,
+    MetaData,
+    Select,
+    Table,
+    create_engine,
+    event,
+    func,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.orm import Session
 
 META = MetaData()
@@ -109,6 +125,69 @@ def test_statements_that_must_come_first_or_alone_stay_so(audited: Engine) -> No
         connection = connection.execution_options(isolation_level="AUTOCOMMIT")
         connection.execute(text("VACUUM things"))
     assert reasons(audited) == ["isolated"]
+
+
+def test_several_statements_in_one_text_run_and_are_attributed(audited: Engine) -> None:
+    with audit_context(reason="several"), audited.begin() as connection:
+        connection.execute(text("INSERT INTO things VALUES (1); INSERT INTO things VALUES (2);"))
+        connection.exec_driver_sql("INSERT INTO things VALUES (3); INSERT INTO things VALUES (4)")
+        assert connection.scalar(select(func.count()).select_from(THING)) == 4
+    assert reasons(audited) == ["several"]
+
+
+def test_a_procedure_may_commit_inside(audited: Engine) -> None:
+    with audited.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE PROCEDURE fill() LANGUAGE plpgsql AS "
+            "$$BEGIN INSERT INTO things VALUES (1); COMMIT; INSERT INTO things VALUES (2); END$$"
+        )
+    with audit_context(reason="procedure"), audited.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("CALL fill()"))
+    assert reasons(audited) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("SELECT f()", True),
+        ("-- a comment\n /* another */ insert into x values (1)", True),
+        ("(SELECT 1) UNION (SELECT 2)", True),
+        ("EXPLAIN ANALYZE DELETE FROM x", True),
+        ("SET TRANSACTION READ ONLY", False),
+        ("set x = 1; DELETE FROM x", True),
+        ("SHOW all;", False),
+        ("", True),
+    ],
+)
+def test_what_a_text_may_do_is_told_by_its_first_word(statement: str, expected: bool) -> None:
+    assert text_may_write(statement) is expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (select(THING), False),
+        (select(func.count()).where(func.lower("X") == "x"), False),
+        (select(func.now()), False),
+        (select(func.my_function()), True),
+        (select(text("my_function()")), True),
+        (select(literal_column("1")), False),
+        (select(THING.insert().returning(THING.c.id).cte()), True),
+        (select(THING).where(THING.c.id.in_(select(func.f()))), True),
+    ],
+)
+def test_a_select_sends_the_context_only_if_it_may_write(audited: Engine, query: Select[Any], expected: bool) -> None:
+    answers: list[bool] = []
+    with audited.connect() as connection:
+        connection.exec_driver_sql("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        connection.exec_driver_sql("CREATE FUNCTION my_function() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+
+        @event.listens_for(connection, "before_cursor_execute")
+        def ask(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+            answers.append(may_write(context, statement))
+
+        connection.execute(query)
+    assert answers == [expected]
 
 
 def test_a_context_that_was_rolled_back_by_hand_is_sent_again(audited: Engine) -> None:

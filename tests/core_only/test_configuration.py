@@ -66,6 +66,14 @@ def test_options_of_a_table_are_checked_before_anything_is_installed(
         assert not inspect(connection).has_table("activity")
 
 
+def test_the_key_of_2x_is_not_passed_over() -> None:
+    metadata = MetaData()
+    log = AuditLog(metadata)
+    Table("users", metadata, Column("id", Integer, primary_key=True), info={"audit_logged": True})
+    with pytest.raises(ConfigurationError, match=r"'users'.*'audit_logged'.*'versioned'"):
+        log.triggers()
+
+
 @pytest.mark.parametrize("unmarked", [None, False])
 def test_a_table_can_be_marked_as_not_versioned(unmarked: object) -> None:
     assert marked(unmarked).triggers() == []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from audit_core import AuditLog
+from audit_core import AuditLog, ConfigurationError
 from audit_core.catalog import audit_relations, read
 from audit_core.compare import InitTriggers, RefreshTrail
 from sqlalchemy import (
+    BigInteger,
     Column,
     Connection,
     Engine,
@@ -16,11 +18,15 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
+    Uuid,
     insert,
     inspect,
     select,
     text,
 )
+from sqlalchemy.orm import registry
+from sqlalchemy.types import TypeEngine
 
 
 @pytest.fixture
@@ -163,6 +169,34 @@ def test_triggers_that_were_disabled_record_again_after_a_repair(
     log.install(connection)
     connection.execute(insert(users))
     assert verbs(connection, log) == ["insert"]
+
+
+@pytest.mark.parametrize(("installed", "wanted"), [(Integer(), BigInteger()), (Text(), Integer()), (Integer(), Uuid())])
+def test_a_changed_type_of_the_actor_is_said(
+    connection: Connection, installed: TypeEngine[Any], wanted: TypeEngine[Any]
+) -> None:
+    def log(key_type: TypeEngine[Any]) -> AuditLog:
+        mappings = registry()
+        actor = type("Actor", (), {})
+        mappings.map_imperatively(actor, Table("actors", mappings.metadata, Column("id", key_type, primary_key=True)))
+        return AuditLog(mappings, actor_cls=actor)
+
+    log(installed).install(connection)
+    log(installed).install(connection)
+    with pytest.raises(ConfigurationError, match="ALTER COLUMN actor_id TYPE"):
+        log(wanted).install(connection)
+
+
+@pytest.mark.parametrize("length", [8, None])
+def test_the_length_of_a_text_key_does_not_matter(connection: Connection, length: int | None) -> None:
+    mappings = registry()
+    actor = type("Actor", (), {})
+    key = Column("id", String(length), primary_key=True)
+    mappings.map_imperatively(actor, Table("actors", mappings.metadata, key))
+    log = AuditLog(mappings, actor_cls=actor)
+    log.install(connection)
+    log.install(connection)
+    assert steps(connection, log) == []
 
 
 def test_a_schema_is_made_and_taken_away(connection: Connection) -> None:

@@ -83,11 +83,12 @@ def add_operations(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> 
                 installed.trail.version,
             )
             continue
+        if message := audit_log.actor_id_type_problem(connection):
+            log.warning("%s", message)
         for step in audit_log.steps(installed, dropped):
+            log.info("Detected %s", step.summary)
             early = isinstance(step, (InitTrail, RemoveTriggers))
             (before if early else after).append(_operation(step))
-    for operation in (*before, *after):
-        log.info("Detected %s", _describe(operation))
     upgrade_ops.ops[:] = [*before, *upgrade_ops.ops, *after]
     return PriorityDispatchResult.CONTINUE
 
@@ -122,12 +123,6 @@ def _operation(step: Step) -> AuditOperation:
     if isinstance(step, InitTriggers):
         return InitAuditLoggerTriggersOp(step.triggers, step.replaces, step.repairs)
     return RemoveAuditLoggerTriggersOp(step.triggers)
-
-
-def _describe(operation: MigrateOperation) -> str:
-    assert isinstance(operation, AuditOperation)
-    positional, named = operation.arguments()
-    return f"{operation.name.replace('_', ' ')} {', '.join(map(repr, positional)) or repr(named['schema'])}"
 
 
 def _object_filter(

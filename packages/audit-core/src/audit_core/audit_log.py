@@ -25,6 +25,7 @@ from .disabling import Disabled
 from .errors import ConfigurationError
 from .models import AuditLogActivity, AuditLogTransaction, map_models
 from .objects import TABLE_NAMES, TableTriggers, Trail
+from .quoting import qualified
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
@@ -39,7 +40,7 @@ class AuditLog:
     Mark a table with ``{"info": {"versioned": {}}}`` in its ``__table_args__``; tables declared later count
     too. Call :meth:`attach` with each engine whose writes should name an actor.
 
-    :param base: the declarative base, or a MetaData if there are no models.
+    :param base: the declarative base; a registry or a MetaData will do.
     :param metadata: the MetaData of the tables, where it is not that of ``base``.
     :param schema: where the tables ``activity`` and ``transaction`` live; ``public`` if None.
     :param actor_cls: the model of those who make changes, by class or name; None for no relationship, which
@@ -52,7 +53,7 @@ class AuditLog:
 
     def __init__(
         self,
-        base: type[DeclarativeBase] | Any,
+        base: type[DeclarativeBase] | registry | MetaData | Any,
         *,
         metadata: MetaData | None = None,
         schema: str | None = None,
@@ -65,7 +66,7 @@ class AuditLog:
             metadata = base if isinstance(base, MetaData) else base.metadata
         self.metadata: MetaData = metadata
         self.schema = schema or "public"
-        self._registry: registry | None = getattr(base, "registry", None)
+        self._registry: registry | None = base if isinstance(base, registry) else getattr(base, "registry", None)
         self._actor_cls = actor_cls
         self._get_actor_id = get_actor_id
         self._get_client_addr = get_client_addr
@@ -109,7 +110,10 @@ class AuditLog:
         :raises UnsupportedDatabaseError: if the database is not PostgreSQL 14 or later.
         """
         ddl.require_postgresql(connection.dialect)
-        for step in self.steps(catalog.read(connection, self.schema)):
+        steps = self.steps(catalog.read(connection, self.schema))
+        if message := self.actor_id_type_problem(connection):
+            raise ConfigurationError(message)
+        for step in steps:
             ddl.execute(connection, step.statements())
 
     def uninstall(self, connection: Connection, *, drop_trail: bool = False) -> None:
@@ -171,6 +175,18 @@ class AuditLog:
         :raises ConfigurationError: if the actor's class is not there or has a composite key.
         """
         return Text() if self._actor_cls is None else self._actor_key.type
+
+    def actor_id_type_problem(self, connection: Connection) -> str | None:
+        """Say what is wrong if ``actor_id`` has another type than the actor's primary key."""
+        wanted = self.trail()
+        found = catalog.other_actor_id_type(connection, wanted)
+        if found is None:
+            return None
+        return (
+            f"transaction.actor_id in schema {self.schema!r} is {found}, and the actor's primary key is "
+            f"{wanted.actor_id_type}. Change the type of the column with a migration of your own: "
+            f"ALTER TABLE {qualified('transaction', self.schema)} ALTER COLUMN actor_id TYPE {wanted.actor_id_type}."
+        )
 
     def _actor_id_sql_type(self) -> str:
         dialect: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]

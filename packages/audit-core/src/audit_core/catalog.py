@@ -25,6 +25,14 @@ _TABLES = text(
     "WHERE n.nspname = :schema AND c.relname IN :names AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
 ).bindparams(bindparam("names", expanding=True))
 
+_OTHER_ACTOR_ID_TYPE = text(
+    "SELECT pg_catalog.format_type(a.atttypid, a.atttypmod) "
+    "FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid"
+    " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
+    "WHERE n.nspname = :schema AND c.relname = 'transaction' AND a.attname = 'actor_id'"
+    " AND a.atttypid <> pg_catalog.to_regtype(CAST(:wanted AS text))"
+)
+
 _FUNCTIONS = text(
     "SELECT p.proname, p.prosrc, p.prosecdef, p.proconfig,"
     " pg_catalog.has_function_privilege('public', p.oid, 'EXECUTE') AS public_may_execute "
@@ -106,6 +114,13 @@ def read(connection: Connection, schema: str) -> Installed:
         trail=_read_trail(connection, schema),
         triggers=_read_triggers(connection),
     )
+
+
+def other_actor_id_type(connection: Connection, trail: Trail) -> str | None:
+    """Return the type of ``actor_id`` that is installed, if it is another one than ``trail`` wants."""
+    wanted = {"schema": trail.schema, "wanted": trail.actor_id_type}
+    found: str | None = connection.scalar(_OTHER_ACTOR_ID_TYPE, wanted)
+    return found
 
 
 def audit_relations(connection: Connection, schema: str) -> set[tuple[str, str]]:

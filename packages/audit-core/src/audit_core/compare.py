@@ -16,6 +16,10 @@ class InitTrail:
 
     trail: Trail
 
+    @property
+    def summary(self) -> str:
+        return f"missing audit trail in schema {self.trail.schema!r}"
+
     def statements(self) -> list[str]:
         return self.trail.create()
 
@@ -27,6 +31,13 @@ class UpgradeTrail:
     trail: Trail
     to_version: int
 
+    @property
+    def summary(self) -> str:
+        return (
+            f"audit trail in schema {self.trail.schema!r} with SQL version {self.trail.version}; "
+            f"version {self.to_version} is the latest"
+        )
+
     def statements(self) -> list[str]:
         return self.trail.migrate_to(self.to_version)
 
@@ -36,6 +47,10 @@ class RefreshTrail:
     """Put altered or missing functions back into their released state."""
 
     trail: Trail
+
+    @property
+    def summary(self) -> str:
+        return f"altered functions of the audit trail in schema {self.trail.schema!r}"
 
     def statements(self) -> list[str]:
         return self.trail.create_functions()
@@ -51,6 +66,14 @@ class InitTriggers:
     #: Whether what was there equals no released definition.
     repairs: bool = False
 
+    @property
+    def summary(self) -> str:
+        if self.repairs:
+            return f"altered audit triggers on table {self.triggers.table!r}"
+        if self.replaces is not None:
+            return f"change in what is recorded of table {self.triggers.table!r}"
+        return f"table {self.triggers.table!r} to be recorded"
+
     def statements(self) -> list[str]:
         return self.triggers.create()
 
@@ -60,6 +83,10 @@ class RemoveTriggers:
     """Drop the triggers of a table."""
 
     triggers: TableTriggers
+
+    @property
+    def summary(self) -> str:
+        return f"table {self.triggers.table!r} to be recorded no longer"
 
     def statements(self) -> list[str]:
         return self.triggers.drop()

@@ -14,7 +14,7 @@ from sqlalchemy.engine.default import DefaultExecutionContext
 from .context import Settings
 from .errors import ConfigurationError
 from .quoting import literal
-from .statements import forgets_settings, may_write
+from .statements import forgets_settings, is_single, may_commit, may_write
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -56,7 +56,6 @@ class Listener:
         self.engine = engine
         self.dialect = engine.dialect
         self.resolve = resolve
-        self._resolving: ContextVar[bool] = ContextVar("resolving", default=False)
         compiled = _SET_CONTEXT.compile(dialect=self.dialect)
         self._sql = compiled.string
         self._names = compiled.positiontup
@@ -92,24 +91,32 @@ class Listener:
     def _do_execute(
         self, cursor: Any, statement: str, parameters: Any, context: DefaultExecutionContext
     ) -> bool | None:
-        return self._send(context, statement, cursor, lambda: cursor.execute(statement, parameters))
+        return self._send(context, cursor, statement, parameters, self.dialect.do_execute)
 
     def _do_executemany(
         self, cursor: Any, statement: str, parameters: Any, context: DefaultExecutionContext
     ) -> bool | None:
-        return self._send(context, statement, cursor, lambda: cursor.executemany(statement, parameters))
+        return self._send(context, cursor, statement, parameters, self.dialect.do_executemany)
 
     def _do_execute_no_params(self, cursor: Any, statement: str, context: DefaultExecutionContext) -> bool | None:
-        return self._send(context, statement, cursor, lambda: cursor.execute(statement))
+        def execute(cursor: Any, statement: str, parameters: None, context: DefaultExecutionContext) -> None:
+            self.dialect.do_execute_no_params(cursor, statement, context)
+
+        return self._send(context, cursor, statement, None, execute)
 
     def _send(
-        self, context: DefaultExecutionContext, statement: str, cursor: Any, execute: Callable[[], Any]
+        self,
+        context: DefaultExecutionContext,
+        cursor: Any,
+        statement: str,
+        parameters: Any,
+        execute: Callable[[Any, str, Any, DefaultExecutionContext], None],
     ) -> bool | None:
         """Send the context if the statement needs it; True if the statement went along."""
         connection = context.root_connection
         # Without a transaction there is no state: the dialect looks around on a new connection.
-        state = connection.in_transaction() and transaction_state(connection)
-        if not state or self._resolving.get():
+        state = transaction_state(connection) if connection.in_transaction() else None
+        if state is None or self in _resolving.get():
             return None
         if not may_write(context, statement):
             if context.compiled is None and forgets_settings(statement):
@@ -121,29 +128,31 @@ class Listener:
         dbapi_connection: Any = connection.connection.dbapi_connection
         # A setting of one transaction is gone after each statement of a connection in autocommit.
         autocommit = bool(getattr(dbapi_connection, "autocommit", False))
+        if autocommit and may_commit(statement):
+            return None
         # Until it arrived, nothing is known: the statement may fail and be rolled back to a savepoint.
         state.sent = None
-        if self._may_queue and not getattr(cursor, "name", None):
+        queued = self._may_queue and not getattr(cursor, "name", None) and (parameters or is_single(statement))
+        if queued:
             with dbapi_connection.pipeline():
                 dbapi_connection.execute(self._sql, self._parameters(settings))
-                execute()
-            sent = True
+                execute(cursor, statement, parameters, context)
         else:
             setter = dbapi_connection.cursor()
             try:
                 setter.execute(self._sql, self._parameters(settings))
             finally:
                 setter.close()
-            sent = None
         state.sent = Settings() if autocommit else settings
-        return sent
+        return True if queued else None
 
     def _settings(self, state: TransactionState) -> Settings:
-        token = self._resolving.set(True)
+        # A resolver may query on the same connection, in the middle of a flush.
+        token = _resolving.set((*_resolving.get(), self))
         try:
             settings = self.resolve(self.dialect)
         finally:
-            self._resolving.reset(token)
+            _resolving.reset(token)
         if state.disabled:
             return Settings(settings.actor_id, settings.client_addr, settings.meta, "off")
         return settings
@@ -152,6 +161,9 @@ class Listener:
         values = dict(zip(_SETTINGS, astuple(settings), strict=True))
         return values if self._names is None else tuple(values[name] for name in self._names)
 
+
+#: The listeners whose resolvers are being asked.
+_resolving: ContextVar[tuple[Listener, ...]] = ContextVar("audit_resolving", default=())
 
 # By the identity of the dialect, which copies of an engine share. The listener keeps its dialect, and the
 # engine's events keep the listener: an entry lives as long as its engine.

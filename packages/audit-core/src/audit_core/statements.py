@@ -69,9 +69,19 @@ def forgets_settings(statement: str) -> bool:
     return _leading_word(statement) in ("abort", "commit", "discard", "end", "reset", "rollback")
 
 
+def may_commit(statement: str) -> bool:
+    """Tell whether a statement may end transactions inside, which it may only do alone."""
+    return _leading_word(statement) in ("call", "do")
+
+
+def is_single(statement: str) -> bool:
+    """Tell whether a text is surely one statement; several cannot be queued."""
+    return ";" not in statement.rstrip("; \t\n")
+
+
 def text_may_write(statement: str) -> bool:
     """Tell whether a statement of which only the text is known may change a row."""
-    return ";" in statement.rstrip("; \t\n") or _leading_word(statement) not in _HARMLESS
+    return not is_single(statement) or _leading_word(statement) not in _HARMLESS
 
 
 def _leading_word(statement: str) -> str:

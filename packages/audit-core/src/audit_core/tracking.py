@@ -9,6 +9,8 @@ from sqlalchemy import MetaData, Table
 from .config import INFO_KEY, Versioned
 from .errors import ConfigurationError
 
+_KEY_OF_2X = "audit_logged"
+
 
 def is_tracked(table: Table) -> bool:
     """Tell whether a table is marked; ``False`` and ``None`` are ways to say that it is not."""
@@ -23,6 +25,11 @@ def tracked_tables(metadata: MetaData) -> Iterator[tuple[Table, Versioned]]:
     for _, table in sorted(metadata.tables.items()):
         if is_tracked(table):
             yield table, Versioned.read(table)
+        elif table.info.get(_KEY_OF_2X) and INFO_KEY not in table.info:
+            raise ConfigurationError(
+                f"Table {table.fullname!r} is marked with {_KEY_OF_2X!r}, the key of flask-audit-logger 2.x, and would "
+                f"not be recorded. Write {INFO_KEY!r} instead, and {{}} instead of True."
+            )
 
 
 def refuse_name_clash(metadata: MetaData, schema: str, names: tuple[str, ...]) -> None:
