@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -14,6 +15,8 @@ from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from dev.postgres import bin_directory, postgres_server
+
+pytest.register_assert_rewrite("tests.contract")
 
 GIVEN_URL = os.environ.get("AUDIT_TEST_DATABASE_URL")
 VERSION = os.environ.get("AUDIT_TEST_POSTGRES", "18")
@@ -53,6 +56,12 @@ def server() -> Iterator[URL]:
             yield _psycopg(url)
 
 
+@pytest.fixture(scope="session")
+def new_database(server: URL) -> Callable[..., contextlib.AbstractContextManager[URL]]:
+    """Make a database for the length of a block; ``template`` is the URL of one to copy."""
+    return functools.partial(_new_database, server)
+
+
 @pytest.fixture
 def database(server: URL) -> Iterator[URL]:
     """The URL of a fresh database."""
@@ -76,10 +85,13 @@ def engine(database: URL) -> Iterator[Engine]:
 
 
 @contextlib.contextmanager
-def _new_database(server: URL) -> Iterator[URL]:
+def _new_database(server: URL, template: URL | None = None) -> Iterator[URL]:
     name = f"audit_test_{secrets.token_hex(6)}"
+    copied = template.database if template and template.database else "template0"
     with _connect(server) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(copied))
+        )
     try:
         yield server.set(database=name)
     finally:

@@ -74,11 +74,19 @@ def make_app(
 
 
 def flask_subject(
-    module: ModuleType, url: URL, directory: Path, *, audit_logger: AuditLogger | None = None
+    module: ModuleType,
+    url: URL,
+    directory: Path,
+    *,
+    audit_logger: AuditLogger | None = None,
+    init: tuple[str, ...] = (),
 ) -> Iterator[Subject]:
-    """Migrate a database with the real commands, then serve the contract."""
+    """Migrate a database with the real commands, then serve the contract.
+
+    :param init: options of ``flask db init``.
+    """
     project = Project(directory, url, f"{module.__name__}:create_app")
-    project.flask("db", "init")
+    project.flask("db", "init", *init)
     assert "Generating" in project.flask("db", "migrate", "-m", "first")
     project.flask("db", "upgrade")
     assert "No new upgrade operations detected" in project.flask("db", "check")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from sqlalchemy import URL
@@ -36,27 +40,55 @@ class Project:
         """Run an ``alembic`` command and return all that it prints."""
         return self.run("alembic", *arguments)
 
-    def run(self, module: str, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=self.directory,
-            env={
-                **os.environ,
-                "DATABASE_URL": self.url.render_as_string(hide_password=False),
-                "PYTHONPATH": os.pathsep.join([str(self.directory), str(ROOT)]),
-                **self.environment,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-        )
-        if done.returncode:
-            raise CommandError(done.stdout)
-        return done.stdout
+    def run(self, module: str, *arguments: str, stderr: bool = True) -> str:
+        """Run ``python -m`` and return what it prints; ``stderr=False`` leaves its messages out."""
+        environment = {
+            **os.environ,
+            "DATABASE_URL": self.url.render_as_string(hide_password=False),
+            "PYTHONPATH": os.pathsep.join([str(self.directory), str(ROOT)]),
+            **self.environment,
+        }
+        with tempfile.TemporaryDirectory() as output:
+            files = {name: Path(output) / name for name in ("stdout", "stderr")}
+            request = {
+                "module": module,
+                "arguments": arguments,
+                "directory": str(self.directory),
+                "environment": environment,
+                "files": {name: str(path) for name, path in files.items()},
+            }
+            code = _run(json.dumps(request))
+            printed = {name: path.read_text() for name, path in files.items()}
+        everything = printed["stderr"] + printed["stdout"]
+        if code:
+            raise CommandError(everything)
+        return everything if stderr else printed["stdout"]
 
     def versions(self) -> list[Path]:
         return sorted(self.directory.glob("*/versions/*.py"), key=lambda path: path.stat().st_mtime_ns)
 
     def last_migration(self) -> str:
         return self.versions()[-1].read_text()
+
+
+def _run(request: str) -> int:
+    """Have a command run and return its exit code; a negative one is a signal."""
+    server = _command_server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    print(request, file=server.stdin, flush=True)
+    return int(server.stdout.readline())
+
+
+@functools.cache
+def _command_server() -> subprocess.Popen[str]:
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.contract.commands"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    # It ends with its input.
+    atexit.register(server.communicate)
+    return server

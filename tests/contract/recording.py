@@ -131,6 +131,13 @@ def test_context_is_stored(subject: Subject, trail: Trail) -> None:
     assert transaction.meta == {"reason": "'); DROP TABLE articles; --"}
 
 
+@pytest.mark.parametrize("reason", ["\\u0000", "\\\\u0000", "'", '"', "*/ --", "%s %(x)s :x", "é\u2028\U0001f600\t\n"])
+def test_any_text_can_be_a_reason(subject: Subject, trail: Trail, reason: str) -> None:
+    with audit_context(reason=reason):
+        add_article(subject)
+    assert trail.activities()[0].transaction.meta == {"reason": reason}
+
+
 def test_contexts_nest_and_restore(subject: Subject, trail: Trail) -> None:
     first, second = subject.add_actor("outer"), subject.add_actor("inner")
     with audit_context(actor_id=first, reason="outer"):
@@ -273,7 +280,8 @@ def test_a_client_address_that_is_none_is_kept_as_text(subject: Subject, trail: 
         ({"actor_id": object()}, "actor_id"),
         ({"actor_id": 2.5}, "actor_id"),
         ({"actor_id": True}, "actor_id"),
-        ({"reason": "a\0b"}, "NUL"),
+        ({"reason": "a\0b"}, "'reason' holds a NUL"),
+        ({"reason": {"deep": ["a\\\0b"]}}, "'reason' holds a NUL"),
         ({"reason": {1, 2}}, "'reason'"),
         ({"reason": float("nan")}, "'reason'"),
         ({"reason": "\ud800"}, "'reason'"),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from audit_core import AuditLog, ConfigurationError, audit_context
+from audit_core import AuditLog, ConfigurationError, UnsupportedDatabaseError, audit_context
 from audit_core.statements import may_write, text_may_write
 from sqlalchemy import (
     URL,
@@ -84,6 +84,11 @@ def test_an_attached_engine_can_be_collected(database: URL) -> None:
     del engine
     gc.collect()
     assert alive() is None
+
+
+def test_another_database_than_postgresql_is_refused() -> None:
+    with pytest.raises(UnsupportedDatabaseError, match="this database is 'sqlite'"):
+        AUDIT_LOG.attach(create_engine("sqlite://"))
 
 
 def test_disable_needs_an_attached_engine(engine: Engine) -> None:

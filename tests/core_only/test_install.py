@@ -207,7 +207,7 @@ def test_a_schema_is_made_and_taken_away(connection: Connection) -> None:
         "activity_default",
         "transaction",
     ]
-    assert audit_relations(connection, log.schema) == {
+    assert audit_relations(connection) == {
         (log.schema, name) for name in ("activity", "activity_default", "transaction")
     }
     log.uninstall(connection, drop_trail=True)

@@ -7,7 +7,7 @@ around those that Alembic found. Which trail belongs to which tables is found in
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from alembic.autogenerate import comparators
@@ -47,13 +47,14 @@ def hide_trail(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> Prio
     """Hide the audit tables from Alembic, and functions, triggers and grants from alembic_utils."""
     connection = autogen_context.connection
     assert connection is not None
-    hidden: set[tuple[str, str]] = set()
-    for audit_log in _audit_logs(autogen_context):
+    if any(_audit_logs(autogen_context)):
         require_postgresql(connection.dialect)
-        hidden |= catalog.audit_relations(connection, audit_log.schema)
     if connection.dialect.name == "postgresql":
+        # All trails of the database: a logger that moves to another schema leaves one behind.
+        hidden = catalog.audit_relations(connection)
         default_schema = connection.dialect.default_schema_name or "public"
-        autogen_context._object_filters.append(_object_filter(hidden, default_schema))
+        autogen_context._name_filters.append(_name_filter(hidden, default_schema))
+        autogen_context._object_filters.append(_object_filter(hidden))
     return PriorityDispatchResult.CONTINUE
 
 
@@ -125,18 +126,25 @@ def _operation(step: Step) -> AuditOperation:
     return RemoveAuditLoggerTriggersOp(step.triggers)
 
 
-def _object_filter(
+def _name_filter(
     hidden: set[tuple[str, str]], default_schema: str
-) -> Callable[[Any, str | None, str, bool, Any], bool]:
+) -> Callable[[str | None, str, Mapping[str, str | None]], bool]:
+    """Keep the tables of the trail from being reflected at all."""
+
+    def include(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:
+        return type_ != "table" or (parent_names.get("schema_name") or default_schema, name) not in hidden
+
+    return include
+
+
+def _object_filter(hidden: set[tuple[str, str]]) -> Callable[[Any, str | None, str, bool, Any], bool]:
+    """Hide the rest from alembic_utils, whose objects are known by their attributes: it need not be installed."""
     functions = frozenset(catalog.function_names())
     triggers = frozenset(catalog.trigger_names())
 
     def include(object_: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:
         if not reflected:
             return True
-        if type_ == "table":
-            return (object_.schema or default_schema, name) not in hidden
-        # The objects of alembic_utils, known by their attributes: it need not be installed.
         if type_ == "function":
             return object_.signature.partition("(")[0].strip('"') not in functions
         if type_ == "trigger":

@@ -207,10 +207,10 @@ class InitAuditLoggerTriggersOp(AuditOperation):
         return self.triggers.create()
 
     def reverse(self) -> MigrateOperation:
-        if self.repairs:
-            return self
         if self.replaces is not None:
             return InitAuditLoggerTriggersOp(self.replaces, replaces=self.triggers)
+        if self.repairs:
+            return self
         return RemoveAuditLoggerTriggersOp(self.triggers)
 
 

@@ -30,6 +30,12 @@ from .quoting import qualified
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
+    Resolvers = tuple[
+        Callable[[], Any] | None,
+        Callable[[], str | None] | None,
+        Callable[[], Mapping[str, Any] | None] | None,
+    ]
+
 #: Where a MetaData keeps the AuditLog that records its tables.
 METADATA_KEY = "audit_logger"
 
@@ -94,7 +100,9 @@ class AuditLog:
         Without it every change is recorded all the same, with no actor.
 
         :raises ConfigurationError: if another AuditLog is attached to the engine.
+        :raises UnsupportedDatabaseError: if its database is not PostgreSQL 14 or later.
         """
+        ddl.require_postgresql(engine.dialect)
         listeners.attach(engine, self._settings)
 
     def detach(self, engine: Engine | AsyncEngine) -> None:
@@ -132,16 +140,22 @@ class AuditLog:
         else:
             ddl.execute(connection, trail.drop_functions())
 
-    def disable(self, target: Session | Connection | AsyncSession | AsyncConnection) -> Disabled:
-        """Record nothing within the block: ``with audit_log.disable(session): ...``.
+    def disable(
+        self, target: Session | Connection | AsyncSession | AsyncConnection, reason: str | None = None
+    ) -> Disabled:
+        """Do not record the changes within the block: ``with audit_log.disable(session): ...``.
+
+        That there were some is recorded: each statement leaves one activity ``bypass``, with operation, number of
+        rows and reason.
 
         It holds for the transaction in progress on that session or connection, and for no other: a commit
         inside ends it. Pending changes of a session are flushed at both ends of the block. With an
         ``AsyncSession`` or ``AsyncConnection``, use ``async with``.
 
+        :param reason: why, kept in the trail.
         :raises ConfigurationError: if the engine is not attached.
         """
-        return Disabled(target, self._bind_arguments())
+        return Disabled(target, self._bind_arguments(), reason)
 
     def steps(
         self, installed: catalog.Installed, dropped: frozenset[tuple[str | None, str]] = frozenset()
@@ -226,21 +240,29 @@ class AuditLog:
         for mapper in mappers:
             if isinstance(mapper.local_table, Table) and mapper.local_table.metadata is self.metadata:
                 return {"mapper": mapper}
+        for table in self.metadata.tables.values():
+            if tracking.is_tracked(table):
+                return {"clause": table}
         return {}
 
     def _check_names(self) -> None:
         tracking.refuse_name_clash(self.metadata, self.schema, TABLE_NAMES)
 
+    def _resolvers(self, dialect: Dialect) -> Resolvers:
+        """Return whom to ask for the actor, the client address and meta data, on the engine of a dialect."""
+        return self._get_actor_id, self._get_client_addr, self._get_meta
+
     def _settings(self, dialect: Dialect) -> Settings:
         """Ask the context and then the resolvers for who, from where and why."""
+        get_actor_id, get_client_addr, get_meta = self._resolvers(dialect)
         context = current_context()
         actor_id = context.actor_id
         if actor_id is UNSET:
-            actor_id = self._get_actor_id and self._get_actor_id()
+            actor_id = get_actor_id and get_actor_id()
         client_addr = context.client_addr
         if client_addr is UNSET:
-            client_addr = self._get_client_addr and self._get_client_addr()
-        meta = {**((self._get_meta and self._get_meta()) or {}), **context.meta}
+            client_addr = get_client_addr and get_client_addr()
+        meta = {**((get_meta and get_meta()) or {}), **context.meta}
         return Settings(
             "" if actor_id is None else actor_id_text(actor_id, self.actor_id_type(), dialect),
             "" if client_addr is None else client_addr_text(client_addr),

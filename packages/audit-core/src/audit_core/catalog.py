@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, text
 
 from .objects import TABLE_NAMES, TableTriggers, Trail
-from .quoting import qualified
 from .sql import RELEASES, FunctionDefinition, TriggerDefinition, latest
 
 _MARKER = re.compile(r"\(SQL version (\d+)\)")
@@ -55,12 +54,17 @@ _TRIGGERS = text(
     "ORDER BY tn.nspname, c.relname, t.tgname"
 ).bindparams(bindparam("functions", expanding=True), bindparam("names", expanding=True))
 
-_PARTITIONS = text(
+_RELATIONS = text(
+    "WITH ours AS ("
+    " SELECT c.oid FROM pg_catalog.pg_class AS c "
+    " WHERE c.relname IN :names AND c.relkind IN ('r', 'p')"
+    " AND pg_catalog.obj_description(c.oid, 'pg_class') LIKE 'audit trail%'"
+    ") "
     "SELECT n.nspname, c.relname "
-    "FROM pg_catalog.pg_partition_tree(CAST(CAST(:parent AS text) AS pg_catalog.regclass)) AS tree"
-    " JOIN pg_catalog.pg_class AS c ON c.oid = tree.relid"
-    " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
-)
+    "FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
+    "WHERE c.oid IN (SELECT oid FROM ours UNION ALL SELECT tree.relid"
+    " FROM ours CROSS JOIN LATERAL pg_catalog.pg_partition_tree(ours.oid) AS tree)"
+).bindparams(bindparam("names", expanding=True))
 
 # The bits of pg_trigger.tgtype; statement triggers have the row bit (1) off.
 _TIMING_BITS = {2: "BEFORE", 0: "AFTER", 64: "INSTEAD OF"}
@@ -89,7 +93,7 @@ class InstalledTriggers:
     audit_schema: str
     #: The released definition that the triggers equal; None if they equal none.
     exact: TableTriggers | None
-    #: The same, or what has their names.
+    #: The same, or what has their names and excludes what any of them excludes.
     triggers: TableTriggers
 
 
@@ -123,13 +127,9 @@ def other_actor_id_type(connection: Connection, trail: Trail) -> str | None:
     return found
 
 
-def audit_relations(connection: Connection, schema: str) -> set[tuple[str, str]]:
-    """Name the tables of the trail and every partition of them."""
-    found = {(schema, row.relname) for row in _read_tables(connection, schema) if _is_ours(row)}
-    for _, name in list(found):
-        partitions = connection.execute(_PARTITIONS, {"parent": qualified(name, schema)})
-        found |= {(row.nspname, row.relname) for row in partitions}
-    return found
+def audit_relations(connection: Connection) -> set[tuple[str, str]]:
+    """Name schema and table of every trail in the database, and every partition of them."""
+    return {(row.nspname, row.relname) for row in connection.execute(_RELATIONS, {"names": TABLE_NAMES})}
 
 
 def function_names() -> list[str]:
@@ -185,8 +185,9 @@ def _read_triggers(connection: Connection) -> dict[tuple[str, str], InstalledTri
         found = list(group)
         audit_schema = found[0].audit_schema
         exact = _released_definition(schema, table, found, _python_encoding(encoding))
+        excluded = {name for row in found for name in _arguments(row.tgargs, _python_encoding(encoding))}
         installed[schema, table] = InstalledTriggers(
-            audit_schema, exact, exact or TableTriggers(table, schema, audit_schema)
+            audit_schema, exact, exact or TableTriggers(table, schema, audit_schema, tuple(excluded))
         )
     return installed
 

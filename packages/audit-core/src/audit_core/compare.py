@@ -115,6 +115,9 @@ def compare(
         before = None
         if found is not None and found.exact is not None:
             before = replace(found.exact, schema=triggers.schema)
+        elif found is not None and installed.trail.trail.version != triggers.version:
+            # A downgrade has to leave triggers that fit to the functions of then.
+            before = replace(triggers, version=installed.trail.trail.version)
         if before != triggers:
             altered = found is not None and found.exact is None
             steps.append(InitTriggers(triggers, before, repairs=altered))
@@ -122,7 +125,8 @@ def compare(
         key = (schema or installed.default_schema, table)
         found = installed.triggers.get(key)
         if found and key not in tracked:
-            steps.append(RemoveTriggers(replace(found.triggers, schema=schema)))
+            removed = found.exact or replace(found.triggers, version=installed.trail.trail.version)
+            steps.append(RemoveTriggers(replace(removed, schema=schema)))
     return steps
 
 

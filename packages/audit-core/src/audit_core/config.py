@@ -2,28 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 from sqlalchemy import Table
 
 from .errors import ConfigurationError
 
 INFO_KEY = "versioned"
-_KEYS = ("exclude",)
+
+OPERATIONS = ("insert", "update", "delete", "truncate")
+
+#: The options that name columns, and how an argument of a trigger begins that carries one of them.
+_COLUMN_OPTIONS = {"exclude": "exclude=", "include": "include=", "mask": "mask="}
+
+#: The options that take one of some words; the first is the default, the others are an argument.
+_CHOICES = {
+    "truncate": ("count", "rows"),
+    "require_actor": ("allow", "reject"),
+    "bypass": ("allow", "reject"),
+}
 
 
 @dataclass(frozen=True)
 class Versioned:
     """How one table is recorded."""
 
+    #: Columns that are not recorded.
     exclude: tuple[str, ...] = ()
+    #: The only columns that are recorded, beside the primary key; all if empty.
+    include: tuple[str, ...] = ()
+    #: Columns of which only is recorded that they changed.
+    mask: tuple[str, ...] = ()
+    #: Which kinds of statements are recorded.
+    operations: tuple[str, ...] = OPERATIONS
+    #: What a TRUNCATE leaves: the number of rows, or the rows, too.
+    truncate: str = "count"
+    #: Whether a write without an actor fails.
+    require_actor: str = "allow"
+    #: Whether a write in a block of disable() fails.
+    bypass: str = "allow"
+
+    def __post_init__(self) -> None:
+        for name in _COLUMN_OPTIONS:
+            object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
+        object.__setattr__(
+            self, "operations", tuple(operation for operation in OPERATIONS if operation in self.operations)
+        )
 
     @classmethod
     def read(cls, table: Table) -> Versioned:
         """Read and check the options of a marked table.
 
-        :raises ConfigurationError: if a key or a column is not what the table can take.
+        :raises ConfigurationError: if a key or a value is not what the table can take.
         """
         options = table.info[INFO_KEY]
         if not isinstance(options, Mapping):
@@ -31,29 +63,85 @@ class Versioned:
                 f"Table {table.fullname!r}: info[{INFO_KEY!r}] is {options!r}; "
                 f'make it a dict: {{"info": {{"{INFO_KEY}": {{}}}}}}.'
             )
+        known = [field.name for field in fields(cls)]
         for key in options:
-            if key not in _KEYS:
+            if key not in known:
                 raise ConfigurationError(
                     f"Table {table.fullname!r}: {key!r} is not an option of info[{INFO_KEY!r}]; "
-                    f"known are {', '.join(map(repr, _KEYS))}."
+                    f"known are {', '.join(map(repr, known))}."
                 )
-        return cls(exclude=_excluded_columns(table, options.get("exclude", ())))
+        values: dict[str, Any] = {name: _columns(table, name, options.get(name, ())) for name in _COLUMN_OPTIONS}
+        if values["exclude"] and values["include"]:
+            raise ConfigurationError(
+                f"Table {table.fullname!r}: 'exclude' and 'include' exclude each other. Keep one of them."
+            )
+        for name in sorted({*values["exclude"], *values["mask"]}.intersection(_key_columns(table))):
+            option = "exclude" if name in values["exclude"] else "mask"
+            raise ConfigurationError(
+                f"Table {table.fullname!r}: {option!r} names {name!r}, which is in the primary key; "
+                f"without it nobody could tell which row changed. Take it out of {option!r}."
+            )
+        for name, choices in _CHOICES.items():
+            values[name] = options.get(name, choices[0])
+            if values[name] not in choices:
+                raise ConfigurationError(
+                    f"Table {table.fullname!r}: {name!r} is {values[name]!r}; it can be "
+                    f"{' or '.join(map(repr, choices))}."
+                )
+        values["operations"] = _operations(table, options.get("operations", OPERATIONS))
+        return cls(**values)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The arguments of the triggers."""
+        columns = [prefix + column for name, prefix in _COLUMN_OPTIONS.items() for column in getattr(self, name)]
+        choices = [
+            f"{name}={getattr(self, name)}"
+            for name, (default, *_) in _CHOICES.items()
+            if getattr(self, name) != default
+        ]
+        return (*columns, *choices)
+
+    @classmethod
+    def from_arguments(cls, arguments: Iterable[str], operations: Iterable[str] = OPERATIONS) -> Versioned | None:
+        """Read the arguments of triggers; None if they are not ours."""
+        values: dict[str, Any] = {name: [] for name in _COLUMN_OPTIONS}
+        for argument in arguments:
+            name, _, value = argument.partition("=")
+            if name in _COLUMN_OPTIONS:
+                values[name].append(value)
+            elif value in _CHOICES.get(name, ()):
+                values[name] = value
+            else:
+                return None
+        return cls(operations=tuple(operations), **values)
 
 
-def _excluded_columns(table: Table, exclude: object) -> tuple[str, ...]:
-    if isinstance(exclude, str) or not isinstance(exclude, (list, tuple, set, frozenset)):
-        raise ConfigurationError(f"Table {table.fullname!r}: 'exclude' is {exclude!r}; make it a list of column names.")
-    columns = {column.name: column for column in table.columns}
-    for name in exclude:
-        if name not in columns:
-            known = ", ".join(map(repr, columns))
+def _columns(table: Table, option: str, names: object) -> tuple[str, ...]:
+    if isinstance(names, str) or not isinstance(names, (list, tuple, set, frozenset)):
+        raise ConfigurationError(f"Table {table.fullname!r}: {option!r} is {names!r}; make it a list of column names.")
+    known = [column.name for column in table.columns]
+    for name in names:
+        if name not in known:
             raise ConfigurationError(
-                f"Table {table.fullname!r}: 'exclude' names {name!r}, which is no column of the table; "
-                f"its columns are {known}."
+                f"Table {table.fullname!r}: {option!r} names {name!r}, which is no column of the table; "
+                f"its columns are {', '.join(map(repr, known))}."
             )
-        if columns[name].primary_key:
+    return tuple(names)
+
+
+def _key_columns(table: Table) -> set[str]:
+    return {column.name for column in table.primary_key.columns}
+
+
+def _operations(table: Table, names: object) -> tuple[str, ...]:
+    if isinstance(names, str) or not isinstance(names, (list, tuple, set, frozenset)) or not names:
+        raise ConfigurationError(
+            f"Table {table.fullname!r}: 'operations' is {names!r}; make it a list of {', '.join(map(repr, OPERATIONS))}."
+        )
+    for name in names:
+        if name not in OPERATIONS:
             raise ConfigurationError(
-                f"Table {table.fullname!r}: 'exclude' names {name!r}, which is in the primary key; "
-                "without it nobody could tell which row changed. Take it out of 'exclude'."
+                f"Table {table.fullname!r}: 'operations' names {name!r}; known are {', '.join(map(repr, OPERATIONS))}."
             )
-    return tuple(sorted(set(exclude)))
+    return tuple(names)

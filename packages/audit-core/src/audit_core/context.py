@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from sqlalchemy import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from .errors import ConfigurationError, ContextError
+
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -110,12 +113,13 @@ class audit_context:  # noqa: N801 - in lower case like the context managers of 
 
 @dataclass(frozen=True)
 class Settings:
-    """The context of one transaction as PostgreSQL settings; empty texts where there is nothing to say."""
+    """The context of one transaction as the settings ``audit_logger.*``; empty where there is nothing to say."""
 
     actor_id: str = ""
     client_addr: str = ""
     meta: str = ""
     enabled: str = ""
+    bypass_reason: str = ""
 
 
 def actor_id_text(value: Any, actor_type: TypeEngine[Any], dialect: Dialect) -> str:
@@ -145,13 +149,19 @@ def meta_text(meta: Mapping[str, Any]) -> str:
     """
     for key, value in meta.items():
         try:
-            json.dumps({key: value}, default=_json_value, allow_nan=False, ensure_ascii=False).encode()
+            text = json.dumps({key: value}, default=_json_value, allow_nan=False, ensure_ascii=False)
+            text.encode()
         except (TypeError, ValueError) as error:
             raise ContextError(f"meta {key!r} cannot be stored as JSON: {error}.") from error
-    text = json.dumps(meta, default=_json_value, ensure_ascii=False)
-    if "\\u0000" in text:
-        raise ContextError("meta holds a NUL character, which jsonb cannot store. Remove it.")
-    return text
+        # A backslash that the text itself holds is doubled, so an odd number of them begins an escape.
+        if _ESCAPED_NUL.search(text):
+            raise ContextError(f"meta {key!r} holds a NUL character, which PostgreSQL cannot store. Remove it.")
+    return json.dumps(meta, default=_json_value, ensure_ascii=False)
+
+
+def bypass_reason_text(reason: str | None) -> str:
+    """Write the reason of a block of disable()."""
+    return "" if reason is None else _text("reason", reason)
 
 
 def _is_of_type(value: Any, actor_type: TypeEngine[Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
+from .context import bypass_reason_text
 from .errors import ConfigurationError
 from .listeners import TransactionState, transaction_state
 
@@ -15,7 +16,8 @@ from .listeners import TransactionState, transaction_state
 class Disabled:
     """The block of :meth:`audit_core.AuditLog.disable`."""
 
-    def __init__(self, target: Any, bind_arguments: dict[str, Any]) -> None:
+    def __init__(self, target: Any, bind_arguments: dict[str, Any], reason: str | None) -> None:
+        self._reason = bypass_reason_text(reason)
         self._bind_arguments = bind_arguments
         self._async_target = target if hasattr(target, "run_sync") else None
         self._target: Session | Connection = (
@@ -31,7 +33,7 @@ class Disabled:
             raise ConfigurationError(
                 f"disable() needs an engine that is attached: call audit_log.attach({connection.engine!r}) first."
             )
-        state.disabled += 1
+        state.disabled.append(self._reason)
         self._state = state
 
     def __exit__(
@@ -44,7 +46,7 @@ class Disabled:
         finally:
             # If the transaction has ended, its state has no effect any more.
             if state is not None:
-                state.disabled -= 1
+                state.disabled.pop()
 
     async def __aenter__(self) -> None:
         await self._async_target.run_sync(lambda _: self.__enter__())  # type: ignore[union-attr]

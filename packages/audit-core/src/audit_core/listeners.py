@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import astuple
+from dataclasses import astuple, fields, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _INFO_KEY = "audit_logger"
 
-_SETTINGS = ("actor_id", "client_addr", "meta", "enabled")
+_SETTINGS = tuple(setting.name for setting in fields(Settings))
 _SET_CONTEXT = select(
     *(
         func.set_config(literal_column(literal(f"audit_logger.{name}")), bindparam(name, type_=Text()), true())
@@ -40,7 +41,8 @@ class TransactionState:
     def __init__(self) -> None:
         #: None once a savepoint was rolled back: what holds then, only the server knows.
         self.sent: Settings | None = Settings()
-        self.disabled = 0
+        #: The reasons of the blocks of disable() that are open.
+        self.disabled: list[str] = []
 
 
 def transaction_state(connection: Connection) -> TransactionState | None:
@@ -128,23 +130,25 @@ class Listener:
         dbapi_connection: Any = connection.connection.dbapi_connection
         # A setting of one transaction is gone after each statement of a connection in autocommit.
         autocommit = bool(getattr(dbapi_connection, "autocommit", False))
-        if autocommit and may_commit(statement):
+        server_side = bool(getattr(cursor, "name", None) or getattr(cursor, "server_side", False))
+        if autocommit and (server_side or may_commit(statement)):
             return None
         # Until it arrived, nothing is known: the statement may fail and be rolled back to a savepoint.
         state.sent = None
-        queued = self._may_queue and not getattr(cursor, "name", None) and (parameters or is_single(statement))
+        queued = self._may_queue and not server_side and bool(parameters or is_single(statement))
         if queued:
             with dbapi_connection.pipeline():
                 dbapi_connection.execute(self._sql, self._parameters(settings))
                 execute(cursor, statement, parameters, context)
+        elif autocommit:
+            # The setting has to share a transaction with the statement.
+            with _transaction(dbapi_connection):
+                _run(dbapi_connection, self._sql, self._parameters(settings))
+                execute(cursor, statement, parameters, context)
         else:
-            setter = dbapi_connection.cursor()
-            try:
-                setter.execute(self._sql, self._parameters(settings))
-            finally:
-                setter.close()
+            _run(dbapi_connection, self._sql, self._parameters(settings))
         state.sent = Settings() if autocommit else settings
-        return True if queued else None
+        return True if queued or autocommit else None
 
     def _settings(self, state: TransactionState) -> Settings:
         # A resolver may query on the same connection, in the middle of a flush.
@@ -154,7 +158,7 @@ class Listener:
         finally:
             _resolving.reset(token)
         if state.disabled:
-            return Settings(settings.actor_id, settings.client_addr, settings.meta, "off")
+            return replace(settings, enabled="off", bypass_reason=state.disabled[-1])
         return settings
 
     def _parameters(self, settings: Settings) -> Any:
@@ -214,6 +218,26 @@ def _forget_sent(connection: Connection, *args: Any) -> None:
 
 def _end(connection: Connection, *args: Any) -> None:
     connection.info.pop(_INFO_KEY, None)
+
+
+@contextmanager
+def _transaction(dbapi_connection: Any) -> Iterator[None]:
+    """Run a block in a transaction of its own on a connection in autocommit."""
+    _run(dbapi_connection, "BEGIN")
+    try:
+        yield
+    except BaseException:
+        _run(dbapi_connection, "ROLLBACK")
+        raise
+    _run(dbapi_connection, "COMMIT")
+
+
+def _run(dbapi_connection: Any, sql: str, *parameters: Any) -> None:
+    cursor = dbapi_connection.cursor()
+    try:
+        cursor.execute(sql, *parameters)
+    finally:
+        cursor.close()
 
 
 def _has_pipeline() -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .quoting import literal, qualified, quote, type_name
-from .sql import FunctionDefinition, TriggerDefinition, latest, release
+from .sql import RELEASES, FunctionDefinition, TriggerDefinition, latest, release
 
 TABLE_NAMES = ("activity", "transaction")
 
@@ -87,19 +88,26 @@ class TableTriggers:
 
     def create(self) -> list[str]:
         """Render the statements that create the triggers or put them into this state."""
-        return release(self.version).triggers(
+        created = release(self.version).triggers(
             schema=quote(self.audit_schema),
             table=qualified(self.table, self.schema),
             arguments=", ".join(map(literal, self.arguments)),
         )
+        return [*self._drop(_names_of_all_versions() - self.definitions().keys()), *created]
 
     def drop(self) -> list[str]:
-        """Render the statements that drop the triggers."""
-        return [
-            f"DROP TRIGGER IF EXISTS {quote(name)} ON {qualified(self.table, self.schema)}"
-            for name in self.definitions()
-        ]
+        """Render the statements that drop the triggers, whichever version they are of."""
+        return self._drop(_names_of_all_versions())
 
     def definitions(self) -> dict[str, TriggerDefinition]:
         """Tell how the catalog shows the triggers when they are as released."""
         return release(self.version).trigger_definitions()
+
+    def _drop(self, names: Iterable[str]) -> list[str]:
+        return [
+            f"DROP TRIGGER IF EXISTS {quote(name)} ON {qualified(self.table, self.schema)}" for name in sorted(names)
+        ]
+
+
+def _names_of_all_versions() -> set[str]:
+    return {name for each in RELEASES.values() for name in each.trigger_definitions()}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakSet
 
 from audit_alembic import process_revision_directives
 from audit_core import AuditLog, ConfigurationError
@@ -12,6 +12,11 @@ from flask import Flask, appcontext_pushed, current_app, has_app_context
 from flask_sqlalchemy import SQLAlchemy
 
 from ._actor import current_actor_id, current_client_addr
+from ._meta import current_meta
+
+if TYPE_CHECKING:
+    from audit_core.audit_log import Resolvers
+    from sqlalchemy import Dialect
 
 
 class AuditLogger(AuditLog):
@@ -22,7 +27,8 @@ class AuditLogger(AuditLog):
     :param db: the Flask-SQLAlchemy extension; models may be declared and apps initialized later.
     :param get_actor_id: returns the actor's primary key; that of Flask-Login's ``current_user`` by default.
     :param get_client_addr: returns the client's IP address; that of the request by default.
-    :param get_meta: returns what else to store in ``transaction.meta``.
+    :param get_meta: returns what else to store in ``transaction.meta``; by default method, path, endpoint and id of the
+        request, or the ``flask`` command.
     :param actor_cls: the model of those who make changes, by class or name; None for no relationship, which
         makes ``actor_id`` a text.
     :param schema: where ``activity`` and ``transaction`` live; ``public`` if None.
@@ -53,11 +59,13 @@ class AuditLogger(AuditLog):
             actor_cls=actor_cls,
             get_actor_id=get_actor_id or current_actor_id,
             get_client_addr=get_client_addr or current_client_addr,
-            get_meta=get_meta,
+            get_meta=get_meta or current_meta,
         )
         self.db = db
         self.bind_key = bind_key
-        self._apps: WeakSet[Flask] = WeakSet()
+        # Engines are told apart by their dialect, which their copies share.
+        self._apps: WeakKeyDictionary[Flask, Dialect] = WeakKeyDictionary()
+        self._dialects: WeakSet[Dialect] = WeakSet()
         # The engines of an app exist once db.init_app(app) was called, and can be had in its context only.
         appcontext_pushed.connect(self._attach_engine)
         if has_app_context():
@@ -79,6 +87,16 @@ class AuditLogger(AuditLog):
         if app in self._apps or app.extensions.get("sqlalchemy") is not self.db:
             return
         engine = self.db.engines.get(self.bind_key)
-        if engine is not None:
+        # Another database has no trail that could name an actor; its migrations are refused.
+        if engine is not None and engine.dialect.name == "postgresql":
             self.attach(engine)
-            self._apps.add(app)
+            self._apps[app] = engine.dialect
+            self._dialects.add(engine.dialect)
+
+    def _resolvers(self, dialect: Dialect) -> Resolvers:
+        """Ask nobody while another app than that of the engine is the current one: its user is no actor here."""
+        if dialect in self._dialects and has_app_context():
+            app = current_app._get_current_object()  # type: ignore[attr-defined]
+            if self._apps.get(app) is not dialect:
+                return None, None, None
+        return super()._resolvers(dialect)

@@ -1,0 +1,68 @@
+"""Operations in migrations written by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.inventory import inventory
+from tests.contract.migrations import COMMENT, INSERT_ARTICLE, MODELS, USER, model
+from tests.contract.project import CommandError
+from tests.contract.setups import AlembicSetup, MigratedProject, Setup
+
+
+@pytest.fixture(scope="module")
+def setup() -> Setup:
+    """The trail in its default schema, since the calls below do not name another one."""
+    return AlembicSetup()
+
+
+def test_a_whole_installation_equals_the_generated_one(project: MigratedProject, installed: MigratedProject) -> None:
+    before = inventory(project.url)
+    project.write_app(MODELS)
+    project.execute(
+        "CREATE TABLE users (id serial PRIMARY KEY, name varchar NOT NULL);"
+        "CREATE TABLE articles (id serial PRIMARY KEY, title varchar NOT NULL, body varchar);"
+        "CREATE TABLE comments (id serial PRIMARY KEY, text varchar NOT NULL)"
+    )
+    project.write_migration(
+        'op.init_audit_logger(actor_id_type="integer")\n'
+        'op.init_audit_logger_triggers("articles", excluded_columns=("body",))',
+        'op.remove_audit_logger_triggers("articles")\nop.remove_audit_logger()',
+    )
+    project.upgrade()
+    project.check()
+    assert inventory(project.url) == inventory(installed.url)
+    project.downgrade()
+    project.execute("DROP TABLE users, articles, comments")
+    assert inventory(project.url) == before
+
+
+def test_a_trail_is_not_removed_while_it_is_in_use(installed: MigratedProject) -> None:
+    """Nothing is dropped by way of CASCADE."""
+    installed.execute(INSERT_ARTICLE)
+    before = inventory(installed.url)
+    installed.write_migration("op.remove_audit_logger()")
+    with pytest.raises(CommandError, match="other objects depend on it"):
+        installed.upgrade()
+    assert inventory(installed.url) == before
+    assert installed.recorded("articles") == [("insert", {"id": 1, "title": "title"})]
+
+
+def test_a_name_that_cannot_be_quoted_is_refused(installed: MigratedProject) -> None:
+    installed.write_migration(f'op.init_audit_logger_triggers("{"x" * 64}")')
+    with pytest.raises(CommandError, match=r"ConfigurationError: The name 'x+' has 64 bytes"):
+        installed.upgrade()
+
+
+def test_a_version_that_the_library_does_not_have_is_refused(installed: MigratedProject) -> None:
+    installed.write_migration('op.init_audit_logger_triggers("users", version=99)')
+    with pytest.raises(CommandError, match="ConfigurationError: Version 99 of the audit SQL is not known"):
+        installed.upgrade()
+
+
+def test_autogenerate_takes_what_was_done_by_hand_as_done(installed: MigratedProject) -> None:
+    installed.write_app(USER + model("Article", "title: Mapped[str]", "body: Mapped[str | None]") + COMMENT)
+    installed.write_migration('op.remove_audit_logger_triggers("articles")')
+    installed.upgrade()
+    installed.check()
+    assert installed.migrate() is None

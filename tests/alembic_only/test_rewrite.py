@@ -1,0 +1,166 @@
+"""What was recorded follows a change of the tables, where a migration says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.contract.setups import AlembicSetup, MigratedProject, Setup
+
+ROW = {"id": 1, "title": "first"}
+
+
+@pytest.fixture(scope="module")
+def setup() -> Setup:
+    return AlembicSetup(audit_schema="Audit Logs")
+
+
+@pytest.fixture
+def recorded(installed: MigratedProject) -> MigratedProject:
+    """An article was written, changed and deleted; so was something of the same shape in other tables."""
+    installed.execute(
+        "CREATE SCHEMA other; CREATE TABLE other.articles (LIKE public.articles INCLUDING ALL);"
+        "CREATE TABLE notes (LIKE public.articles INCLUDING ALL)"
+    )
+    installed.write_migration(
+        "op.init_audit_logger_triggers('articles', schema='other', audit_schema='Audit Logs')\n"
+        "op.init_audit_logger_triggers('notes', audit_schema='Audit Logs')"
+    )
+    installed.upgrade()
+    for table in ("articles", "other.articles", "notes"):
+        installed.execute(
+            f"INSERT INTO {table} (id, title) VALUES (1, 'first');"
+            f"UPDATE {table} SET title = 'second' WHERE id = 1;"
+            f"DELETE FROM {table}"
+        )
+    return installed
+
+
+def history(project: MigratedProject, schema: str = "public", table: str = "articles") -> list[tuple[Any, ...]]:
+    """Return verb, old and new data of what is recorded of a table."""
+    query = (
+        'SELECT verb, old_data, changed_data FROM "Audit Logs".activity'
+        f" WHERE schema = '{schema}' AND table_name = '{table}' ORDER BY id"
+    )
+    with project.connect() as connection:
+        return connection.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
+
+
+def others(project: MigratedProject) -> list[tuple[Any, ...]]:
+    return [*history(project, "other"), *history(project, table="notes")]
+
+
+def rewrite(project: MigratedProject, upgrade: str, downgrade: str = "pass") -> list[tuple[Any, ...]]:
+    """Run a rewrite of the articles of the default schema; it leaves all else alone."""
+    before = others(project)
+    project.write_migration(upgrade, downgrade)
+    project.upgrade()
+    assert others(project) == before
+    return history(project)
+
+
+def test_a_renamed_column(recorded: MigratedProject) -> None:
+    before = history(recorded)
+    after = rewrite(
+        recorded,
+        "op.rename_audited_column('articles', 'title', 'head: \"%s\\'', audit_schema='Audit Logs')",
+        "op.rename_audited_column('articles', 'head: \"%s\\'', 'title', audit_schema='Audit Logs')",
+    )
+    name = "head: \"%s'"
+    assert after == [
+        ("insert", {}, {"id": 1, name: "first"}),
+        ("update", {"id": 1, name: "first"}, {name: "second"}),
+        ("delete", {"id": 1, name: "second"}, {}),
+    ]
+    recorded.downgrade()
+    assert history(recorded) == before
+
+
+def test_a_removed_column_is_gone_and_the_activities_stay(recorded: MigratedProject) -> None:
+    assert rewrite(recorded, "op.remove_audited_column('articles', 'title', audit_schema='Audit Logs')") == [
+        ("insert", {}, {"id": 1}),
+        ("update", {"id": 1}, {}),
+        ("delete", {"id": 1}, {}),
+    ]
+
+
+def test_an_added_column_has_its_default_in_every_row_and_in_no_change(recorded: MigratedProject) -> None:
+    before = history(recorded)
+    after = rewrite(
+        recorded,
+        "op.add_audited_column('articles', 'tags', ['a: %', \"b'\"], audit_schema='Audit Logs')",
+        "op.remove_audited_column('articles', 'tags', audit_schema='Audit Logs')",
+    )
+    tags = ["a: %", "b'"]
+    assert after == [
+        ("insert", {}, {"id": 1, "title": "first", "tags": tags}),
+        ("update", {"id": 1, "title": "first", "tags": tags}, {"title": "second"}),
+        ("delete", {"id": 1, "title": "second", "tags": tags}, {}),
+    ]
+    recorded.downgrade()
+    assert history(recorded) == before
+
+
+def test_an_added_column_does_not_replace_what_was_recorded(recorded: MigratedProject) -> None:
+    before = history(recorded)
+    assert rewrite(recorded, "op.add_audited_column('articles', 'title', 'x', audit_schema='Audit Logs')") == before
+
+
+def test_a_retyped_column(recorded: MigratedProject) -> None:
+    after = rewrite(
+        recorded,
+        "op.alter_audited_column('articles', 'id', \"to_jsonb(value #>> '{}')\", audit_schema='Audit Logs')",
+        "op.alter_audited_column('articles', 'id', \"to_jsonb((value #>> '{}')::int)\", audit_schema='Audit Logs')",
+    )
+    assert [(old.get("id"), new.get("id")) for _, old, new in after] == [(None, "1"), ("1", None), ("1", None)]
+    recorded.downgrade()
+    assert [(old.get("id"), new.get("id")) for _, old, new in history(recorded)] == [(None, 1), (1, None), (1, None)]
+
+
+def test_a_retyped_column_keeps_its_nulls(recorded: MigratedProject) -> None:
+    recorded.execute("INSERT INTO notes (id, title, body) VALUES (2, 'x', NULL)")
+    recorded.write_migration(
+        "op.alter_audited_column('notes', 'body', \"to_jsonb((value #>> '{}')::int)\", audit_schema='Audit Logs')"
+    )
+    recorded.execute("DELETE FROM notes; INSERT INTO notes (id, title, body) VALUES (3, 'x', '42')")
+    recorded.upgrade()
+    bodies = [new["body"] for verb, _, new in history(recorded, table="notes") if verb == "insert"]
+    assert bodies == [None, None, 42]
+
+
+@pytest.mark.parametrize(("table", "schema"), [("articles", "other"), ("notes", "public")])
+def test_another_schema_or_table_is_rewritten_alone(recorded: MigratedProject, table: str, schema: str) -> None:
+    before = history(recorded)
+    recorded.write_migration(
+        f"op.remove_audited_column({table!r}, 'title', schema={schema!r}, audit_schema='Audit Logs')"
+    )
+    recorded.upgrade()
+    assert history(recorded) == before
+    assert all("title" not in {**old, **new} for _, old, new in history(recorded, schema, table))
+
+
+def test_a_renamed_table_in_another_schema(recorded: MigratedProject) -> None:
+    before = history(recorded, "other")
+    recorded.write_migration(
+        "op.rename_audited_table('articles', 'posts', schema='other', audit_schema='Audit Logs')",
+        "op.rename_audited_table('posts', 'articles', schema='other', audit_schema='Audit Logs')",
+    )
+    recorded.upgrade()
+    assert (history(recorded, "other"), history(recorded, "other", "posts")) == ([], before)
+    recorded.downgrade()
+    assert history(recorded, "other") == before
+
+
+def test_a_script_rewrites_the_same(recorded: MigratedProject) -> None:
+    operations = (
+        "op.rename_audited_column('articles', 'title', 'a:b %s', audit_schema='Audit Logs')",
+        "op.add_audited_column('articles', 'c', {':x': '%(y)s'}, audit_schema='Audit Logs')",
+        "op.alter_audited_column('articles', 'id', \"to_jsonb('%: ' || (value #>> '{}'))\", audit_schema='Audit Logs')",
+        "op.remove_audited_column('articles', 'body', audit_schema='Audit Logs')",
+    )
+    start = recorded.current()
+    recorded.write_migration("\n".join(operations))
+    recorded.execute(recorded.script("upgrade", f"{start}:head"))
+    row = {"id": "%: 1", "a:b %s": "first", "c": {":x": "%(y)s"}}
+    assert history(recorded)[0] == ("insert", {}, row)

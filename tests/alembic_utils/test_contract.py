@@ -1,0 +1,1 @@
+from tests.contract.recording import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.contract.migrations import *  # noqa: F403

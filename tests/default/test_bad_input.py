@@ -1,0 +1,1 @@
+from tests.contract.bad_input import *  # noqa: F403
