@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
+from sqlalchemy import URL
 
 from tests.contract.inventory import inventory
 from tests.contract.migrations import ARTICLE, INSERT_ARTICLE, MODELS, USER
@@ -132,6 +134,54 @@ def test_each_migration_in_a_transaction_of_its_own(new_env_py: Callable[..., Mi
     project.downgrade("base")
     project.upgrade()
     project.check()
+
+
+OTHER_DATABASE = """
+class Other(DeclarativeBase):
+    pass
+
+other_log = AuditLog(Other)
+sa.Table("orders", Other.metadata, sa.Column("id", sa.Integer, primary_key=True), info={"versioned": {}})
+"""
+TARGETS = """\
+import functools
+import audit_alembic
+from app import Base, Other
+target_metadata = {"engine1": Base.metadata, "engine2": Other.metadata}
+"""
+
+
+@pytest.mark.parametrize(
+    ("hook", "files"),
+    [
+        ("audit_alembic.process_revision_directives", 3),
+        ("functools.partial(audit_alembic.process_revision_directives, engines=2)", 2),
+    ],
+    ids=["number not known", "number known"],
+)
+def test_several_databases(
+    project: MigratedProject, new_database: Callable[..., AbstractContextManager[URL]], hook: str, files: int
+) -> None:
+    """A change of the last one alone is not skipped together with the others; nothing is, if nobody says how many."""
+    shutil.rmtree(project.directory / "migrations")
+    (project.directory / "alembic.ini").unlink()
+    project.tool("init", "-t", "multidb", "migrations")
+    with new_database() as other:
+        ini, env_py = project.directory / "alembic.ini", project.directory / "migrations" / "env.py"
+        text = ini.read_text()
+        for name, url in (("dbname2", other), ("dbname", project.url)):
+            text = text.replace(f"driver://user:pass@localhost/{name}", url.render_as_string(hide_password=False))
+        ini.write_text(text)
+        text = env_py.read_text().replace("\ntarget_metadata = {}\n", f"\n{TARGETS}\n")
+        before, target, after = text.rpartition("target_metadata=target_metadata.get(name),")
+        env_py.write_text(f"{before}{target} process_revision_directives={hook},{after}")
+
+        project.write_app(USER, OTHER_DATABASE)
+        project.must_migrate()
+        project.write_app(USER, OTHER_DATABASE + OTHER_DATABASE.splitlines()[-1].replace("orders", "parcels"))
+        assert project.must_migrate().upgrade == ["create_table('parcels')", "init_audit_logger_triggers('parcels')"]
+        project.tool("revision", "--autogenerate", "-m", "nothing")
+        assert len(project.versions()) == files
 
 
 COMPARE = """

@@ -41,7 +41,7 @@ def history(project: MigratedProject, schema: str = "public", table: str = "arti
     """Return verb, old and new data of what is recorded of a table."""
     query = (
         'SELECT verb, old_data, changed_data FROM "Audit Logs".activity'
-        f" WHERE schema = '{schema}' AND table_name = '{table}' ORDER BY id"
+        f" WHERE schema = '{schema}' AND table_name = '{table}' AND verb <> 'maintenance' ORDER BY id"
     )
     with project.connect() as connection:
         return connection.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]

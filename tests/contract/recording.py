@@ -330,6 +330,57 @@ def test_disabled_writes_are_not_recorded(subject: Subject, trail: Trail) -> Non
     assert titles == ["pending before the block", "after"]
 
 
+def test_that_something_was_not_recorded_is_recorded(subject: Subject, trail: Trail) -> None:
+    actor = subject.add_actor("secretive")
+    with audit_context(actor_id=actor), subject.session() as session:
+        session.execute(delete(subject.article_cls))
+        session.commit()
+    with audit_context(actor_id=actor), subject.session() as session:
+        with subject.audit_log.disable(session, reason="a'); -- rebuild"):
+            session.execute(insert(subject.article_cls).values([{"title": "a"}, {"title": "b"}]))
+            session.execute(update(subject.article_cls).values(title="c"))
+            session.execute(update(subject.article_cls).where(text("false")).values(title="c"))
+            session.execute(delete(subject.article_cls).where(subject.article_cls.title == "c"))
+            session.execute(text("TRUNCATE articles CASCADE"))
+        session.commit()
+    assert [(bypass.changed_data["operation"], bypass.changed_data["rows"]) for bypass in trail.bypasses()] == [
+        ("insert", 2),
+        ("update", 2),
+        ("delete", 2),
+    ]
+    for bypass in trail.bypasses():
+        assert bypass.changed_data["reason"] == "a'); -- rebuild"
+        assert (bypass.old_data, bypass.row_key) == ({}, None)
+        assert str(bypass.transaction.actor_id) == str(actor)
+
+
+@pytest.mark.parametrize("off", ["off", "OFF", "false", "no", "0"])
+def test_switching_off_by_hand_is_recorded_too(subject: Subject, trail: Trail, off: str) -> None:
+    with subject.session() as session:
+        connection = session.connection()
+        connection.exec_driver_sql(f"SELECT set_config('audit_logger.enabled', '{off}', true)")
+        connection.exec_driver_sql("INSERT INTO articles (title) VALUES ('psql')")
+        session.commit()
+    assert trail.activities() == []
+    assert [bypass.changed_data for bypass in trail.bypasses()] == [{"operation": "insert", "rows": 1, "reason": None}]
+
+
+def test_what_was_recorded_cannot_be_changed(subject: Subject, trail: Trail) -> None:
+    """Not even by the owner, who would have to take the protection away first."""
+    add_article(subject)
+    before = trail.verbs()
+    for table in (subject.audit_log.activity_cls.__table__, subject.audit_log.transaction_cls.__table__):
+        for statement in (
+            table.update().values(native_transaction_id=0),
+            table.delete(),
+            text(f'TRUNCATE "{table.schema}"."{table.name}"'),
+        ):
+            with subject.session() as session, pytest.raises(DBAPIError, match="audit trail") as failure:
+                session.execute(statement)
+            assert sqlstate(failure.value) == "AU005"
+    assert trail.verbs() == before
+
+
 def test_disabled_blocks_nest(subject: Subject, trail: Trail) -> None:
     with subject.session() as session:
         with subject.audit_log.disable(session):

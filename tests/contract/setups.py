@@ -273,10 +273,11 @@ class MigratedProject(Project):
             connection.execute(sql)  # type: ignore[call-overload]
 
     def recorded(self, table_name: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return verb and data of what was recorded of a table: the old row of a delete, else what is new."""
+        """Return verb and data of the changes that were recorded: the old row of a delete, else what is new."""
         query = (
             "SELECT verb, CASE WHEN verb LIKE 'delete%' THEN old_data ELSE changed_data END "
-            f"FROM {qualified('activity', self.audit_schema)} WHERE table_name = {literal(table_name)} ORDER BY id"
+            f"FROM {qualified('activity', self.audit_schema)} WHERE table_name = {literal(table_name)} "
+            "AND verb <> 'maintenance' ORDER BY id"
         )
         with self.connect() as connection:
             return connection.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]

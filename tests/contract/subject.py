@@ -46,7 +46,14 @@ class Trail:
             self.last_transaction = session.scalar(select(func.max(self.transaction_cls.id))) or 0
 
     def activities(self, table_name: str = "articles") -> list[AuditLogActivity]:
-        """Load the activities of a table, oldest first, with transaction and actor."""
+        """Load the changes of a table, oldest first, with transaction and actor."""
+        return [activity for activity in self._load(table_name) if activity.verb != "bypass"]
+
+    def bypasses(self, table_name: str = "articles") -> list[AuditLogActivity]:
+        """Load what is known of writes that were kept out of the trail."""
+        return [activity for activity in self._load(table_name) if activity.verb == "bypass"]
+
+    def _load(self, table_name: str) -> list[AuditLogActivity]:
         transaction = joinedload(self.activity_cls.transaction)
         if self.subject.actor_cls is not None:
             transaction = transaction.joinedload(self.transaction_cls.actor)

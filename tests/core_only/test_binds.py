@@ -60,5 +60,5 @@ def test_disable_holds_for_the_engine_of_its_tables(
     recorded = []
     for each_log, each in ((MODELS_LOG, engine), (TABLES_LOG, other_engine)):
         with each.connect() as connection:
-            recorded.append(connection.scalar(select(func.count()).select_from(each_log.activity_cls)))
+            recorded.append(connection.scalar(select(func.count()).where(each_log.activity_cls.verb != "bypass")))
     assert tuple(recorded) == expected

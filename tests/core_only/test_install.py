@@ -103,7 +103,7 @@ def test_changed_exclusions_are_installed(connection: Connection, log: AuditLog,
     (step,) = steps(connection, log)
     assert isinstance(step, InitTriggers)
     assert step.replaces is not None
-    assert step.replaces.excluded_columns == ("hair",)
+    assert step.replaces.versioned.exclude == ("hair",)
     log.install(connection)
     connection.execute(insert(users).values(name="n", hair="h"))
     assert connection.scalar(select(log.activity_cls.changed_data)) == {"id": 1, "hair": "h"}
@@ -125,11 +125,11 @@ def test_a_table_that_is_no_longer_marked_is_no_longer_recorded(
         "ALTER TABLE users ENABLE REPLICA TRIGGER audit_logger_update",
         "DROP TRIGGER audit_logger_truncate ON users",
         "CREATE OR REPLACE TRIGGER audit_logger_insert AFTER INSERT ON users REFERENCING NEW TABLE AS new_table"
-        " FOR EACH STATEMENT WHEN (false) EXECUTE FUNCTION audit_logger_record('hair')",
+        " FOR EACH STATEMENT WHEN (false) EXECUTE FUNCTION audit_logger_record('exclude=hair')",
         "CREATE OR REPLACE TRIGGER audit_logger_delete AFTER DELETE ON users REFERENCING OLD TABLE AS old_table"
-        " FOR EACH STATEMENT EXECUTE FUNCTION audit_logger_record('hair', 'name')",
+        " FOR EACH STATEMENT EXECUTE FUNCTION audit_logger_record('exclude=hair', 'exclude=name')",
         "CREATE OR REPLACE TRIGGER audit_logger_insert AFTER INSERT ON users REFERENCING NEW TABLE AS added"
-        " FOR EACH STATEMENT EXECUTE FUNCTION audit_logger_record('hair')",
+        " FOR EACH STATEMENT EXECUTE FUNCTION audit_logger_record('exclude=hair')",
     ],
 )
 def test_altered_triggers_are_found_and_repaired(

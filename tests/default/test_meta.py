@@ -36,9 +36,7 @@ def test_a_request_says_what_it_is(trail: Trail, app: Flask) -> None:
 
 
 @pytest.mark.parametrize("given", [None, "", "x" * 129])
-def test_a_request_without_an_id_gets_one_for_all_its_transactions(
-    trail: Trail, app: Flask, given: str | None
-) -> None:
+def test_a_request_without_an_id_gets_one_for_all_its_transactions(trail: Trail, app: Flask, given: str | None) -> None:
     headers = {} if given is None else {"X-Request-ID": given}
     for _ in range(2):
         app.test_client().post("/articles/twice", headers=headers)

@@ -140,7 +140,6 @@ def _name_filter(
 def _object_filter(hidden: set[tuple[str, str]]) -> Callable[[Any, str | None, str, bool, Any], bool]:
     """Hide the rest from alembic_utils, whose objects are known by their attributes: it need not be installed."""
     functions = frozenset(catalog.function_names())
-    triggers = frozenset(catalog.trigger_names())
 
     def include(object_: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:
         if not reflected:
@@ -148,10 +147,7 @@ def _object_filter(hidden: set[tuple[str, str]]) -> Callable[[Any, str | None, s
         if type_ == "function":
             return object_.signature.partition("(")[0].strip('"') not in functions
         if type_ == "trigger":
-            return not (
-                object_.signature.strip('"') in triggers
-                and any(f"{function}(" in object_.definition for function in functions)
-            )
+            return not any(f"{function}(" in object_.definition for function in functions)
         if type_ == "grant_table":
             return (object_.schema, object_.table) not in hidden
         return True

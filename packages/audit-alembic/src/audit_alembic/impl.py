@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from alembic.operations import Operations
 from audit_core.ddl import Statement, require_postgresql
 
@@ -12,5 +14,6 @@ from .ops import AuditOperation
 def run(operations: Operations, operation: AuditOperation) -> None:
     """Send, or write, each statement by itself."""
     require_postgresql(operations.impl.dialect)
-    for sql in operation.statements():
-        operations.execute(Statement(sql))
+    with operations.get_context().autocommit_block() if operation.commits else nullcontext():
+        for sql in operation.statements():
+            operations.execute(Statement(sql))

@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from alembic.operations import MigrateOperation, Operations
+from audit_core.config import OPERATIONS, Versioned
 from audit_core.objects import TableTriggers, Trail
+from audit_core.quoting import literal, qualified
 
 
 class AuditOperation(MigrateOperation):
@@ -17,6 +19,8 @@ class AuditOperation(MigrateOperation):
 
     #: What the operation is called in a migration: ``op.<name>(...)``.
     name: ClassVar[str]
+    #: Whether the statements commit, and so cannot run within a transaction.
+    commits: ClassVar[bool] = False
 
     def arguments(self) -> tuple[list[Any], dict[str, Any]]:
         """Return the arguments of the call that makes this operation."""
@@ -153,20 +157,60 @@ class RefreshAuditLoggerOp(AuditOperation):
         return [], {"schema": self.trail.schema, "version": self.trail.version}
 
     def statements(self) -> list[str]:
-        return self.trail.create_functions()
+        return self.trail.refresh()
 
     def reverse(self) -> MigrateOperation:
         return self
 
 
+class TriggersOperation(AuditOperation):
+    """An operation on the triggers of one table, whose arguments are how it is recorded."""
+
+    def __init__(self, triggers: TableTriggers) -> None:
+        self.triggers = triggers
+
+    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        triggers = self.triggers
+        versioned = triggers.versioned
+        named = {
+            "schema": triggers.schema,
+            "audit_schema": triggers.audit_schema,
+            "excluded_columns": list(versioned.exclude),
+            "included_columns": list(versioned.include),
+            "masked_columns": list(versioned.mask),
+            "recorded_operations": list(versioned.operations),
+            "truncate": versioned.truncate,
+            "require_actor": versioned.require_actor,
+            "bypass": versioned.bypass,
+            "partitioned": triggers.partitioned,
+        }
+        said = {name: value for name, value in named.items() if value != _DEFAULTS[name]}
+        return [triggers.table], {**said, "version": triggers.version}
+
+
+# What the signatures below have as their defaults.
+_DEFAULTS: dict[str, Any] = {
+    "schema": None,
+    "audit_schema": "public",
+    "excluded_columns": [],
+    "included_columns": [],
+    "masked_columns": [],
+    "recorded_operations": list(OPERATIONS),
+    "truncate": "count",
+    "require_actor": "allow",
+    "bypass": "allow",
+    "partitioned": False,
+}
+
+
 @Operations.register_operation("init_audit_logger_triggers")
-class InitAuditLoggerTriggersOp(AuditOperation):
+class InitAuditLoggerTriggersOp(TriggersOperation):
     """Create the triggers of a table, or change them to a new state."""
 
     name = "init_audit_logger_triggers"
 
     def __init__(self, triggers: TableTriggers, replaces: TableTriggers | None = None, repairs: bool = False) -> None:
-        self.triggers = triggers
+        super().__init__(triggers)
         #: What a downgrade brings back.
         self.replaces = replaces
         #: Whether it mends triggers that somebody altered; a downgrade does not alter them again.
@@ -180,28 +224,39 @@ class InitAuditLoggerTriggersOp(AuditOperation):
         schema: str | None = None,
         audit_schema: str = "public",
         excluded_columns: Iterable[str] | None = None,
+        included_columns: Iterable[str] | None = None,
+        masked_columns: Iterable[str] | None = None,
+        recorded_operations: Iterable[str] = OPERATIONS,
+        truncate: str = "count",
+        require_actor: str = "allow",
+        bypass: str = "allow",
+        partitioned: bool = False,
         version: int = 1,
     ) -> None:
         """Record the changes of a table from now on, or change what is recorded of it.
 
         :param schema: the schema of the table.
         :param audit_schema: the schema of the audit tables.
-        :param excluded_columns: columns whose values are not recorded.
+        :param excluded_columns: columns that are not recorded.
+        :param included_columns: the only columns that are recorded, beside the primary key.
+        :param masked_columns: columns of which only is recorded that they changed.
+        :param recorded_operations: what is recorded, of insert, update, delete and truncate.
+        :param truncate: ``rows`` records the rows that a TRUNCATE removes, not only their number.
+        :param require_actor: ``reject`` makes writes without an actor fail.
+        :param bypass: ``reject`` makes writes in a block of ``disable()`` fail.
+        :param partitioned: whether the table is partitioned.
         :param version: the version of the SQL.
         """
-        operations.invoke(cls(TableTriggers(table_name, schema, audit_schema, tuple(excluded_columns or ()), version)))
-
-    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
-        triggers = self.triggers
-        named: dict[str, Any] = {}
-        if triggers.schema is not None:
-            named["schema"] = triggers.schema
-        if triggers.audit_schema != "public":
-            named["audit_schema"] = triggers.audit_schema
-        if triggers.excluded_columns:
-            named["excluded_columns"] = list(triggers.excluded_columns)
-        named["version"] = triggers.version
-        return [triggers.table], named
+        versioned = Versioned(
+            exclude=tuple(excluded_columns or ()),
+            include=tuple(included_columns or ()),
+            mask=tuple(masked_columns or ()),
+            operations=tuple(recorded_operations),
+            truncate=truncate,
+            require_actor=require_actor,
+            bypass=bypass,
+        )
+        operations.invoke(cls(TableTriggers(table_name, schema, audit_schema, versioned, partitioned, version)))
 
     def statements(self) -> list[str]:
         return self.triggers.create()
@@ -215,13 +270,10 @@ class InitAuditLoggerTriggersOp(AuditOperation):
 
 
 @Operations.register_operation("remove_audit_logger_triggers")
-class RemoveAuditLoggerTriggersOp(AuditOperation):
+class RemoveAuditLoggerTriggersOp(TriggersOperation):
     """Drop the triggers of a table."""
 
     name = "remove_audit_logger_triggers"
-
-    def __init__(self, triggers: TableTriggers) -> None:
-        self.triggers = triggers
 
     @classmethod
     def remove_audit_logger_triggers(
@@ -230,20 +282,63 @@ class RemoveAuditLoggerTriggersOp(AuditOperation):
         table_name: str,
         schema: str | None = None,
         audit_schema: str = "public",
-        excluded_columns: Iterable[str] | None = None,
+        *,
         version: int = 1,
+        **how_it_was_recorded: Any,
     ) -> None:
         """Record the changes of a table no longer. What was recorded stays.
 
-        The arguments after ``schema`` say how it was recorded, for a downgrade of this operation.
+        :param how_it_was_recorded: the other arguments of ``init_audit_logger_triggers``, for whoever reads it.
         """
-        operations.invoke(cls(TableTriggers(table_name, schema, audit_schema, tuple(excluded_columns or ()), version)))
-
-    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
-        return InitAuditLoggerTriggersOp(self.triggers).arguments()
+        operations.invoke(cls(TableTriggers(table_name, schema, audit_schema, version=version)))
 
     def statements(self) -> list[str]:
         return self.triggers.drop()
 
     def reverse(self) -> MigrateOperation:
         return InitAuditLoggerTriggersOp(self.triggers)
+
+
+@Operations.register_operation("snapshot_audited_table")
+class SnapshotAuditedTableOp(AuditOperation):
+    """Record the present rows of a table, so that a table with a past gets a baseline."""
+
+    name = "snapshot_audited_table"
+    commits = True
+
+    def __init__(
+        self, table_name: str, schema: str | None = None, audit_schema: str = "public", pages: int = 1000
+    ) -> None:
+        self.table_name = table_name
+        self.schema = schema
+        self.audit_schema = audit_schema
+        self.pages = pages
+
+    @classmethod
+    def snapshot_audited_table(
+        cls,
+        operations: Operations,
+        table_name: str,
+        schema: str | None = None,
+        audit_schema: str = "public",
+        pages: int = 1000,
+    ) -> None:
+        """Record the rows of a table that have no activity yet, with the verb ``snapshot``.
+
+        It commits what the migration did before, and then after each batch; run again, it goes on where it stopped.
+        So give it a migration of its own. The table needs its audit triggers and a primary key.
+
+        :param pages: how many pages of the table, of 8 KiB each, make a batch.
+        """
+        operations.invoke(cls(table_name, schema, audit_schema, pages))
+
+    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        return [self.table_name], {
+            "schema": self.schema,
+            "audit_schema": self.audit_schema,
+            "pages": self.pages,
+        }
+
+    def statements(self) -> list[str]:
+        relation = literal(qualified(self.table_name, self.schema))
+        return [f"CALL {qualified('audit_logger_snapshot', self.audit_schema)}({relation}, {int(self.pages)})"]

@@ -9,13 +9,19 @@ import json
 from typing import Any, ClassVar
 
 from alembic.operations import MigrateOperation, Operations
+from audit_core.errors import ConfigurationError
 from audit_core.quoting import literal, qualified
 
 from .ops import AuditOperation
 
+_BODY_TAG = "$audit_logger$"
+
+# The activities whose data are rows of the table.
+_OF_ROWS = "verb IN ('insert', 'update', 'delete', 'snapshot')"
+
 
 class RewriteOperation(AuditOperation):
-    """An UPDATE of the activities of one table.
+    """An UPDATE of the activities of one table, which leaves an activity ``maintenance`` that says so.
 
     Without ``schema`` the table is in the first schema of the search path, as in Alembic's own operations.
     """
@@ -41,15 +47,38 @@ class RewriteOperation(AuditOperation):
             named["audit_schema"] = self.audit_schema
         return [self.table_name, *self.parameters()], named
 
+    @property
+    def resulting_name(self) -> str:
+        """The name that the table has afterwards."""
+        return self.table_name
+
     def statements(self) -> list[str]:
         assignments, condition = self.assignments()
         schema = "pg_catalog.current_schema()" if self.schema is None else literal(self.schema)
-        return [
-            f"UPDATE {qualified('activity', self.audit_schema)}\n"
-            f"SET {assignments}\n"
-            f"WHERE schema = {schema} AND table_name = {literal(self.table_name)}\n"
-            f"  AND ({condition})"
-        ]
+        positional, _ = self.arguments()
+        note = literal(json.dumps({"operation": self.name, "arguments": positional}))
+        activity = qualified("activity", self.audit_schema)
+        body = f"""
+DECLARE
+    rewritten bigint;
+BEGIN
+    PERFORM pg_catalog.set_config('audit_logger.maintenance', 'on', true);
+    UPDATE {activity}
+    SET {assignments}
+    WHERE schema = {schema} AND table_name = {literal(self.table_name)}
+      AND ({condition});
+    GET DIAGNOSTICS rewritten = ROW_COUNT;
+    PERFORM pg_catalog.set_config('audit_logger.maintenance', '', true);
+    INSERT INTO {activity} (
+        transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb, old_data, changed_data)
+    VALUES ({qualified("audit_logger_transaction_id", self.audit_schema)}(), pg_catalog.clock_timestamp(),
+        pg_catalog.pg_current_xact_id()::text::bigint, 0, {schema}, {literal(self.resulting_name)}, 'maintenance',
+        '{{}}', {note}::jsonb || pg_catalog.jsonb_build_object('rows', rewritten));
+END
+"""
+        if _BODY_TAG in body:
+            raise ConfigurationError(f"op.{self.name}() cannot take {_BODY_TAG!r} in a name or a value.")
+        return [f"DO {_BODY_TAG}{body}{_BODY_TAG}"]
 
 
 @Operations.register_operation("rename_audited_column")
@@ -167,13 +196,13 @@ class AddAuditedColumnOp(RewriteOperation):
         column = literal(self.column_name)
         value = literal(json.dumps(self.default))
         added = f"jsonb_build_object({column}, {value}::jsonb)"
-        # A whole row stands in old_data of an update or a delete, and in changed_data of an insert.
+        # A whole row stands in old_data of an update or a delete, and in changed_data of an insert or a snapshot.
         return (
             f"old_data = CASE WHEN verb IN ('update', 'delete') AND NOT old_data ? {column}"
             f" THEN old_data || {added} ELSE old_data END,\n"
-            f"    changed_data = CASE WHEN verb = 'insert' AND NOT changed_data ? {column}"
+            f"    changed_data = CASE WHEN verb IN ('insert', 'snapshot') AND NOT changed_data ? {column}"
             f" THEN changed_data || {added} ELSE changed_data END",
-            "verb IN ('insert', 'update', 'delete')",
+            _OF_ROWS,
         )
 
     def reverse(self) -> MigrateOperation:
@@ -251,6 +280,10 @@ class RenameAuditedTableOp(RewriteOperation):
         """Give the activities of a table another table name, beside ``op.rename_table()``."""
         operations.invoke(cls(old_name, new_name, schema, audit_schema))
 
+    @property
+    def resulting_name(self) -> str:
+        return self.new_name
+
     def parameters(self) -> list[Any]:
         return [self.new_name]
 
@@ -267,4 +300,4 @@ def _for_each_data(column: str, expression: Any) -> tuple[str, str]:
         f"{data} = CASE WHEN {data} ? {column} THEN {expression(data)} ELSE {data} END"
         for data in ("old_data", "changed_data")
     )
-    return assignments, f"old_data ? {column} OR changed_data ? {column}"
+    return assignments, f"{_OF_ROWS} AND (old_data ? {column} OR changed_data ? {column})"

@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from .audit_log import AuditLog
+from .checking import Problem
 from .context import audit_context
 from .errors import AuditError, ConfigurationError, ContextError, UnsupportedDatabaseError
 from .models import AuditLogActivity, AuditLogTransaction
@@ -14,6 +15,7 @@ __all__ = [
     "AuditLogTransaction",
     "ConfigurationError",
     "ContextError",
+    "Problem",
     "UnsupportedDatabaseError",
     "audit_context",
 ]

@@ -11,7 +11,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Session, registry
 from sqlalchemy.types import TypeEngine
 
-from . import catalog, ddl, listeners, tracking
+from . import catalog, checking, ddl, listeners, tracking
+from .checking import Problem
 from .compare import Step, compare
 from .context import (
     UNSET,
@@ -138,7 +139,8 @@ class AuditLog:
         if installed.trail.tables and drop_trail:
             ddl.execute(connection, trail.drop())
         else:
-            ddl.execute(connection, trail.drop_functions())
+            # What was recorded stays protected.
+            ddl.execute(connection, trail.drop_functions(keep=["audit_logger_protect"]))
 
     def disable(
         self, target: Session | Connection | AsyncSession | AsyncConnection, reason: str | None = None
@@ -156,6 +158,21 @@ class AuditLog:
         :raises ConfigurationError: if the engine is not attached.
         """
         return Disabled(target, self._bind_arguments(), reason)
+
+    def check(self, connection: Connection) -> list[Problem]:
+        """List every table that is not recorded, and everything that is not protected, as it should be.
+
+        :raises ConfigurationError: if a setting or a marked table cannot be used.
+        """
+        ddl.require_postgresql(connection.dialect)
+        return list(checking.check(self, connection))
+
+    def send_context(self, connection: Connection) -> None:
+        """Send the context now, for writes that SQLAlchemy does not see, such as COPY on the driver's cursor.
+
+        :raises ConfigurationError: if the engine is not attached.
+        """
+        listeners.send_context(connection)
 
     def steps(
         self, installed: catalog.Installed, dropped: frozenset[tuple[str | None, str]] = frozenset()
@@ -179,7 +196,7 @@ class AuditLog:
         :raises ConfigurationError: if the options of a table cannot be used.
         """
         return [
-            TableTriggers(table.name, table.schema, self.schema, versioned.exclude)
+            TableTriggers(table.name, table.schema, self.schema, versioned, tracking.is_partitioned(table))
             for table, versioned in tracking.tracked_tables(self.metadata)
         ]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
+from .config import Versioned
 from .objects import TABLE_NAMES, TableTriggers, Trail
 from .sql import RELEASES, FunctionDefinition, TriggerDefinition, latest
 
@@ -44,20 +45,34 @@ _FUNCTIONS = text(
 _TRIGGERS = text(
     "SELECT tn.nspname AS schema, c.relname AS table_name, fn.nspname AS audit_schema, p.proname, t.tgname,"
     " t.tgtype, t.tgenabled::text AS tgenabled, t.tgargs, t.tgoldtable, t.tgnewtable,"
-    " t.tgqual IS NULL AND t.tgattr = ''::pg_catalog.int2vector AND NOT t.tgdeferrable AS unconditional "
+    " t.tgqual IS NULL AND t.tgattr = ''::pg_catalog.int2vector AND NOT t.tgdeferrable AS unconditional,"
+    " c.relkind = 'p' AS partitioned,"
+    " EXISTS (SELECT FROM pg_catalog.pg_inherits AS i WHERE i.inhrelid = c.oid) AS inherits "
     "FROM pg_catalog.pg_trigger AS t"
     " JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid"
     " JOIN pg_catalog.pg_namespace AS tn ON tn.oid = c.relnamespace"
     " JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid"
     " JOIN pg_catalog.pg_namespace AS fn ON fn.oid = p.pronamespace "
-    "WHERE NOT t.tgisinternal AND p.proname IN :functions AND t.tgname IN :names "
+    "WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND NOT c.relispartition AND p.proname IN :functions "
     "ORDER BY tn.nspname, c.relname, t.tgname"
-).bindparams(bindparam("functions", expanding=True), bindparam("names", expanding=True))
+).bindparams(bindparam("functions", expanding=True))
+
+_TRIGGERS_OF_TRAIL = text(
+    "SELECT c.relname AS table_name, p.proname, t.tgname, t.tgtype, t.tgenabled::text AS tgenabled,"
+    " t.tgoldtable, t.tgnewtable, t.tgqual IS NULL AND t.tgattr = ''::pg_catalog.int2vector AS unconditional "
+    "FROM pg_catalog.pg_trigger AS t"
+    " JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid"
+    " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
+    " JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid AND p.pronamespace = n.oid "
+    "WHERE NOT t.tgisinternal AND n.nspname = :schema AND c.relname IN :names"
+).bindparams(bindparam("names", expanding=True))
 
 _RELATIONS = text(
     "WITH ours AS ("
     " SELECT c.oid FROM pg_catalog.pg_class AS c "
+    " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
     " WHERE c.relname IN :names AND c.relkind IN ('r', 'p')"
+    " AND (CAST(:schema AS text) IS NULL OR n.nspname = :schema)"
     " AND pg_catalog.obj_description(c.oid, 'pg_class') LIKE 'audit trail%'"
     ") "
     "SELECT n.nspname, c.relname "
@@ -93,8 +108,10 @@ class InstalledTriggers:
     audit_schema: str
     #: The released definition that the triggers equal; None if they equal none.
     exact: TableTriggers | None
-    #: The same, or what has their names and excludes what any of them excludes.
+    #: The same, or what records no column that any of them keeps out.
     triggers: TableTriggers
+    #: Whether the table inherits from another one, whose triggers it may share.
+    inherits: bool
 
 
 @dataclass(frozen=True)
@@ -127,19 +144,15 @@ def other_actor_id_type(connection: Connection, trail: Trail) -> str | None:
     return found
 
 
-def audit_relations(connection: Connection) -> set[tuple[str, str]]:
-    """Name schema and table of every trail in the database, and every partition of them."""
-    return {(row.nspname, row.relname) for row in connection.execute(_RELATIONS, {"names": TABLE_NAMES})}
+def audit_relations(connection: Connection, schema: str | None = None) -> set[tuple[str, str]]:
+    """Name schema and table of every trail in the database, or of one, and every partition of them."""
+    found = connection.execute(_RELATIONS, {"names": TABLE_NAMES, "schema": schema})
+    return {(row.nspname, row.relname) for row in found}
 
 
 def function_names() -> list[str]:
     """Name the functions of every released version."""
     return sorted({name for release in RELEASES.values() for name in release.function_names()})
-
-
-def trigger_names() -> list[str]:
-    """Name the triggers of every released version."""
-    return sorted({name for release in RELEASES.values() for name in release.trigger_definitions()})
 
 
 def _read_trail(connection: Connection, schema: str) -> InstalledTrail:
@@ -159,7 +172,10 @@ def _read_trail(connection: Connection, schema: str) -> InstalledTrail:
         trail=trail,
         tables=frozenset(ours),
         foreign_tables=frozenset(row.relname for row in rows) - frozenset(ours),
-        intact=trail.function_definitions().items() <= found.items(),
+        intact=(
+            trail.function_definitions().items() <= found.items()
+            and trail.protection_definitions() <= _read_protection(connection, schema)
+        ),
         version=version,
     )
 
@@ -177,17 +193,26 @@ def _version(comment: str) -> int:
     return int(match[1]) if match else latest()
 
 
+def _read_protection(connection: Connection, schema: str) -> set[tuple[str, TriggerDefinition]]:
+    rows = connection.execute(
+        _TRIGGERS_OF_TRAIL, {"schema": schema, "names": ["activity", "activity_default", "transaction"]}
+    )
+    return {(row.table_name, _definition(row)) for row in rows if row.tgenabled == "O" and row.unconditional}
+
+
 def _read_triggers(connection: Connection) -> dict[tuple[str, str], InstalledTriggers]:
-    rows = connection.execute(_TRIGGERS, {"functions": function_names(), "names": trigger_names()}).all()
+    names = [name for name in function_names() if name.startswith("audit_logger_record")]
+    rows = connection.execute(_TRIGGERS, {"functions": names}).all()
     encoding: str = connection.scalar(text("SELECT pg_catalog.getdatabaseencoding()")) or "UTF8" if rows else "UTF8"
     installed = {}
     for (schema, table), group in groupby(rows, key=lambda row: (row.schema, row.table_name)):
         found = list(group)
-        audit_schema = found[0].audit_schema
         exact = _released_definition(schema, table, found, _python_encoding(encoding))
-        excluded = {name for row in found for name in _arguments(row.tgargs, _python_encoding(encoding))}
         installed[schema, table] = InstalledTriggers(
-            audit_schema, exact, exact or TableTriggers(table, schema, audit_schema, tuple(excluded))
+            audit_schema=found[0].audit_schema,
+            exact=exact,
+            triggers=exact or _similar_definition(schema, table, found, _python_encoding(encoding)),
+            inherits=found[0].inherits,
         )
     return installed
 
@@ -201,22 +226,31 @@ def _released_definition(schema: str, table: str, rows: list[Any], encoding: str
     if any(row.tgenabled != "O" or not row.unconditional for row in rows):
         return None
     found = {row.tgname: _definition(row) for row in rows}
+    versioned = Versioned.from_arguments(arguments)
+    if versioned is None:
+        return None
     for version in sorted(RELEASES, reverse=True):
-        candidate = TableTriggers(table, schema, audit_schema, arguments, version)
+        candidate = TableTriggers(table, schema, audit_schema, versioned, rows[0].partitioned, version)
         if candidate.definitions() == found:
             return candidate
     return None
 
 
-def _definition(row: Any) -> TriggerDefinition | None:
-    if row.tgtype & 1:
-        return None
+def _similar_definition(schema: str, table: str, rows: list[Any], encoding: str) -> TableTriggers:
+    """Describe altered triggers so that a downgrade to it records nothing that any of them kept out."""
+    arguments = {argument for row in rows for argument in _arguments(row.tgargs, encoding)}
+    versioned = Versioned.from_arguments(sorted(arguments)) or Versioned()
+    return TableTriggers(table, schema, rows[0].audit_schema, versioned, rows[0].partitioned)
+
+
+def _definition(row: Any) -> TriggerDefinition:
     events = [event for bit, event in _EVENT_BITS.items() if row.tgtype & bit]
     return TriggerDefinition(
         name=row.tgname,
         function=row.proname,
         timing=_TIMING_BITS[row.tgtype & (2 | 64)],
         event=" OR ".join(events),
+        level="ROW" if row.tgtype & 1 else "STATEMENT",
         old_table=row.tgoldtable,
         new_table=row.tgnewtable,
     )

@@ -44,16 +44,16 @@ class UpgradeTrail:
 
 @dataclass(frozen=True)
 class RefreshTrail:
-    """Put altered or missing functions back into their released state."""
+    """Put altered or missing functions, and the protection of the tables, back into their released state."""
 
     trail: Trail
 
     @property
     def summary(self) -> str:
-        return f"altered functions of the audit trail in schema {self.trail.schema!r}"
+        return f"altered functions or protection of the audit trail in schema {self.trail.schema!r}"
 
     def statements(self) -> list[str]:
-        return self.trail.create_functions()
+        return self.trail.refresh()
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def compare(
     for schema, table in known_tables:
         key = (schema or installed.default_schema, table)
         found = installed.triggers.get(key)
-        if found and key not in tracked:
+        if found and key not in tracked and not found.inherits:
             removed = found.exact or replace(found.triggers, version=installed.trail.trail.version)
             steps.append(RemoveTriggers(replace(removed, schema=schema)))
     return steps

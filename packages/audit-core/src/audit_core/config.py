@@ -14,10 +14,9 @@ INFO_KEY = "versioned"
 
 OPERATIONS = ("insert", "update", "delete", "truncate")
 
-#: The options that name columns, and how an argument of a trigger begins that carries one of them.
-_COLUMN_OPTIONS = {"exclude": "exclude=", "include": "include=", "mask": "mask="}
+_COLUMN_OPTIONS = ("exclude", "include", "mask")
 
-#: The options that take one of some words; the first is the default, the others are an argument.
+#: The options that take one of some words; the first is the default.
 _CHOICES = {
     "truncate": ("count", "rows"),
     "require_actor": ("allow", "reject"),
@@ -93,27 +92,27 @@ class Versioned:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The arguments of the triggers."""
-        columns = [prefix + column for name, prefix in _COLUMN_OPTIONS.items() for column in getattr(self, name)]
-        choices = [
-            f"{name}={getattr(self, name)}"
-            for name, (default, *_) in _CHOICES.items()
-            if getattr(self, name) != default
-        ]
-        return (*columns, *choices)
+        """The arguments of the triggers: what differs from the defaults, ``option=value`` each."""
+        said = [(name, column) for name in _COLUMN_OPTIONS for column in getattr(self, name)]
+        if self.operations != OPERATIONS:
+            # The triggers that are there do not tell: one may have been dropped by hand.
+            said += [("operation", operation) for operation in self.operations]
+        said += [(name, getattr(self, name)) for name in _CHOICES if getattr(self, name) != _CHOICES[name][0]]
+        return tuple(f"{name}={value}" for name, value in said)
 
     @classmethod
-    def from_arguments(cls, arguments: Iterable[str], operations: Iterable[str] = OPERATIONS) -> Versioned | None:
+    def from_arguments(cls, arguments: Iterable[str]) -> Versioned | None:
         """Read the arguments of triggers; None if they are not ours."""
-        values: dict[str, Any] = {name: [] for name in _COLUMN_OPTIONS}
+        values: dict[str, Any] = {name: [] for name in (*_COLUMN_OPTIONS, "operation")}
         for argument in arguments:
             name, _, value = argument.partition("=")
-            if name in _COLUMN_OPTIONS:
+            if name in values and isinstance(values[name], list):
                 values[name].append(value)
             elif value in _CHOICES.get(name, ()):
                 values[name] = value
             else:
                 return None
+        operations = values.pop("operation") or OPERATIONS
         return cls(operations=tuple(operations), **values)
 
 
@@ -137,7 +136,8 @@ def _key_columns(table: Table) -> set[str]:
 def _operations(table: Table, names: object) -> tuple[str, ...]:
     if isinstance(names, str) or not isinstance(names, (list, tuple, set, frozenset)) or not names:
         raise ConfigurationError(
-            f"Table {table.fullname!r}: 'operations' is {names!r}; make it a list of {', '.join(map(repr, OPERATIONS))}."
+            f"Table {table.fullname!r}: 'operations' is {names!r}; make it a list of some of "
+            f"{', '.join(map(repr, OPERATIONS))}."
         )
     for name in names:
         if name not in OPERATIONS:

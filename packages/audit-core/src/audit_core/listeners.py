@@ -150,6 +150,16 @@ class Listener:
         state.sent = Settings() if autocommit else settings
         return True if queued or autocommit else None
 
+    def send_now(self, connection: Connection) -> None:
+        """Send the context by itself."""
+        state = transaction_state(connection)
+        if state is None:
+            return
+        settings = self._settings(state)
+        state.sent = None
+        _run(connection.connection.dbapi_connection, self._sql, self._parameters(settings))
+        state.sent = settings
+
     def _settings(self, state: TransactionState) -> Settings:
         # A resolver may query on the same connection, in the middle of a flush.
         token = _resolving.set((*_resolving.get(), self))
@@ -200,6 +210,21 @@ def detach(engine: Engine | AsyncEngine, resolve: Resolve) -> None:
     if listener is not None and listener.resolve == resolve:
         listener.remove()
         del _listeners[id(sync_engine.dialect)]
+
+
+def send_context(connection: Connection) -> None:
+    """Send the context of the transaction in progress, or begin one.
+
+    :raises ConfigurationError: if no trail is attached to the engine.
+    """
+    listener = _listeners.get(id(connection.dialect))
+    if listener is None:
+        raise ConfigurationError(
+            f"send_context() needs an engine that is attached: call audit_log.attach({connection.engine!r}) first."
+        )
+    if not connection.in_transaction():
+        connection.begin()
+    listener.send_now(connection)
 
 
 def _sync_engine(engine: Engine | AsyncEngine) -> Engine:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from .config import Versioned
 from .quoting import literal, qualified, quote, type_name
-from .sql import RELEASES, FunctionDefinition, TriggerDefinition, latest, release
+from .sql import FunctionDefinition, TriggerDefinition, latest, release
 
 TABLE_NAMES = ("activity", "transaction")
 
@@ -24,22 +25,24 @@ class Trail:
         statements = [] if self.schema == "public" else self._statements("create_schema")
         values = {**self._values(), "actor_id_type": type_name(self.actor_id_type)}
         tables = release(self.version).statements("create_tables", **values)
-        return [*statements, *tables, *self.create_functions()]
+        return [*statements, *tables, *self.refresh()]
 
     def drop(self) -> list[str]:
         """Render the statements that remove the trail and all that it holds."""
-        statements = [*self.drop_functions(), *self._statements("drop_tables")]
+        statements = [*self._statements("drop_tables"), *self.drop_functions()]
         return statements if self.schema == "public" else [*statements, *self._statements("drop_schema")]
 
-    def create_functions(self) -> list[str]:
-        """Render the statements that put every function into its released state."""
-        return release(self.version).functions(**self._values())
+    def refresh(self) -> list[str]:
+        """Render the statements that put functions and protection into their released state."""
+        functions = release(self.version).functions(**self._values())
+        return [*functions, *self._statements("protect_tables")]
 
-    def drop_functions(self) -> list[str]:
-        """Render the statements that drop every function; they fail while a trigger uses one."""
+    def drop_functions(self, keep: Collection[str] = ()) -> list[str]:
+        """Render the statements that drop the functions; they fail while a trigger uses one."""
         return [
-            f"DROP FUNCTION IF EXISTS {qualified(name, self.schema)}"
+            f"DROP ROUTINE IF EXISTS {qualified(name, self.schema)}"
             for name in reversed(release(self.version).function_names())
+            if name not in keep
         ]
 
     def migrate_to(self, version: int) -> list[str]:
@@ -55,7 +58,11 @@ class Trail:
             for step in range(self.version, version, -1):
                 statements += release(step).statements("downgrade", **self._values())
         target = Trail(self.schema, self.actor_id_type, version)
-        return [*statements, *target.create_functions()]
+        return [*statements, *target.refresh()]
+
+    def protection_definitions(self) -> set[tuple[str, TriggerDefinition]]:
+        """Tell how the catalog shows the protection of the tables when it is as released."""
+        return release(self.version).protection_definitions()
 
     def function_definitions(self) -> dict[str, FunctionDefinition]:
         """Tell how the catalog shows the functions when they are as released."""
@@ -75,39 +82,47 @@ class TableTriggers:
     table: str
     schema: str | None = None
     audit_schema: str = "public"
-    excluded_columns: tuple[str, ...] = ()
+    versioned: Versioned = Versioned()  # noqa: RUF009 - frozen
+    #: Whether the table has partitions, which share its triggers row by row.
+    partitioned: bool = False
     version: int = field(default_factory=latest)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "excluded_columns", tuple(sorted(set(self.excluded_columns))))
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The arguments of the triggers: one excluded column each."""
-        return self.excluded_columns
 
     def create(self) -> list[str]:
         """Render the statements that create the triggers or put them into this state."""
+        names = sorted(self.definitions())
         created = release(self.version).triggers(
+            self._folder,
+            names,
             schema=quote(self.audit_schema),
-            table=qualified(self.table, self.schema),
-            arguments=", ".join(map(literal, self.arguments)),
+            table=self.relation,
+            arguments=", ".join(map(literal, self.versioned.arguments)),
         )
-        return [*self._drop(_names_of_all_versions() - self.definitions().keys()), *created]
+        return [*created, self.adopt(f"ARRAY[{', '.join(map(literal, names))}]")]
+
+    def adopt(self, *names: str) -> str:
+        """Render the statement that gives partitions and children their triggers."""
+        return self._call("audit_logger_adopt", *names)
 
     def drop(self) -> list[str]:
-        """Render the statements that drop the triggers, whichever version they are of."""
-        return self._drop(_names_of_all_versions())
+        """Render the statement that drops the triggers, also those of partitions and children."""
+        return [self._call("audit_logger_release")]
 
     def definitions(self) -> dict[str, TriggerDefinition]:
         """Tell how the catalog shows the triggers when they are as released."""
-        return release(self.version).trigger_definitions()
+        return {
+            name: definition
+            for name, definition in release(self.version).trigger_definitions(self._folder).items()
+            if definition.event.lower() in self.versioned.operations
+        }
 
-    def _drop(self, names: Iterable[str]) -> list[str]:
-        return [
-            f"DROP TRIGGER IF EXISTS {quote(name)} ON {qualified(self.table, self.schema)}" for name in sorted(names)
-        ]
+    @property
+    def relation(self) -> str:
+        """The quoted name of the table."""
+        return qualified(self.table, self.schema)
 
+    @property
+    def _folder(self) -> str:
+        return "partitioned" if self.partitioned else "triggers"
 
-def _names_of_all_versions() -> set[str]:
-    return {name for each in RELEASES.values() for name in each.trigger_definitions()}
+    def _call(self, function: str, *arguments: str) -> str:
+        return f"SELECT {qualified(function, self.audit_schema)}({', '.join([literal(self.relation), *arguments])})"

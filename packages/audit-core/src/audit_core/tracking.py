@@ -17,6 +17,11 @@ def is_tracked(table: Table) -> bool:
     return table.info.get(INFO_KEY) not in (None, False)
 
 
+def is_partitioned(table: Table) -> bool:
+    """Tell whether a table is declared with partitions."""
+    return table.dialect_options["postgresql"]["partition_by"] is not None
+
+
 def tracked_tables(metadata: MetaData) -> Iterator[tuple[Table, Versioned]]:
     """Yield the marked tables with their options, by name.
 

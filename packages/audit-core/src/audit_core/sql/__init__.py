@@ -7,7 +7,7 @@ a migration that names a version means the same for ever.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,12 @@ _TRIGGER = re.compile(
     r"CREATE OR REPLACE TRIGGER (?P<name>\w+)\n"
     r"(?P<timing>BEFORE|AFTER) (?P<event>INSERT|UPDATE|DELETE|TRUNCATE) ON @table@\n"
     r"(?:REFERENCING(?: OLD TABLE AS (?P<old_table>\w+))?(?: NEW TABLE AS (?P<new_table>\w+))?\n)?"
-    r"FOR EACH STATEMENT EXECUTE FUNCTION @schema@\.(?P<function>\w+)\(@arguments@\)\n"
+    r"FOR EACH (?P<level>STATEMENT|ROW) EXECUTE FUNCTION @schema@\.(?P<function>\w+)\(@arguments@\)\n"
+)
+_PROTECTION = re.compile(
+    r"CREATE OR REPLACE TRIGGER (?P<name>\w+)\n"
+    r"(?P<timing>BEFORE) (?P<event>DELETE OR UPDATE|TRUNCATE) ON @schema@\.(?P<table>\w+)\n"
+    r"FOR EACH (?P<level>STATEMENT|ROW) EXECUTE FUNCTION @schema@\.(?P<function>\w+)\(\)\n"
 )
 _FUNCTION = re.compile(r"(?P<head>CREATE .*?)AS \$audit_logger\$(?P<body>.*)\$audit_logger\$", re.DOTALL)
 _SEARCH_PATH = re.compile(r"SET (search_path) = ([\w, ]+)")
@@ -47,8 +52,9 @@ class TriggerDefinition:
     function: str
     timing: str
     event: str
-    old_table: str | None
-    new_table: str | None
+    level: str
+    old_table: str | None = None
+    new_table: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,18 +92,26 @@ class Release:
             )
         return definitions
 
-    def triggers(self, **values: str) -> list[str]:
-        """Render the statements that create or replace every trigger of a table."""
-        return [statement for text in self._texts("triggers") for statement in _render(text, values)]
+    def triggers(self, folder: str, names: Collection[str], **values: str) -> list[str]:
+        """Render the statements that create or replace some triggers of a table."""
+        return [statement for name, text in self._files(folder) if name in names for statement in _render(text, values)]
 
-    def trigger_definitions(self) -> dict[str, TriggerDefinition]:
+    def trigger_definitions(self, folder: str) -> dict[str, TriggerDefinition]:
         """Tell how the catalog shows each trigger of a table when it is as released."""
         definitions = {}
-        for name, text in self._files("triggers"):
+        for name, text in self._files(folder):
             match = _TRIGGER.fullmatch(text)
             assert match is not None
             definitions[name] = TriggerDefinition(**match.groupdict())
         return definitions
+
+    def protection_definitions(self) -> set[tuple[str, TriggerDefinition]]:
+        """Tell how the catalog shows the triggers that protect the trail: table and trigger."""
+        text = self.folder.joinpath("protect_tables.sql").read_text(encoding="ascii")
+        return {
+            (definition.pop("table"), TriggerDefinition(**definition))
+            for definition in (match.groupdict() for match in _PROTECTION.finditer(text))
+        }
 
     def _texts(self, folder: str) -> Iterator[str]:
         return (text for _, text in self._files(folder))

@@ -1,0 +1,62 @@
+CREATE OR REPLACE FUNCTION @schema@.audit_logger_adopt(relation regclass, names text[] DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $audit_logger$
+DECLARE
+    parent CONSTANT text := (
+        SELECT format(' ON %I.%I ', n.nspname, c.relname)
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.oid = relation);
+    statement text;
+BEGIN
+    -- Of the table itself, only the named triggers stay.
+    FOR statement IN
+        SELECT format('DROP TRIGGER %I ON %s', t.tgname, relation)
+        FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+        WHERE t.tgrelid = relation AND t.tgparentid = 0 AND NOT t.tgisinternal
+          AND starts_with(p.proname, 'audit_logger_record') AND t.tgname <> ALL (names)
+    LOOP
+        EXECUTE statement;
+    END LOOP;
+    -- Partitions share the row triggers of their table by themselves. The rest has to be copied: the
+    -- statement triggers of partitions, and all triggers of tables that inherit in the old way.
+    FOR statement IN
+        WITH RECURSIVE descendant (relid) AS (
+            SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = relation
+            UNION SELECT i.inhrelid FROM descendant AS d JOIN pg_inherits AS i ON i.inhparent = d.relid
+        ), ours (relid, name, definition, function) AS (
+            SELECT t.tgrelid, t.tgname, pg_get_triggerdef(t.oid), p.proname
+            FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+            WHERE t.tgparentid = 0 AND NOT t.tgisinternal
+              AND starts_with(p.proname, 'audit_logger_record')
+        ), member (relid, name, is_partition, is_partitioned) AS (
+            SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relispartition, c.relkind = 'p'
+            FROM descendant AS d
+            JOIN pg_class AS c ON c.oid = d.relid AND c.relkind IN ('r', 'p')
+            JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        ), wanted (relid, child, name, definition) AS (
+            SELECT m.relid, m.name, o.name,
+                   overlay(o.definition PLACING ' ON ' || m.name || ' '
+                           FROM strpos(o.definition, parent) FOR length(parent))
+            FROM member AS m
+            JOIN ours AS o ON o.relid = relation AND (
+                NOT m.is_partition
+                OR o.function = 'audit_logger_record_truncate'
+                OR m.is_partitioned AND o.function = 'audit_logger_record_moves')
+        )
+        SELECT format('DROP TRIGGER %I ON %s', o.name, m.name)
+        FROM member AS m JOIN ours AS o ON o.relid = m.relid
+        WHERE NOT EXISTS (SELECT FROM wanted AS w WHERE w.relid = o.relid AND w.name = o.name)
+        UNION ALL
+        SELECT overlay(w.definition PLACING 'CREATE OR REPLACE TRIGGER' FROM 1 FOR length('CREATE TRIGGER'))
+        FROM wanted AS w
+        WHERE NOT EXISTS (
+            SELECT FROM ours AS o
+            WHERE o.relid = w.relid AND o.name = w.name AND o.definition = w.definition)
+    LOOP
+        EXECUTE statement;
+    END LOOP;
+END
+$audit_logger$
+;;
+REVOKE ALL ON FUNCTION @schema@.audit_logger_adopt(regclass, text[]) FROM PUBLIC

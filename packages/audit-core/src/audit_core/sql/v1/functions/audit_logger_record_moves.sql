@@ -1,0 +1,66 @@
+CREATE OR REPLACE FUNCTION @schema@.audit_logger_record_moves() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $audit_logger$
+DECLARE
+    root CONSTANT oid := coalesce(pg_partition_root(TG_RELID), TG_RELID);
+    excluded text[];
+    masked text[];
+    fragile boolean;
+BEGIN
+    IF current_setting('audit_logger.deleted_from', true) IS DISTINCT FROM root::text THEN
+        RETURN NULL;
+    END IF;
+    PERFORM set_config('audit_logger.deleted_from', '', true);
+    -- A row that was suppressed on its way leaves the transition tables out of step. Then nobody can tell
+    -- which rows belong together, and deletes and inserts stay what they are.
+    IF (SELECT count(*) FROM old_table) <> (SELECT count(*) FROM new_table) THEN
+        RETURN NULL;
+    END IF;
+    SELECT o.excluded, o.masked, o.fragile INTO excluded, masked, fragile
+    FROM @schema@.audit_logger_options(TG_RELID, TG_ARGV) AS o;
+    PERFORM set_config('audit_logger.maintenance', 'on', true);
+    -- An UPDATE that moves a row to another partition reaches the partitions as a DELETE and an INSERT.
+    WITH pair AS (
+        SELECT old_row, new_row,
+               new_row - ARRAY(
+                   SELECT e.key FROM jsonb_each(old_row) AS e WHERE e.value = new_row -> e.key) AS changes
+        FROM (
+            SELECT CASE WHEN fragile THEN @schema@.audit_logger_row(before) ELSE to_jsonb(before) END
+                   - excluded AS old_row,
+                   CASE WHEN fragile THEN @schema@.audit_logger_row(after) ELSE to_jsonb(after) END
+                   - excluded AS new_row
+            FROM (SELECT (o.*)::record AS before, row_number() OVER () AS place
+                  FROM old_table AS o) AS olds
+            FULL JOIN (SELECT (n.*)::record AS after, row_number() OVER () AS place
+                       FROM new_table AS n) AS news USING (place)
+            OFFSET 0
+        ) AS converted
+    ), half AS (
+        SELECT a.id, a.issued_at, a.verb, a.relid, a.old_data, a.changed_data
+        FROM @schema@.activity AS a
+        WHERE a.transaction_id = @schema@.audit_logger_transaction_id()
+          AND a.issued_at >= statement_timestamp()
+          AND a.verb IN ('insert', 'delete')
+    ), move AS (
+        SELECT DISTINCT ON (removed.id) removed.id AS removed_id, added.id AS added_id,
+               removed.old_data, pair.changes
+        FROM pair
+        JOIN half AS removed ON removed.verb = 'delete'
+         AND removed.old_data = @schema@.audit_logger_mask(pair.old_row, masked)
+        JOIN half AS added ON added.verb = 'insert' AND added.relid <> removed.relid
+         AND added.changed_data = @schema@.audit_logger_mask(pair.new_row, masked)
+        ORDER BY removed.id, added.id
+    ), forgotten AS (
+        DELETE FROM @schema@.activity AS a USING move WHERE a.id = move.removed_id
+    )
+    UPDATE @schema@.activity AS a
+    SET verb = 'update', old_data = move.old_data,
+        changed_data = @schema@.audit_logger_mask(move.changes, masked)
+    FROM move
+    WHERE a.id = move.added_id;
+    PERFORM set_config('audit_logger.maintenance', '', true);
+    RETURN NULL;
+END
+$audit_logger$
+;;
+REVOKE ALL ON FUNCTION @schema@.audit_logger_record_moves() FROM PUBLIC

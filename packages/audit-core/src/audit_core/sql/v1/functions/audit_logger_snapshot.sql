@@ -1,0 +1,94 @@
+CREATE OR REPLACE PROCEDURE @schema@.audit_logger_snapshot(relation regclass, pages integer)
+LANGUAGE plpgsql
+AS $audit_logger$
+DECLARE
+    member oid;
+    rest bytea;
+    split integer;
+    arguments text[];
+    schema_name text;
+    table_name text;
+    source text;
+    key_columns text[];
+    excluded text[];
+    masked text[];
+    fragile boolean;
+    page bigint;
+    last_page bigint;
+BEGIN
+    -- It commits after each batch, so it cannot fix the search path; it runs with the rights of its caller.
+    SELECT n.nspname, c.relname INTO schema_name, table_name
+    FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.oid = relation;
+    SELECT t.tgargs INTO rest
+    FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
+    WHERE t.tgrelid = relation AND pg_catalog.starts_with(p.proname, 'audit_logger_record')
+    LIMIT 1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION '%.% has no audit triggers', schema_name, table_name
+            USING ERRCODE = 'AU006', HINT = 'Call op.init_audit_logger_triggers() first, so that no change is missed.';
+    END IF;
+    -- The arguments of a trigger are stored as one string, with a NUL after each.
+    WHILE pg_catalog.length(rest) > 0 LOOP
+        split := pg_catalog."position"(rest, pg_catalog.decode('00', 'hex'));
+        arguments := arguments || pg_catalog.convert_from(
+            pg_catalog.substr(rest, 1, split - 1), pg_catalog.getdatabaseencoding());
+        rest := pg_catalog.substr(rest, split + 1);
+    END LOOP;
+    FOR member IN
+        WITH RECURSIVE tree (relid) AS (
+            SELECT relation::oid
+            UNION SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits AS i ON i.inhparent = tree.relid)
+        SELECT c.oid
+        FROM tree JOIN pg_catalog.pg_class AS c ON c.oid = tree.relid
+        WHERE c.relkind = 'r' AND (c.oid = relation OR c.relispartition)
+        ORDER BY c.oid
+    LOOP
+        SELECT o.key_columns, o.excluded, o.masked, o.fragile
+        INTO key_columns, excluded, masked, fragile
+        FROM @schema@.audit_logger_options(member, arguments) AS o;
+        IF key_columns = '{}' THEN
+            RAISE EXCEPTION '%.% has no primary key', schema_name, table_name
+                USING ERRCODE = 'AU007', HINT = 'Without one, nobody could tell which rows have been recorded already.';
+        END IF;
+        SELECT pg_catalog.format('ONLY %I.%I', n.nspname, c.relname) INTO source
+        FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.oid = member;
+        page := 0;
+        last_page := pg_catalog.pg_relation_size(member)
+            / pg_catalog.current_setting('block_size')::bigint;
+        WHILE page <= last_page LOOP
+            -- A row that has an activity needs none: its state is known, and so a run that was cut off goes
+            -- on where it stopped. The lock keeps the row as it is until its snapshot is committed.
+            EXECUTE pg_catalog.format(
+                'INSERT INTO %1$I.activity ('
+                '    transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,'
+                '    row_key, old_data, changed_data) '
+                'SELECT (SELECT %1$I.audit_logger_transaction_id()), pg_catalog.clock_timestamp(),'
+                '    pg_catalog.pg_current_xact_id()::text::bigint, $1, $2, $3, ''snapshot'', row_key, ''{}'','
+                '    %1$I.audit_logger_mask(payload, $6) '
+                'FROM ('
+                '    SELECT payload, CASE WHEN pg_catalog.cardinality($4) = 1 THEN payload ->> $4[1]'
+                '        ELSE %1$I.audit_logger_composite_key(payload, $4) END AS row_key'
+                '    FROM ('
+                '        SELECT CASE WHEN $7 THEN %1$I.audit_logger_row(entry) ELSE pg_catalog.to_jsonb(entry) END'
+                '               - $5 AS payload'
+                '        FROM (SELECT (t.*)::record AS entry FROM %2$s AS t'
+                '              WHERE t.ctid >= $8 AND t.ctid < $9 FOR SHARE OF t) AS entries'
+                '        OFFSET 0'
+                '    ) AS converted'
+                ') AS keyed '
+                'WHERE NOT EXISTS ('
+                '    SELECT FROM %1$I.activity AS a'
+                '    WHERE a.table_name = $3 AND a.row_key = keyed.row_key AND a.schema = $2)',
+                @schema_literal@, source)
+            USING member, schema_name, table_name, key_columns, excluded, masked, fragile,
+                pg_catalog.format('(%s,0)', page)::tid, pg_catalog.format('(%s,0)', page + pages)::tid;
+            COMMIT;
+            page := page + pages;
+        END LOOP;
+    END LOOP;
+END
+$audit_logger$
+;;
+REVOKE ALL ON PROCEDURE @schema@.audit_logger_snapshot(regclass, integer) FROM PUBLIC

@@ -1,0 +1,19 @@
+CREATE OR REPLACE TRIGGER audit_logger_protect_rows
+BEFORE DELETE OR UPDATE ON @schema@.activity
+FOR EACH ROW EXECUTE FUNCTION @schema@.audit_logger_protect()
+;;
+CREATE OR REPLACE TRIGGER audit_logger_protect_table
+BEFORE TRUNCATE ON @schema@.activity
+FOR EACH STATEMENT EXECUTE FUNCTION @schema@.audit_logger_protect()
+;;
+CREATE OR REPLACE TRIGGER audit_logger_protect_table
+BEFORE TRUNCATE ON @schema@.activity_default
+FOR EACH STATEMENT EXECUTE FUNCTION @schema@.audit_logger_protect()
+;;
+CREATE OR REPLACE TRIGGER audit_logger_protect_rows
+BEFORE DELETE OR UPDATE ON @schema@.transaction
+FOR EACH ROW EXECUTE FUNCTION @schema@.audit_logger_protect()
+;;
+CREATE OR REPLACE TRIGGER audit_logger_protect_table
+BEFORE TRUNCATE ON @schema@.transaction
+FOR EACH STATEMENT EXECUTE FUNCTION @schema@.audit_logger_protect()

@@ -1,0 +1,1 @@
+from tests.contract.tuning import *  # noqa: F403
