@@ -8,8 +8,6 @@ import pytest
 
 from tests.contract.setups import AlembicSetup, MigratedProject, Setup
 
-ROW = {"id": 1, "title": "first"}
-
 
 @pytest.fixture(scope="module")
 def setup() -> Setup:

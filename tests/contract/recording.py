@@ -375,9 +375,9 @@ def test_what_was_recorded_cannot_be_changed(subject: Subject, trail: Trail) -> 
             table.delete(),
             text(f'TRUNCATE "{table.schema}"."{table.name}"'),
         ):
-            with subject.session() as session, pytest.raises(DBAPIError, match="audit trail") as failure:
+            with subject.session() as session, pytest.raises(DBAPIError) as failure:
                 session.execute(statement)
-            assert sqlstate(failure.value) == "AU005"
+            assert sqlstate(failure.value) == ("AU005" if subject.is_owner else "42501")
     assert trail.verbs() == before
 
 

@@ -22,6 +22,8 @@ class Subject:
     session: Callable[[], AbstractContextManager[Session]]
     #: The class of actors; None where actor_id is a text.
     actor_cls: Any
+    #: Whether the application's role owns the tables, and not only may write to its own.
+    is_owner: bool = True
 
     def add_actor(self, name: str) -> Any:
         """Add somebody who can make changes, and return the key."""
