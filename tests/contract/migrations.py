@@ -328,7 +328,7 @@ def test_a_trail_newer_than_the_library_is_left_alone(installed: MigratedProject
     )
     installed.write_app(USER + model("Article", *ARTICLE_COLUMNS) + model("Comment", "text: Mapped[str]", versioned={}))
     assert installed.migrate() is None
-    assert "has SQL version 99, which is newer than this audit-core" in installed.printed
+    assert "has SQL version 99, and this library knows 1. Upgrade audit-core." in installed.printed
     assert "Upgrade audit-core" in installed.printed
     installed.check()
 

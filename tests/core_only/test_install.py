@@ -71,6 +71,13 @@ def test_installing_again_does_nothing(connection: Connection, log: AuditLog, us
     assert verbs(connection, log) == ["insert"]
 
 
+def test_a_trail_of_a_later_version_is_not_touched(connection: Connection, log: AuditLog, users: Table) -> None:
+    connection.exec_driver_sql("COMMENT ON TABLE activity IS 'audit trail: what changed (SQL version 99)'")
+    connection.exec_driver_sql("ALTER FUNCTION audit_logger_record() SET search_path = pg_catalog")
+    with pytest.raises(ConfigurationError, match="SQL version 99"):
+        log.install(connection)
+
+
 def test_create_all_does_not_create_the_trail(connection: Connection, log: AuditLog) -> None:
     log.metadata.create_all(connection)
     assert inspect(connection).get_table_names() == ["users"]

@@ -33,13 +33,15 @@ engine = create_engine("postgresql+psycopg:///app")
 audit_log.attach(engine)
 with engine.begin() as connection:
     audit_log.install(connection)
+    problems: list[str] = [problem.message for problem in audit_log.check(connection)]
+    audit_log.send_context(connection)
 
 
 @audit_context(reason="nightly import")
 def import_accounts(passwords: list[str]) -> int:
     with Session(engine) as session, audit_context(actor_id=7):
         session.add_all(Account(password=password) for password in passwords)
-        with audit_log.disable(session):
+        with audit_log.disable(session, reason="rebuild"):
             session.commit()
     return len(passwords)
 

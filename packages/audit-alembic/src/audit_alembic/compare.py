@@ -76,13 +76,8 @@ def add_operations(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> 
     after: list[MigrateOperation] = []
     for audit_log in _audit_logs(autogen_context):
         installed = catalog.read(connection, audit_log.schema)
-        if installed.newer_than_library:
-            log.warning(
-                "The audit trail in schema %r has SQL version %s, which is newer than this audit-core: nothing is "
-                "generated for it. Upgrade audit-core.",
-                audit_log.schema,
-                installed.trail.version,
-            )
+        if message := installed.version_problem:
+            log.warning("%s Nothing is generated for it.", message)
             continue
         if message := audit_log.actor_id_type_problem(connection):
             log.warning("%s", message)

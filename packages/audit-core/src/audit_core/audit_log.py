@@ -119,8 +119,9 @@ class AuditLog:
         :raises UnsupportedDatabaseError: if the database is not PostgreSQL 14 or later.
         """
         ddl.require_postgresql(connection.dialect)
-        steps = self.steps(catalog.read(connection, self.schema))
-        if message := self.actor_id_type_problem(connection):
+        installed = catalog.read(connection, self.schema)
+        steps = self.steps(installed)
+        if message := installed.version_problem or self.actor_id_type_problem(connection):
             raise ConfigurationError(message)
         for step in steps:
             ddl.execute(connection, step.statements())

@@ -123,9 +123,15 @@ class Installed:
     triggers: dict[tuple[str, str], InstalledTriggers] = field(default_factory=dict)
 
     @property
-    def newer_than_library(self) -> bool:
-        """Whether a later version of the library made the trail."""
-        return self.trail.version is not None and self.trail.version > latest()
+    def version_problem(self) -> str | None:
+        """Say what is wrong if a later version of the library made the trail."""
+        version = self.trail.version
+        if version is None or version <= latest():
+            return None
+        return (
+            f"The audit trail in schema {self.trail.trail.schema!r} has SQL version {version}, and this library knows "
+            f"{latest()}. Upgrade audit-core."
+        )
 
 
 def read(connection: Connection, schema: str) -> Installed:

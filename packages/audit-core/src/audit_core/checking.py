@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, bindparam, text
 
 from . import catalog
-from .sql import latest
 
 if TYPE_CHECKING:
     from .audit_log import AuditLog
@@ -65,12 +64,8 @@ class Problem:
 def check(audit_log: AuditLog, connection: Connection) -> Iterator[Problem]:
     """Compare a database with what is wanted."""
     installed = catalog.read(connection, audit_log.schema)
-    if installed.newer_than_library:
-        yield Problem(
-            None,
-            f"The audit trail in schema {audit_log.schema!r} has SQL version {installed.trail.version}, and this "
-            f"library knows {latest()}. Upgrade audit-core.",
-        )
+    if message := installed.version_problem:
+        yield Problem(None, message)
         return
     for step in audit_log.steps(installed):
         triggers = getattr(step, "triggers", None)
