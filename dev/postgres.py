@@ -8,11 +8,13 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +46,47 @@ def bin_directory(version: str) -> Path:
     return directory
 
 
+class ThrowawayServer:
+    """A server that may be killed and started again."""
+
+    def __init__(self, url: str, data: Path, start: Callable[[], None]) -> None:
+        self.url = url
+        self._data = data
+        self._start = start
+
+    def start(self) -> None:
+        """Start it after :meth:`kill`; returns when it has recovered and takes connections."""
+        self._start()
+
+    def kill(self) -> None:
+        """End all its processes by SIGKILL, in whatever they are doing. On Linux only."""
+        pidfile = self._data / "postmaster.pid"
+        postmaster = int(pidfile.read_text().split()[0])
+        os.kill(postmaster, signal.SIGSTOP)  # so that no process is born while the others die
+        _wait_for(lambda: _state_and_parent(postmaster)[0] in "Tt")
+        processes = [*_children(postmaster), postmaster]  # children that see their parent die say goodbye
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        _wait_for(lambda: all(_state_and_parent(process)[0] in "ZX" for process in processes))
+        # A process that is dead and was not waited for yet would pass for a running server.
+        for lock in (pidfile, *self._data.parent.glob(".s.PGSQL.*.lock")):
+            lock.unlink()
+
+
 @contextlib.contextmanager
 def postgres_server(version: str = "18") -> Iterator[str]:
     """Run a server and yield its URL; it listens on 127.0.0.1 and on a Unix socket.
 
     Server and files are gone when the block ends, or when this process ends in any other way.
     """
+    with throwaway_server(version) as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def throwaway_server(version: str = "18") -> Iterator[ThrowawayServer]:
+    """Run a server as :func:`postgres_server` does, and yield an object that can kill it."""
     programs = bin_directory(version)
     directory = Path(tempfile.mkdtemp(prefix="audit-postgres-"))
     keeper = subprocess.Popen(
@@ -58,7 +95,7 @@ def postgres_server(version: str = "18") -> Iterator[str]:
         start_new_session=True,  # Ctrl-C is for the tests; the keeper has work to do then
     )
     try:
-        user = _server_user()
+        user = unprivileged_user()
         if user:
             programs = _reachable(programs, directory)
         password = secrets.token_hex(8)
@@ -91,27 +128,41 @@ def postgres_server(version: str = "18") -> Iterator[str]:
             "--locale=C",
             "--no-sync",
         )
-        port = _free_port()
+        port = free_port()
         with open(directory / "data" / "postgresql.conf", "a") as settings:
             settings.write(
                 f"listen_addresses = '127.0.0.1'\n"
                 f"port = {port}\n"
                 f"unix_socket_directories = '{directory}'\n"
                 "max_connections = 100\n"
+                "max_prepared_transactions = 10\n"
+                # What the system has in its cache survives the death of a process.
                 "fsync = off\n"
             )
-        run("pg_ctl", "--wait", "--log", log, "start")
-        yield f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+
+        def start() -> None:
+            run("pg_ctl", "--wait", "--log", log, "start")
+
+        start()
+        url = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+        yield ThrowawayServer(url, directory / "data", start)
     finally:
         keeper.communicate()
 
 
-def _server_user() -> dict[str, Any]:
-    """PostgreSQL refuses to run as root."""
+def unprivileged_user() -> dict[str, Any]:
+    """Return what makes subprocess run a program as nobody, where we are root: servers refuse that."""
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody uses just now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _reachable(programs: Path, directory: Path) -> Path:
@@ -124,7 +175,23 @@ def _reachable(programs: Path, directory: Path) -> Path:
     return directory / package.name / "pginstall" / "bin"
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+def _children(parent: int) -> list[int]:
+    processes = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    return [process for process in processes if _state_and_parent(process)[1] == parent]
+
+
+def _state_and_parent(process: int) -> tuple[str, int]:
+    """Return the state of a process as Linux writes it, X for one that is gone, and its parent's id."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return "X", 0
+    return fields[0], int(fields[1])
+
+
+def _wait_for(happened: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the processes of the server do not end")
+        time.sleep(0.005)

@@ -71,7 +71,7 @@ class audit_context:  # noqa: N801 - in lower case like the context managers of 
     :param meta: anything else, stored in ``transaction.meta``; must be JSON.
     """
 
-    def __init__(self, *, actor_id: Any = UNSET, client_addr: Any = UNSET, **meta: Any) -> None:
+    def __init__(self, /, *, actor_id: Any = UNSET, client_addr: Any = UNSET, **meta: Any) -> None:
         self._context = Context(actor_id, client_addr, meta)
         self._tokens: list[Token[Context]] = []
 
@@ -134,12 +134,12 @@ def actor_id_text(value: Any, actor_type: TypeEngine[Any], dialect: Dialect) -> 
             f"actor_id is {value!r}, a {type(value).__name__}, and the actor's primary key is "
             f"{actor_type.compile(dialect=dialect)}. Give the value of that column."
         )
-    return _text("actor_id", str(value))
+    return _text("actor_id", value)
 
 
 def client_addr_text(value: Any) -> str:
     """Write a client address as text; whether it is one, the server decides."""
-    return _text("client_addr", str(value))
+    return _text("client_addr", value)
 
 
 def meta_text(meta: Mapping[str, Any]) -> str:
@@ -151,7 +151,7 @@ def meta_text(meta: Mapping[str, Any]) -> str:
         try:
             text = json.dumps({key: value}, default=_json_value, allow_nan=False, ensure_ascii=False)
             text.encode()
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise ContextError(f"meta {key!r} cannot be stored as JSON: {error}.") from error
         # A backslash that the text itself holds is doubled, so an odd number of them begins an escape.
         if _ESCAPED_NUL.search(text):
@@ -183,11 +183,12 @@ def _json_value(value: Any) -> str:
     raise TypeError(f"it is a {type(value).__name__}")
 
 
-def _text(name: str, value: str) -> str:
+def _text(name: str, value: Any) -> str:
     try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise ContextError(f"{name} is {value!r}, which cannot be written as UTF-8.") from error
-    if "\x00" in value:
-        raise ContextError(f"{name} is {value!r}: PostgreSQL cannot store a NUL character.")
-    return value
+        text = str(value)
+        text.encode()
+    except ValueError as error:
+        raise ContextError(f"{name} cannot be written as text: {error}.") from error
+    if "\x00" in text:
+        raise ContextError(f"{name} is {text!r}: PostgreSQL cannot store a NUL character.")
+    return text

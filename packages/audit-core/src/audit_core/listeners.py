@@ -47,6 +47,9 @@ class TransactionState:
 
 def transaction_state(connection: Connection) -> TransactionState | None:
     """Return the state of the transaction in progress; None where no trail is attached to the engine."""
+    if connection.invalidated:
+        # The server's side of it is gone, and asking for more would be an error until the rollback.
+        return None
     state: TransactionState | None = connection.info.get(_INFO_KEY)
     return state
 
@@ -228,7 +231,11 @@ def send_context(connection: Connection) -> None:
 
 
 def _sync_engine(engine: Engine | AsyncEngine) -> Engine:
-    return engine if isinstance(engine, Engine) else engine.sync_engine
+    sync_engine: Any = engine if isinstance(engine, Engine) else engine.sync_engine
+    # A copy shares dialect and connections with the engine that it was made of.
+    while hasattr(sync_engine, "_proxied"):
+        sync_engine = sync_engine._proxied
+    return sync_engine  # type: ignore[no-any-return]
 
 
 def _begin(connection: Connection, *args: Any) -> None:
@@ -242,7 +249,8 @@ def _forget_sent(connection: Connection, *args: Any) -> None:
 
 
 def _end(connection: Connection, *args: Any) -> None:
-    connection.info.pop(_INFO_KEY, None)
+    if not connection.invalidated:
+        connection.info.pop(_INFO_KEY, None)
 
 
 @contextmanager
