@@ -206,11 +206,10 @@ def test_an_actor_of_another_type_is_refused(engine: Engine) -> None:
 
 
 def test_another_database_than_postgresql_is_refused() -> None:
-    with (
-        create_engine("sqlite://").begin() as connection,
-        pytest.raises(UnsupportedDatabaseError, match="'sqlite'"),
-    ):
+    engine = create_engine("sqlite://")
+    with engine.begin() as connection, pytest.raises(UnsupportedDatabaseError, match="'sqlite'"):
         marked({}).install(connection)
+    engine.dispose()
 
 
 def test_an_old_postgresql_is_refused(engine: Engine) -> None:
