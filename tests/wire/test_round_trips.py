@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 from audit_core import audit_context
-from sqlalchemy import URL, func, insert, select, text
+from sqlalchemy import URL, create_engine, func, insert, select, text
 from sqlalchemy.orm import Session
 
-from tests.wire.app import Article
+from tests.wire.app import Article, audit_log
 from tests.wire.clients import DRIVERS, application
-from tests.wire.proxy import Proxy, Recording
+from tests.wire.proxy import Message, Proxy, Recording
 
 Work = Callable[[Session], object]
 
@@ -142,6 +142,24 @@ def test_other_drivers_make_one_round_trip_more_per_writing_transaction(
     audited = round_trips(conversations(proxied, proxy, driver, work, attached=True))
     assert max(map(int.__sub__, audited[WARMED_UP:], plain[WARMED_UP:])) <= 1
     assert sum(audited) - sum(plain) <= len(audited) + 2
+
+
+def test_in_autocommit_psycopg_makes_one_round_trip_more_and_says_nothing_after_the_end(
+    proxied: URL, proxy: Proxy
+) -> None:
+    """A message that comes after the transaction would take a connection of PgBouncer, and keep it."""
+    engine = create_engine(proxied.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    audit_log.attach(engine)
+    recordings = []
+    for actor in (None, "ann"):
+        with engine.connect() as connection, audit_context(actor_id=actor), proxy.recorded() as recording:
+            connection.execute(insert(Article).values(title="one"))
+        recordings.append(recording)
+    audit_log.detach(engine)
+    engine.dispose()
+    plain, audited = recordings
+    assert (plain.round_trips, audited.round_trips) == (1, 2)
+    assert audited.messages[-1] == Message("Query", "COMMIT")
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

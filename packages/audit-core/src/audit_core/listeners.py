@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import astuple, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -139,19 +139,18 @@ class Listener:
         # Until it arrived, nothing is known: the statement may fail and be rolled back to a savepoint.
         state.sent = None
         queued = self._may_queue and not server_side and bool(parameters or is_single(statement))
-        if queued:
-            with dbapi_connection.pipeline():
-                dbapi_connection.execute(self._sql, self._parameters(settings))
-                execute(cursor, statement, parameters, context)
-        elif autocommit:
-            # The setting has to share a transaction with the statement.
-            with _transaction(dbapi_connection):
-                _run(dbapi_connection, self._sql, self._parameters(settings))
-                execute(cursor, statement, parameters, context)
-        else:
+        goes_along = queued or autocommit
+        with (
+            self._transaction(dbapi_connection) if autocommit else nullcontext(),
+            dbapi_connection.pipeline() if queued else nullcontext(),
+        ):
+            if autocommit:
+                _run(dbapi_connection, "BEGIN")
             _run(dbapi_connection, self._sql, self._parameters(settings))
+            if goes_along:
+                execute(cursor, statement, parameters, context)
         state.sent = Settings() if autocommit else settings
-        return True if queued or autocommit else None
+        return goes_along or None
 
     def send_now(self, connection: Connection) -> None:
         """Send the context by itself."""
@@ -162,6 +161,22 @@ class Listener:
         state.sent = None
         _run(connection.connection.dbapi_connection, self._sql, self._parameters(settings))
         state.sent = settings
+
+    @contextmanager
+    def _transaction(self, dbapi_connection: Any) -> Iterator[None]:
+        """End the transaction that the block begins on a connection in autocommit.
+
+        On psycopg BEGIN travels with what follows, and COMMIT alone: the driver sends a Flush behind a pipeline,
+        and one that comes after the transaction makes PgBouncer keep a connection for a client with nothing to ask.
+        """
+        try:
+            yield
+        except BaseException:
+            # What broke the connection, if it is broken, matters more than that it cannot roll back.
+            with suppress(self.dialect.loaded_dbapi.Error):
+                _run(dbapi_connection, "ROLLBACK")
+            raise
+        _run(dbapi_connection, "COMMIT")
 
     def _settings(self, state: TransactionState) -> Settings:
         # A resolver may query on the same connection, in the middle of a flush.
@@ -251,18 +266,6 @@ def _forget_sent(connection: Connection, *args: Any) -> None:
 def _end(connection: Connection, *args: Any) -> None:
     if not connection.invalidated:
         connection.info.pop(_INFO_KEY, None)
-
-
-@contextmanager
-def _transaction(dbapi_connection: Any) -> Iterator[None]:
-    """Run a block in a transaction of its own on a connection in autocommit."""
-    _run(dbapi_connection, "BEGIN")
-    try:
-        yield
-    except BaseException:
-        _run(dbapi_connection, "ROLLBACK")
-        raise
-    _run(dbapi_connection, "COMMIT")
 
 
 def _run(dbapi_connection: Any, sql: str, *parameters: Any) -> None:
