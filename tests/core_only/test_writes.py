@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from audit_core import AuditLog, audit_context
 from sqlalchemy import (
+    URL,
     Column,
     Connection,
     Engine,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    create_engine,
     func,
     insert,
     select,
@@ -187,3 +189,80 @@ def test_another_role_is_named_by_the_server(audited: Engine) -> None:
         assert connection.execute(query.order_by(LOG.transaction_cls.id.desc())).first() == (role, "a script")
         connection.exec_driver_sql(f"DROP OWNED BY {role}")
         connection.exec_driver_sql(f"DROP ROLE {role}")
+
+
+def transactions(connection: Connection) -> list[tuple[str | None, str | None]]:
+    """Actor and new name of each update."""
+    activity, transaction = LOG.activity_cls, LOG.transaction_cls
+    query = (
+        select(transaction.actor_id, activity.changed_data["name"].astext)
+        .join(activity.transaction)
+        .where(activity.verb == "update")
+        .order_by(activity.id)
+    )
+    return [(actor, name) for actor, name in connection.execute(query)]
+
+
+def rename(connection: Connection, name: str, actor: str | None) -> None:
+    connection.execute(text("SELECT set_config('audit_logger.actor_id', :actor, true)"), {"actor": actor or ""})
+    connection.execute(text("UPDATE authors SET name = :name"), {"name": name})
+
+
+def test_a_context_that_comes_back_finds_its_row_of_transaction(database: URL, audited: Engine) -> None:
+    engine = create_engine(database)
+    with engine.begin() as connection:
+        for number, actor in enumerate(["ann", "ben", "ann", None, "ben", "ann", None]):
+            rename(connection, str(number), actor)
+    with engine.connect() as connection:
+        assert transactions(connection) == [
+            (actor, str(number)) for number, actor in enumerate(["ann", "ben", "ann", None, "ben", "ann", None])
+        ]
+        ids = select(LOG.activity_cls.transaction_id).where(LOG.activity_cls.verb == "update").distinct()
+        assert len(connection.scalars(ids).all()) == 3
+    engine.dispose()
+
+
+@pytest.mark.parametrize("place", ["({block},{item})", "(0,0)", "(99999999,1)", "(4294967296,1)", "(0,99999)", "x", ""])
+def test_nobody_can_put_a_change_to_the_account_of_an_earlier_transaction(
+    database: URL, audited: Engine, place: str
+) -> None:
+    """Where the row of ``transaction`` is stands in a setting that anybody can set."""
+    engine = create_engine(database)
+    with engine.begin() as connection:
+        rename(connection, "by ann", "ann")
+    with engine.begin() as connection:
+        first = connection.execute(text("SELECT ctid::text FROM transaction WHERE actor_id = 'ann'")).scalar_one()
+        block, item = first.strip("()").split(",")
+        rename(connection, "by ben", "ben")
+        connection.execute(
+            text(
+                "SELECT set_config('audit_logger.transaction_row', :place, true),"
+                " set_config('audit_logger.transaction_context', CAST(ROW('ben', NULL, NULL) AS text), true)"
+            ),
+            {"place": place.format(block=block, item=item)},
+        )
+        rename(connection, "by ben again", "ben")
+    with engine.connect() as connection:
+        assert transactions(connection) == [("ann", "by ann"), ("ben", "by ben"), ("ben", "by ben again")]
+    engine.dispose()
+
+
+def test_after_a_savepoint_was_rolled_back_the_row_of_transaction_is_the_right_one(
+    database: URL, audited: Engine
+) -> None:
+    engine = create_engine(database)
+    with engine.begin() as connection:
+        savepoint = connection.begin_nested()
+        rename(connection, "gone", "ann")
+        savepoint.rollback()
+        rename(connection, "first", "ann")
+        savepoint = connection.begin_nested()
+        rename(connection, "gone", "ben")
+        savepoint.rollback()
+        rename(connection, "second", "ann")
+        rename(connection, "third", "ben")
+    with engine.connect() as connection:
+        assert transactions(connection) == [("ann", "first"), ("ann", "second"), ("ben", "third")]
+        missing = text("SELECT count(*) FROM activity a WHERE a.transaction_id NOT IN (SELECT id FROM transaction)")
+        assert connection.scalar(missing) == 0
+    engine.dispose()

@@ -7,16 +7,17 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from audit_core import audit_context
-from sqlalchemy import URL, Connection, Engine, create_engine, insert, make_url, select, text, update
+from sqlalchemy import URL, Connection, Engine, create_engine, func, insert, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from dev.postgres import ThrowawayServer, throwaway_server
 from tests.conftest import VERSION
-from tests.stress.app import Account, Activity, Transaction, audit_log, install
+from tests.stress.app import Account, Activity, Event, Note, Slot, Transaction, audit_log, install
 from tests.stress.replay import rebuilt, stored
 from tests.stress.writers import DEADLOCK, SERIALIZATION_FAILURE, Disconnected, Ledger, sqlstate, transact
 
@@ -139,6 +140,39 @@ def test_of_a_serialization_failure_nothing_is_in_the_trail_until_it_is_tried_ag
         slow.commit()
     with audited.connect() as connection:
         assert recorded(connection) == [("in between", "fast"), ("attempt 2", "slow"), ("attempt 2", "slow")]
+
+
+@pytest.mark.parametrize("order", ["as they began", "the last one first"])
+def test_serializable_transactions_that_have_nothing_in_common_do_not_fail_for_the_trail(
+    audited: Engine, order: str
+) -> None:
+    """What one of them reads of the trail to find its own row must not be what another one writes."""
+    writes = [
+        [update(Account).where(Account.id == 1).values(marker=marker) for marker in ("first", "second")],
+        [insert(Note).values(name=marker, marker=marker) for marker in ("first", "second")],
+        [insert(Slot).values(position=number, marker=str(number)) for number in (1, 2)],
+        [insert(Event).values(id=number, year=number, marker=str(number)) for number in (1, 2)],
+    ]
+    isolated = audited.execution_options(isolation_level="SERIALIZABLE")
+    with ExitStack() as stack:
+        connections = [stack.enter_context(isolated.connect()) for _ in writes]
+        for turn in range(2):
+            for number, connection in enumerate(connections):
+                with audit_context(actor_id=f"writer {number}"):
+                    connection.execute(writes[number][turn])
+        for connection in connections if order == "as they began" else reversed(connections):
+            connection.commit()
+    with audited.connect() as connection:
+        query = (
+            select(Activity.table_name, Transaction.actor_id, func.count(Activity.transaction_id.distinct()))
+            .join(Transaction, Transaction.id == Activity.transaction_id)
+            .where(Transaction.actor_id.is_not(None))
+            .group_by(Activity.table_name, Transaction.actor_id)
+            .order_by(Transaction.actor_id)
+        )
+        assert [tuple(row) for row in connection.execute(query)] == [
+            (table, f"writer {number}", 1) for number, table in enumerate(("accounts", "notes", "slots", "events"))
+        ]
 
 
 @pytest.mark.parametrize("make_engine", [threads, asyncio_with_psycopg, asyncio_with_asyncpg])

@@ -30,7 +30,7 @@ _PROTECTION = re.compile(
     r"FOR EACH (?P<level>STATEMENT|ROW) EXECUTE FUNCTION @schema@\.(?P<function>\w+)\(\)\n"
 )
 _FUNCTION = re.compile(r"(?P<head>CREATE .*?)AS \$audit_logger\$(?P<body>.*)\$audit_logger\$", re.DOTALL)
-_SEARCH_PATH = re.compile(r"SET (search_path) = ([\w, ]+)")
+_SETTING = re.compile(r"SET (\w+) = (\w+(?:, \w+)*)")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Release:
                 name=name,
                 body=match["body"],
                 security_definer="SECURITY DEFINER" in head,
-                settings=tuple(f"{key}={value}" for key, value in _SEARCH_PATH.findall(head)),
+                settings=tuple(f"{key}={value}" for key, value in _SETTING.findall(head)),
                 public_may_execute=False,
             )
         return definitions
@@ -95,6 +95,10 @@ class Release:
     def triggers(self, folder: str, names: Collection[str], **values: str) -> list[str]:
         """Render the statements that create or replace some triggers of a table."""
         return [statement for name, text in self._files(folder) if name in names for statement in _render(text, values)]
+
+    def trigger_names(self) -> set[str]:
+        """Name the triggers that tables of any kind get."""
+        return {name for folder in ("triggers", "partitioned") for name, _ in self._files(folder)}
 
     def trigger_definitions(self, folder: str) -> dict[str, TriggerDefinition]:
         """Tell how the catalog shows each trigger of a table when it is as released."""

@@ -1,43 +1,77 @@
 CREATE OR REPLACE FUNCTION @schema@.audit_logger_record() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $audit_logger$
 DECLARE
     -- Taken once, after the row locks are held: the history of a row has one order.
     recorded_at CONSTANT timestamptz := clock_timestamp();
     xid CONSTANT bigint := pg_current_xact_id()::text::bigint;
-    is_off CONSTANT boolean := lower(current_setting('audit_logger.enabled', true)) IN ('off', 'false', 'no', '0');
-    requires_actor CONSTANT boolean := 'require_actor=reject' = ANY (TG_ARGV);
-    affected bigint;
+    first record;
+    affected bigint := 1;
+    old_json jsonb := '{}';
+    new_json jsonb := '{}';
+    is_recorded boolean;
     key_columns text[];
     excluded text[];
     masked text[];
     fragile boolean;
 BEGIN
-    IF is_off OR requires_actor THEN
-        IF TG_OP = 'DELETE' THEN
+    -- In each query below, the innermost level has the columns of the application's table in scope and
+    -- names nothing but whole rows.
+    IF TG_OP = 'INSERT' THEN
+        SELECT NULL AS before, (n.*)::record AS after, EXISTS (SELECT FROM new_table OFFSET 1) AS has_next
+        INTO first FROM new_table AS n LIMIT 1;
+    ELSIF TG_OP = 'DELETE' THEN
+        SELECT (o.*)::record AS before, NULL AS after, EXISTS (SELECT FROM old_table OFFSET 1) AS has_next
+        INTO first FROM old_table AS o LIMIT 1;
+    ELSE
+        SELECT (o.*)::record AS before, (n.*)::record AS after, EXISTS (SELECT FROM new_table OFFSET 1) AS has_next
+        INTO first FROM old_table AS o CROSS JOIN new_table AS n LIMIT 1;
+    END IF;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF 'require_actor=reject' = ANY (TG_ARGV) THEN
+        PERFORM @schema@.audit_logger_require_actor(TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME);
+    END IF;
+    IF lower(current_setting('audit_logger.enabled', true)) IN ('off', 'false', 'no', '0') THEN
+        IF first.has_next AND TG_OP = 'DELETE' THEN
             SELECT count(*) INTO affected FROM old_table;
-        ELSE
+        ELSIF first.has_next THEN
             SELECT count(*) INTO affected FROM new_table;
         END IF;
-        IF affected = 0 THEN
-            RETURN NULL;
-        END IF;
-        IF requires_actor THEN
-            PERFORM @schema@.audit_logger_require_actor(TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME);
-        END IF;
-        IF is_off THEN
-            PERFORM @schema@.audit_logger_bypass(
-                TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP, affected, TG_ARGV);
-            RETURN NULL;
-        END IF;
+        PERFORM @schema@.audit_logger_bypass(
+            TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP, affected, TG_ARGV);
+        RETURN NULL;
     END IF;
-    SELECT o.key_columns, o.excluded, o.masked, o.fragile
-    INTO key_columns, excluded, masked, fragile
+    IF NOT first.has_next THEN
+        -- Most statements of an application change one row, and simple expressions are much faster than a query.
+        BEGIN
+            IF TG_OP <> 'INSERT' THEN
+                old_json := to_jsonb(first.before);
+            END IF;
+            IF TG_OP <> 'DELETE' THEN
+                new_json := to_jsonb(first.after);
+            END IF;
+        EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+            IF TG_OP <> 'INSERT' THEN
+                old_json := @schema@.audit_logger_row(first.before);
+            END IF;
+            IF TG_OP <> 'DELETE' THEN
+                new_json := @schema@.audit_logger_row(first.after);
+            END IF;
+        END;
+        is_recorded := @schema@.audit_logger_write(
+            TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP, TG_ARGV, recorded_at, old_json, new_json);
+        RETURN NULL;
+    END IF;
+    SELECT o.key_columns, o.excluded, o.masked
+    INTO key_columns, excluded, masked
     FROM @schema@.audit_logger_options(TG_RELID, TG_ARGV) AS o;
+    fragile := @schema@.audit_logger_is_fragile(TG_RELID);
 
-    -- In each query below, the innermost level has the columns of the application's table in scope and
-    -- names nothing but whole rows. OFFSET 0 keeps the conversion from being computed twice. The
-    -- transaction's id is asked for by the first row, so that there is no transaction without activity.
+    -- OFFSET 0 keeps the conversion from being computed twice. The transaction's id is asked for by the first
+    -- row, so that there is no transaction without activity.
     IF TG_OP = 'INSERT' THEN
         INSERT INTO @schema@.activity (
             transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,

@@ -16,8 +16,9 @@ BEGIN
     IF (SELECT count(*) FROM old_table) <> (SELECT count(*) FROM new_table) THEN
         RETURN NULL;
     END IF;
-    SELECT o.excluded, o.masked, o.fragile INTO excluded, masked, fragile
+    SELECT o.excluded, o.masked INTO excluded, masked
     FROM @schema@.audit_logger_options(TG_RELID, TG_ARGV) AS o;
+    fragile := @schema@.audit_logger_is_fragile(TG_RELID);
     PERFORM set_config('audit_logger.maintenance', 'on', true);
     -- An UPDATE that moves a row to another partition reaches the partitions as a DELETE and an INSERT.
     WITH pair AS (

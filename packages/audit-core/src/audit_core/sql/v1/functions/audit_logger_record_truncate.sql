@@ -13,7 +13,6 @@ DECLARE
     key_columns text[];
     excluded text[];
     masked text[];
-    fragile boolean;
 BEGIN
     -- TRUNCATE of a partitioned table fires the triggers of its partitions, too. The table that was named
     -- speaks for all of them, and says so until it is done.
@@ -43,8 +42,8 @@ BEGIN
         RETURN NULL;
     END IF;
     IF 'truncate=rows' = ANY (TG_ARGV) THEN
-        SELECT o.key_columns, o.excluded, o.masked, o.fragile
-        INTO key_columns, excluded, masked, fragile
+        SELECT o.key_columns, o.excluded, o.masked
+        INTO key_columns, excluded, masked
         FROM @schema@.audit_logger_options(TG_RELID, TG_ARGV) AS o;
         EXECUTE format(
             'INSERT INTO %1$I.activity ('
@@ -61,7 +60,8 @@ BEGIN
             '    OFFSET 0'
             ') AS converted', @schema_literal@, source)
         USING recorded_at, pg_current_xact_id()::text::bigint, TG_RELID, schema_name, table_name,
-            key_columns, excluded, masked, fragile;
+            key_columns, excluded, masked,
+            @schema@.audit_logger_is_fragile(TG_RELID);
     END IF;
     INSERT INTO @schema@.activity (
         transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,

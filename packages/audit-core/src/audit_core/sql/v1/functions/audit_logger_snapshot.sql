@@ -44,9 +44,10 @@ BEGIN
         WHERE c.relkind = 'r' AND (c.oid = relation OR c.relispartition)
         ORDER BY c.oid
     LOOP
-        SELECT o.key_columns, o.excluded, o.masked, o.fragile
-        INTO key_columns, excluded, masked, fragile
+        SELECT o.key_columns, o.excluded, o.masked
+        INTO key_columns, excluded, masked
         FROM @schema@.audit_logger_options(member, arguments) AS o;
+        fragile := @schema@.audit_logger_is_fragile(member);
         IF key_columns = '{}' THEN
             RAISE EXCEPTION '%.% has no primary key', schema_name, table_name
                 USING ERRCODE = 'AU007', HINT = 'Without one, nobody could tell which rows have been recorded already.';
