@@ -50,13 +50,13 @@ def test_a_trail_is_not_removed_while_it_is_in_use(installed: MigratedProject) -
 
 def test_a_name_that_cannot_be_quoted_is_refused(installed: MigratedProject) -> None:
     installed.write_migration(f'op.init_audit_logger_triggers("{"x" * 64}")')
-    with pytest.raises(CommandError, match=r"ConfigurationError: The name 'x+' has 64 bytes"):
+    with pytest.raises(CommandError, match=r"The name 'x+' has 64 bytes"):
         installed.upgrade()
 
 
 def test_a_version_that_the_library_does_not_have_is_refused(installed: MigratedProject) -> None:
     installed.write_migration('op.init_audit_logger_triggers("users", version=99)')
-    with pytest.raises(CommandError, match="ConfigurationError: Version 99 of the audit SQL is not known"):
+    with pytest.raises(CommandError, match="Version 99 of the audit SQL is not known"):
         installed.upgrade()
 
 

@@ -30,6 +30,13 @@ def refused(project: MigratedProject) -> str:
     return " ".join(str(failure.value).split())
 
 
+def refused_in_one_line(project: MigratedProject) -> str:
+    """The same, of what a user can read without a traceback."""
+    message = refused(project)
+    assert "Traceback" not in message
+    return message
+
+
 @pytest.mark.parametrize(
     ("versioned", "message"),
     [
@@ -44,7 +51,7 @@ def test_options_that_a_table_cannot_have(
 ) -> None:
     article = model("Article", "title: Mapped[str]", "body: Mapped[str | None]", versioned=versioned)
     installed.write_app(USER + article + COMMENT)
-    assert re.search(f"ConfigurationError: .*{message}", refused(installed))
+    assert re.search(message, refused_in_one_line(installed))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +63,7 @@ def test_options_that_a_table_cannot_have(
 )
 def test_an_actor_class_that_cannot_be_used(project: MigratedProject, actor_cls: str, message: str) -> None:
     project.write_app(MODELS + COMPOSITE, actor_cls=actor_cls)
-    assert re.search(f"ConfigurationError: {message}", refused(project))
+    assert re.search(message, refused_in_one_line(project))
 
 
 @pytest.mark.parametrize("place", ["models", "later"], ids=["before the logger", "after the logger"])
@@ -67,7 +74,7 @@ def test_a_table_of_the_application_with_a_name_of_the_trail(installed: Migrated
     texts = {"models": MODELS, "later": ""}
     texts[place] += table
     installed.write_app(**texts)
-    assert re.search(rf"ConfigurationError: .*{name}'.*schema='audit'", refused(installed))
+    assert re.search(rf"{name}'.*schema='audit'", refused(installed))
 
 
 def test_a_table_of_the_database_with_a_name_of_the_trail(project: MigratedProject) -> None:
@@ -78,8 +85,8 @@ def test_a_table_of_the_database_with_a_name_of_the_trail(project: MigratedProje
         " (id bigserial PRIMARY KEY, transaction_id bigint, verb text, old_data jsonb, changed_data jsonb)"
     )
     project.write_app(MODELS)
-    message = rf"ConfigurationError: .*{project.audit_schema}\.activity.*schema='audit'"
-    assert re.search(message, refused(project))
+    message = rf"{project.audit_schema}\.activity.*schema='audit'"
+    assert re.search(message, refused_in_one_line(project))
     project.write_app(MODELS, schema="audit")
     project.must_migrate()
     project.execute(INSERT_ARTICLE)
@@ -96,7 +103,7 @@ def test_a_second_logger(installed: MigratedProject) -> None:
 def test_another_database_than_postgresql(project: MigratedProject) -> None:
     project.environment["DATABASE_URL"] = f"sqlite:///{project.directory / 'app.db'}"
     project.write_app(MODELS)
-    message = refused(project)
+    message = refused_in_one_line(project)
     assert "The audit trail needs PostgreSQL 14 or later; this database is 'sqlite'" in message
     migration = project.write_migration("op.init_audit_logger()")
     with pytest.raises(CommandError, match="this database is 'sqlite'"):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import URL, create_engine, text
+from sqlalchemy import URL, Connection, Engine, create_engine, text
 from sqlalchemy.orm import Session
 
 from tests.contract.fixtures import trail
@@ -11,6 +11,13 @@ from tests.contract.subject import Subject
 from tests.core_only import app
 
 __all__ = ["trail"]
+
+
+@pytest.fixture
+def connection(engine: Engine) -> Iterator[Connection]:
+    """A transaction in a database of its own."""
+    with engine.begin() as connection:
+        yield connection
 
 
 @pytest.fixture(scope="module", params=["psycopg", "psycopg2", "application role"])

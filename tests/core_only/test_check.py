@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from audit_core import AuditLog
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table
-
-
-@pytest.fixture
-def connection(engine: Engine) -> Iterator[Connection]:
-    with engine.begin() as connection:
-        yield connection
+from sqlalchemy import Column, Connection, Integer, MetaData, Table
 
 
 @pytest.fixture

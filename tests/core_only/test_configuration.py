@@ -256,3 +256,8 @@ def test_audit_context_does_not_decorate_generators() -> None:
         @audit_context(job="x")
         def numbers() -> Any:
             yield 1
+
+
+def test_the_likely_slip_with_the_name_of_the_actor_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"actor=7\) names no actor. Write actor_id="):
+        audit_context(actor=7)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,12 +26,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import registry
 from sqlalchemy.types import TypeEngine
-
-
-@pytest.fixture
-def connection(engine: Engine) -> Iterator[Connection]:
-    with engine.begin() as connection:
-        yield connection
 
 
 @pytest.fixture
@@ -167,6 +160,22 @@ def test_altered_functions_are_found_and_repaired(
     assert [type(step) for step in steps(connection, log)] == [RefreshTrail]
     log.install(connection)
     assert steps(connection, log) == []
+
+
+def test_a_trigger_of_the_application_with_a_name_of_ours_is_not_replaced(
+    connection: Connection, log: AuditLog
+) -> None:
+    log.metadata.create_all(connection)
+    connection.exec_driver_sql(
+        "CREATE TRIGGER audit_logger_insert BEFORE UPDATE ON users FOR EACH ROW "
+        "EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+    )
+    with pytest.raises(ConfigurationError, match="'users' has a trigger 'audit_logger_insert' that is not"):
+        log.install(connection)
+    connection.exec_driver_sql("ALTER TRIGGER audit_logger_insert ON users RENAME TO keep_quiet")
+    log.install(connection)
+    connection.exec_driver_sql("INSERT INTO users VALUES (1, 'ann')")
+    assert verbs(connection, log) == ["insert"]
 
 
 def test_triggers_that_were_disabled_record_again_after_a_repair(

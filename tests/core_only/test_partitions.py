@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from audit_core import AuditLog
 from audit_core.catalog import read
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, select
-
-
-@pytest.fixture
-def connection(engine: Engine) -> Iterator[Connection]:
-    with engine.begin() as connection:
-        yield connection
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select
 
 
 def run(connection: Connection, *statements: str) -> None:

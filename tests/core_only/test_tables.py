@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from audit_core import AuditLog, ddl
 from audit_core.catalog import read
 from audit_core.quoting import qualified
@@ -14,7 +12,6 @@ from hypothesis import strategies as st
 from sqlalchemy import (
     Column,
     Connection,
-    Engine,
     Integer,
     MetaData,
     String,
@@ -28,12 +25,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
-
-
-@pytest.fixture
-def connection(engine: Engine) -> Iterator[Connection]:
-    with engine.begin() as connection:
-        yield connection
 
 
 def audited(connection: Connection, *tables: Table, schema: str | None = None) -> AuditLog:

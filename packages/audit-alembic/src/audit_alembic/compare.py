@@ -29,6 +29,7 @@ from audit_core.ddl import require_postgresql
 from audit_core.tracking import is_tracked
 from sqlalchemy import MetaData
 
+from .errors import command_errors
 from .ops import (
     AuditOperation,
     InitAuditLoggerOp,
@@ -43,6 +44,7 @@ log = logging.getLogger("alembic.autogenerate.audit_logger")
 
 
 @comparators.dispatch_for("autogenerate", priority=DispatchPriority.FIRST, subgroup="audit_logger_filters")
+@command_errors()
 def hide_trail(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
     """Hide the audit tables from Alembic, and functions, triggers and grants from alembic_utils."""
     connection = autogen_context.connection
@@ -64,6 +66,7 @@ def hide_trail(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> Prio
     priority=DispatchPriority.LAST,
     subgroup="audit_logger_operations",
 )
+@command_errors()
 def add_operations(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
     """Put our operations before and after those that Alembic found."""
     connection = autogen_context.connection

@@ -7,10 +7,12 @@ from contextlib import nullcontext
 from alembic.operations import Operations
 from audit_core.ddl import Statement, require_postgresql
 
+from .errors import command_errors
 from .ops import AuditOperation
 
 
 @Operations.implementation_for(AuditOperation)
+@command_errors()
 def run(operations: Operations, operation: AuditOperation) -> None:
     """Send, or write, each statement by itself."""
     require_postgresql(operations.impl.dialect)

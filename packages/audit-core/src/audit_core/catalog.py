@@ -57,6 +57,15 @@ _TRIGGERS = text(
     "ORDER BY tn.nspname, c.relname, t.tgname"
 ).bindparams(bindparam("functions", expanding=True))
 
+_FOREIGN_TRIGGERS = text(
+    "SELECT n.nspname AS schema, c.relname AS table_name, t.tgname "
+    "FROM pg_catalog.pg_trigger AS t"
+    " JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid"
+    " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
+    " JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid "
+    "WHERE t.tgname IN :names AND p.proname NOT IN :functions"
+).bindparams(bindparam("names", expanding=True), bindparam("functions", expanding=True))
+
 _TRIGGERS_OF_TRAIL = text(
     "SELECT c.relname AS table_name, p.proname, t.tgname, t.tgtype, t.tgenabled::text AS tgenabled,"
     " t.tgoldtable, t.tgnewtable, t.tgqual IS NULL AND t.tgattr = ''::pg_catalog.int2vector AS unconditional "
@@ -121,6 +130,8 @@ class Installed:
     default_schema: str
     trail: InstalledTrail
     triggers: dict[tuple[str, str], InstalledTriggers] = field(default_factory=dict)
+    #: Triggers of others that have a name of ours, by schema and table.
+    foreign_triggers: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def version_problem(self) -> str | None:
@@ -140,6 +151,7 @@ def read(connection: Connection, schema: str) -> Installed:
         default_schema=connection.dialect.default_schema_name or "public",
         trail=_read_trail(connection, schema),
         triggers=_read_triggers(connection),
+        foreign_triggers=_read_foreign_triggers(connection),
     )
 
 
@@ -221,6 +233,12 @@ def _read_triggers(connection: Connection) -> dict[tuple[str, str], InstalledTri
             inherits=found[0].inherits,
         )
     return installed
+
+
+def _read_foreign_triggers(connection: Connection) -> dict[tuple[str, str], str]:
+    names = sorted({name for release in RELEASES.values() for name in release.trigger_names()})
+    rows = connection.execute(_FOREIGN_TRIGGERS, {"names": names, "functions": function_names()})
+    return {(row.schema, row.table_name): row.tgname for row in rows}
 
 
 def _released_definition(schema: str, table: str, rows: list[Any], encoding: str) -> TableTriggers | None:

@@ -111,6 +111,12 @@ def compare(
     for triggers in wanted_triggers:
         key = (triggers.schema or installed.default_schema, triggers.table)
         tracked.add(key)
+        if key in installed.foreign_triggers:
+            raise ConfigurationError(
+                f"Table {triggers.table!r} has a trigger {installed.foreign_triggers[key]!r} that is not of the audit "
+                f"trail, which needs that name. Rename it: ALTER TRIGGER {installed.foreign_triggers[key]} ON "
+                f"{triggers.relation} RENAME TO ..."
+            )
         found = installed.triggers.get(key)
         before = None
         if found is not None and found.exact is not None:

@@ -69,9 +69,14 @@ class audit_context:  # noqa: N801 - in lower case like the context managers of 
     :param actor_id: the primary key of the actor.
     :param client_addr: an IP address as text.
     :param meta: anything else, stored in ``transaction.meta``; must be JSON.
+    :raises ConfigurationError: for ``actor=``, which would be kept as something said beside.
     """
 
     def __init__(self, /, *, actor_id: Any = UNSET, client_addr: Any = UNSET, **meta: Any) -> None:
+        if "actor" in meta:
+            raise ConfigurationError(
+                f"audit_context(actor={meta['actor']!r}) names no actor. Write actor_id= and give the primary key."
+            )
         self._context = Context(actor_id, client_addr, meta)
         self._tokens: list[Token[Context]] = []
 
