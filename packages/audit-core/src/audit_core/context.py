@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import Dialect
@@ -116,8 +116,7 @@ class audit_context:  # noqa: N801 - in lower case like the context managers of 
         )
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """The context of one transaction as the settings ``audit_logger.*``; empty where there is nothing to say."""
 
     actor_id: str = ""
@@ -152,16 +151,15 @@ def meta_text(meta: Mapping[str, Any]) -> str:
 
     :raises ContextError: naming the key that cannot be stored.
     """
-    for key, value in meta.items():
-        try:
-            text = json.dumps({key: value}, default=_json_value, allow_nan=False, ensure_ascii=False)
-            text.encode()
-        except (TypeError, ValueError, RecursionError) as error:
-            raise ContextError(f"meta {key!r} cannot be stored as JSON: {error}.") from error
-        # A backslash that the text itself holds is doubled, so an odd number of them begins an escape.
-        if _ESCAPED_NUL.search(text):
-            raise ContextError(f"meta {key!r} holds a NUL character, which PostgreSQL cannot store. Remove it.")
-    return json.dumps(meta, default=_json_value, ensure_ascii=False)
+    try:
+        return _json_text(meta)
+    except (TypeError, ValueError, RecursionError):
+        for key, value in meta.items():
+            try:
+                _json_text({key: value})
+            except (TypeError, ValueError, RecursionError) as error:
+                raise ContextError(f"meta {key!r} cannot be stored as JSON: {error}.") from error
+        raise
 
 
 def bypass_reason_text(reason: str | None) -> str:
@@ -180,12 +178,24 @@ def _is_of_type(value: Any, actor_type: TypeEngine[Any]) -> bool:
     return isinstance(value, python_type) and not isinstance(value, bool)
 
 
+def _json_text(meta: Mapping[str, Any]) -> str:
+    text = _JSON.encode(meta)
+    text.encode()  # half a surrogate pair is an error here, and not in the middle of a statement
+    # A backslash that the text itself holds is doubled, so an odd number of them begins an escape.
+    if "\\u0000" in text and _ESCAPED_NUL.search(text):
+        raise ValueError("it holds a NUL character, which PostgreSQL cannot store")
+    return text
+
+
 def _json_value(value: Any) -> str:
     if isinstance(value, (date, time)):
         return value.isoformat()
     if isinstance(value, (UUID, Decimal)):
         return str(value)
     raise TypeError(f"it is a {type(value).__name__}")
+
+
+_JSON = json.JSONEncoder(default=_json_value, allow_nan=False, ensure_ascii=False)
 
 
 def _text(name: str, value: Any) -> str:

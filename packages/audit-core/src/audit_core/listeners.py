@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
-from dataclasses import astuple, fields, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -24,11 +23,10 @@ if TYPE_CHECKING:
 
 _INFO_KEY = "audit_logger"
 
-_SETTINGS = tuple(setting.name for setting in fields(Settings))
 _SET_CONTEXT = select(
     *(
         func.set_config(literal_column(literal(f"audit_logger.{name}")), bindparam(name, type_=Text()), true())
-        for name in _SETTINGS
+        for name in Settings._fields
     )
 )
 
@@ -186,11 +184,11 @@ class Listener:
         finally:
             _resolving.reset(token)
         if state.disabled:
-            return replace(settings, enabled="off", bypass_reason=state.disabled[-1])
+            return settings._replace(enabled="off", bypass_reason=state.disabled[-1])
         return settings
 
     def _parameters(self, settings: Settings) -> Any:
-        values = dict(zip(_SETTINGS, astuple(settings), strict=True))
+        values = settings._asdict()
         return values if self._names is None else tuple(values[name] for name in self._names)
 
 
