@@ -175,6 +175,7 @@ class TriggersOperation(AuditOperation):
         named = {
             "schema": triggers.schema,
             "audit_schema": triggers.audit_schema,
+            "key_columns": list(triggers.key_columns),
             "excluded_columns": list(versioned.exclude),
             "included_columns": list(versioned.include),
             "masked_columns": list(versioned.mask),
@@ -192,6 +193,7 @@ class TriggersOperation(AuditOperation):
 _DEFAULTS: dict[str, Any] = {
     "schema": None,
     "audit_schema": "public",
+    "key_columns": [],
     "excluded_columns": [],
     "included_columns": [],
     "masked_columns": [],
@@ -231,12 +233,15 @@ class InitAuditLoggerTriggersOp(TriggersOperation):
         require_actor: str = "allow",
         bypass: str = "allow",
         partitioned: bool = False,
+        key_columns: Iterable[str] | None = None,
         version: int = 1,
     ) -> None:
         """Record the changes of a table from now on, or change what is recorded of it.
 
         :param schema: the schema of the table.
         :param audit_schema: the schema of the audit tables.
+        :param key_columns: the columns of the primary key, in its order. Without them, and if one of them is no
+            longer there, the triggers look the key up, which takes some microseconds for each statement.
         :param excluded_columns: columns that are not recorded.
         :param included_columns: the only columns that are recorded, beside the primary key.
         :param masked_columns: columns of which only is recorded that they changed.
@@ -256,7 +261,10 @@ class InitAuditLoggerTriggersOp(TriggersOperation):
             require_actor=require_actor,
             bypass=bypass,
         )
-        operations.invoke(cls(TableTriggers(table_name, schema, audit_schema, versioned, partitioned, version)))
+        triggers = TableTriggers(
+            table_name, schema, audit_schema, versioned, partitioned, tuple(key_columns or ()), version
+        )
+        operations.invoke(cls(triggers))
 
     def statements(self) -> list[str]:
         return self.triggers.create()

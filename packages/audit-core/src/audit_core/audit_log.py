@@ -197,7 +197,14 @@ class AuditLog:
         :raises ConfigurationError: if the options of a table cannot be used.
         """
         return [
-            TableTriggers(table.name, table.schema, self.schema, versioned, tracking.is_partitioned(table))
+            TableTriggers(
+                table.name,
+                table.schema,
+                self.schema,
+                versioned,
+                tracking.is_partitioned(table),
+                tuple(column.name for column in table.primary_key.columns),
+            )
             for table, versioned in tracking.tracked_tables(self.metadata)
         ]
 
@@ -280,9 +287,9 @@ class AuditLog:
         client_addr = context.client_addr
         if client_addr is UNSET:
             client_addr = get_client_addr and get_client_addr()
-        meta = {**((get_meta and get_meta()) or {}), **context.meta}
+        found = get_meta and get_meta()
         return Settings(
             "" if actor_id is None else actor_id_text(actor_id, self.actor_id_type(), dialect),
             "" if client_addr is None else client_addr_text(client_addr),
-            meta_text(meta) if meta else "",
+            meta_text({**found, **context.meta}) if found else context.meta_text,
         )

@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
-from .config import Versioned
 from .objects import TABLE_NAMES, TableTriggers, Trail
 from .sql import RELEASES, FunctionDefinition, TriggerDefinition, latest
 
@@ -250,21 +249,30 @@ def _released_definition(schema: str, table: str, rows: list[Any], encoding: str
     if any(row.tgenabled != "O" or not row.unconditional for row in rows):
         return None
     found = {row.tgname: _definition(row) for row in rows}
-    versioned = Versioned.from_arguments(arguments)
-    if versioned is None:
-        return None
     for version in sorted(RELEASES, reverse=True):
-        candidate = TableTriggers(table, schema, audit_schema, versioned, rows[0].partitioned, version)
-        if candidate.definitions() == found:
+        candidate = TableTriggers.from_arguments(
+            arguments,
+            table=table,
+            schema=schema,
+            audit_schema=audit_schema,
+            partitioned=rows[0].partitioned,
+            version=version,
+        )
+        if candidate is not None and candidate.definitions() == found:
             return candidate
     return None
 
 
 def _similar_definition(schema: str, table: str, rows: list[Any], encoding: str) -> TableTriggers:
     """Describe altered triggers so that a downgrade to it records nothing that any of them kept out."""
-    arguments = {argument for row in rows for argument in _arguments(row.tgargs, encoding)}
-    versioned = Versioned.from_arguments(sorted(arguments)) or Versioned()
-    return TableTriggers(table, schema, rows[0].audit_schema, versioned, rows[0].partitioned)
+    arguments = dict.fromkeys(argument for row in rows for argument in _arguments(row.tgargs, encoding))
+    named = {
+        "table": table,
+        "schema": schema,
+        "audit_schema": rows[0].audit_schema,
+        "partitioned": rows[0].partitioned,
+    }
+    return TableTriggers.from_arguments(arguments, **named) or TableTriggers(**named)
 
 
 def _definition(row: Any) -> TriggerDefinition:

@@ -120,7 +120,9 @@ def compare(
         found = installed.triggers.get(key)
         before = None
         if found is not None and found.exact is not None:
-            before = replace(found.exact, schema=triggers.schema)
+            # A migration that was written by hand may leave the key to be looked up.
+            key_columns = found.exact.key_columns or triggers.key_columns
+            before = replace(found.exact, schema=triggers.schema, key_columns=key_columns)
         elif found is not None and installed.trail.trail.version != triggers.version:
             # A downgrade has to leave triggers that fit to the functions of then.
             before = replace(triggers, version=installed.trail.trail.version)

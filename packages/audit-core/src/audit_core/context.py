@@ -11,6 +11,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Final, NamedTuple, TypeVar, cast
 from uuid import UUID
@@ -40,6 +41,11 @@ class Context:
     actor_id: Any = UNSET
     client_addr: Any = UNSET
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def meta_text(self) -> str:
+        """What is said beside, as JSON; written once, since each statement asks for it."""
+        return meta_text(self.meta) if self.meta else ""
 
     def merge(self, other: Context) -> Context:
         """Combine with a context further inside, which wins."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from .config import Versioned
 from .quoting import literal, qualified, quote, type_name
 from .sql import FunctionDefinition, TriggerDefinition, latest, release
 
 TABLE_NAMES = ("activity", "transaction")
+
+_KEY = "key"
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ class TableTriggers:
     versioned: Versioned = Versioned()  # noqa: RUF009 - frozen
     #: Whether the table has partitions, which share its triggers row by row.
     partitioned: bool = False
+    #: The columns of the primary key, in its order. Without them they are looked up at each statement.
+    key_columns: tuple[str, ...] = ()
     version: int = field(default_factory=latest)
 
     def create(self) -> list[str]:
@@ -95,7 +100,7 @@ class TableTriggers:
             names,
             schema=quote(self.audit_schema),
             table=self.relation,
-            arguments=", ".join(map(literal, self.versioned.arguments)),
+            arguments=", ".join(map(literal, self.arguments)),
         )
         return [*created, self.adopt(f"ARRAY[{', '.join(map(literal, names))}]")]
 
@@ -114,6 +119,20 @@ class TableTriggers:
             for name, definition in release(self.version).trigger_definitions(self._folder).items()
             if definition.event.lower() in self.versioned.operations
         }
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The arguments of the triggers, ``option=value`` each."""
+        return (*(f"{_KEY}={column}" for column in self.key_columns), *self.versioned.arguments)
+
+    @classmethod
+    def from_arguments(cls, arguments: Iterable[str], **others: Any) -> TableTriggers | None:
+        """Describe triggers by their arguments; None if those are not ours."""
+        said = [argument.partition("=") for argument in arguments]
+        versioned = Versioned.from_arguments("".join(each) for each in said if each[0] != _KEY)
+        if versioned is None:
+            return None
+        return cls(versioned=versioned, key_columns=tuple(column for key, _, column in said if key == _KEY), **others)
 
     @property
     def relation(self) -> str:

@@ -16,6 +16,7 @@ from ..errors import ConfigurationError
 LATEST = 1
 
 _BODY_TAG = "$audit_logger$"
+_INCLUDE = re.compile(r"^@include (?P<name>\w+)(?P<values>(?: \w+=[\w.]+)*)@\n", re.MULTILINE)
 _SEPARATOR = re.compile(r"^;;\n", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"@([a-z_]+)@")
 _TRIGGER = re.compile(
@@ -66,7 +67,7 @@ class Release:
 
     def statements(self, name: str, **values: str) -> list[str]:
         """Render the statements of one file; ``values`` are quoted already."""
-        return _render(self.folder.joinpath(f"{name}.sql").read_text(encoding="ascii"), values)
+        return _render(self._text(self.folder / f"{name}.sql"), values)
 
     def functions(self, **values: str) -> list[str]:
         """Render the statements that create or replace every function."""
@@ -111,7 +112,7 @@ class Release:
 
     def protection_definitions(self) -> set[tuple[str, TriggerDefinition]]:
         """Tell how the catalog shows the triggers that protect the trail: table and trigger."""
-        text = self.folder.joinpath("protect_tables.sql").read_text(encoding="ascii")
+        text = self._text(self.folder / "protect_tables.sql")
         return {
             (definition.pop("table"), TriggerDefinition(**definition))
             for definition in (match.groupdict() for match in _PROTECTION.finditer(text))
@@ -123,7 +124,18 @@ class Release:
     def _files(self, folder: str) -> Iterator[tuple[str, str]]:
         for file in sorted(self.folder.joinpath(folder).iterdir(), key=lambda f: f.name):
             if file.name.endswith(".sql"):
-                yield file.name.removesuffix(".sql"), file.read_text(encoding="ascii")
+                yield file.name.removesuffix(".sql"), self._text(file)
+
+    def _text(self, file: Path) -> str:
+        """Read a file, with the fragments that it shares with others in their places."""
+        return _INCLUDE.sub(self._fragment, file.read_text(encoding="ascii"))
+
+    def _fragment(self, include: re.Match[str]) -> str:
+        text = self._text(self.folder / "fragments" / f"{include['name']}.sql")
+        for value in include["values"].split():
+            name, _, replacement = value.partition("=")
+            text = text.replace(f"@{name}@", replacement)
+        return text
 
 
 RELEASES: dict[int, Release] = {

@@ -1,6 +1,5 @@
 CREATE OR REPLACE FUNCTION @schema@.audit_logger_record() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $audit_logger$
 DECLARE
     -- Taken once, after the row locks are held: the history of a row has one order.
@@ -10,10 +9,14 @@ DECLARE
     affected bigint := 1;
     old_json jsonb := '{}';
     new_json jsonb := '{}';
-    is_recorded boolean;
-    key_columns text[];
-    excluded text[];
-    masked text[];
+    key_json jsonb;
+    row_key text;
+    row_of_transaction tid;
+    key_columns text[] := '{}';
+    excluded text[] := '{}';
+    masked text[] := '{}';
+    included text[];
+    argument text;
     fragile boolean;
 BEGIN
     -- In each query below, the innermost level has the columns of the application's table in scope and
@@ -45,26 +48,10 @@ BEGIN
         RETURN NULL;
     END IF;
     IF NOT first.has_next THEN
-        -- Most statements of an application change one row, and simple expressions are much faster than a query.
-        BEGIN
-            IF TG_OP <> 'INSERT' THEN
-                old_json := to_jsonb(first.before);
-            END IF;
-            IF TG_OP <> 'DELETE' THEN
-                new_json := to_jsonb(first.after);
-            END IF;
-        EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
-            IF TG_OP <> 'INSERT' THEN
-                old_json := @schema@.audit_logger_row(first.before);
-            END IF;
-            IF TG_OP <> 'DELETE' THEN
-                new_json := @schema@.audit_logger_row(first.after);
-            END IF;
-        END;
-        is_recorded := @schema@.audit_logger_write(
-            TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP, TG_ARGV, recorded_at, old_json, new_json);
+@include record_one old=first.before new=first.after schema_name=TG_TABLE_SCHEMA table_name=TG_TABLE_NAME@
         RETURN NULL;
     END IF;
+
     SELECT o.key_columns, o.excluded, o.masked
     INTO key_columns, excluded, masked
     FROM @schema@.audit_logger_options(TG_RELID, TG_ARGV) AS o;

@@ -7,28 +7,22 @@ DECLARE
     raw_actor CONSTANT text := nullif(current_setting('audit_logger.actor_id', true), '');
     raw_addr CONSTANT text := nullif(current_setting('audit_logger.client_addr', true), '');
     raw_meta CONSTANT text := nullif(current_setting('audit_logger.meta', true), '');
-    raw_context CONSTANT text := ROW(raw_actor, raw_addr, raw_meta)::text;
-    place CONSTANT text := current_setting('audit_logger.transaction_row', true);
+    row_of_transaction tid;
     actor @schema@.transaction.actor_id%TYPE;
     addr inet;
     context jsonb;
     found_id bigint;
     found_at tid;
 BEGIN
-    -- Where the last row of this transaction is, and of which context, stands in two settings, which a
-    -- rollback to a savepoint takes back together with the row. Anybody can set them, and gains nothing:
-    -- only a row of this very transaction is taken. Going straight to the row also leaves SERIALIZABLE
-    -- transactions alone: reading an index would be a conflict with everybody who writes a row next to it.
-    IF raw_context = current_setting('audit_logger.transaction_context', true)
-       AND place ~ '^\(\d{1,9},\d{1,4}\)$' THEN
+@include row_of_transaction@
+    IF row_of_transaction IS NOT NULL THEN
         SELECT t.id INTO found_id
         FROM @schema@.transaction AS t
-        WHERE t.ctid = place::tid AND t.native_transaction_id = xid AND t.issued_at = started;
+        WHERE t.ctid = row_of_transaction AND t.native_transaction_id = xid AND t.issued_at = started;
         IF FOUND THEN
             RETURN found_id;
         END IF;
     END IF;
-
     BEGIN
         actor := raw_actor;
     EXCEPTION WHEN data_exception THEN
@@ -47,7 +41,7 @@ BEGIN
     END IF;
     -- A context that changes inside a database transaction gets a row of its own, so that no
     -- change is credited to another actor; one that comes back finds its row again.
-    IF place <> '' THEN
+    IF current_setting('audit_logger.transaction_row', true) <> '' THEN
         SELECT t.id, t.ctid INTO found_id, found_at
         FROM @schema@.transaction AS t
         WHERE t.native_transaction_id = xid
@@ -62,7 +56,7 @@ BEGIN
         RETURNING id, ctid INTO found_id, found_at;
     END IF;
     PERFORM set_config('audit_logger.transaction_row', found_at::text, true),
-            set_config('audit_logger.transaction_context', raw_context, true);
+            set_config('audit_logger.transaction_context', ROW(raw_actor, raw_addr, raw_meta)::text, true);
     RETURN found_id;
 END
 $audit_logger$
