@@ -26,7 +26,7 @@ def test_a_whole_installation_equals_the_generated_one(project: MigratedProject,
     )
     project.write_migration(
         'op.init_audit_logger(actor_id_type="integer")\n'
-        'op.init_audit_logger_triggers("articles", excluded_columns=("body",))',
+        'op.init_audit_logger_triggers("articles", key_columns=["id"], excluded_columns=("body",))',
         'op.remove_audit_logger_triggers("articles")\nop.remove_audit_logger()',
     )
     project.upgrade()

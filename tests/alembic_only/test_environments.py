@@ -209,5 +209,8 @@ def test_a_program_that_compares(project: MigratedProject) -> None:
     init, *tables, triggers, nothing = project.run("compare", stderr=False).splitlines()
     assert init == "('init_audit_logger', {'schema': 'public', 'actor_id_type': 'integer', 'version': 1})"
     assert [table.partition(",")[0] for table in tables] == ["('add_table'"] * 2
-    assert triggers == "('init_audit_logger_triggers', 'articles', {'excluded_columns': ['body'], 'version': 1})"
+    assert triggers == (
+        "('init_audit_logger_triggers', 'articles', "
+        "{'key_columns': ['id'], 'excluded_columns': ['body'], 'version': 1})"
+    )
     assert nothing == "[]"

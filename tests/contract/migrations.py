@@ -228,7 +228,10 @@ sa.Table(
     installed.write_app(MODELS, later=readers + model("Late", versioned={}))
     migration = installed.must_migrate()
     assert sorted(migration.upgrade[:2]) == ["create_table('lates')", "create_table('readers')"]
-    assert migration.upgrade[2:] == ["init_audit_logger_triggers('lates')", "init_audit_logger_triggers('readers')"]
+    assert migration.upgrade[2:] == [
+        "init_audit_logger_triggers('lates')",
+        "init_audit_logger_triggers('readers', key_columns=['user_id', 'article_id'])",
+    ]
     installed.check()
     installed.execute(INSERT_ARTICLE)
     installed.execute("INSERT INTO users (name) VALUES ('reader')")

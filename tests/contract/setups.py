@@ -160,8 +160,8 @@ def write_env_py(directory: Path, metadata: str = "target_metadata = None", conf
 class Migration:
     """A migration file, and the operations that it consists of.
 
-    Our operations are written out, but for ``audit_schema`` and ``version=1``; of Alembic's own, only the
-    name and the first argument.
+    Our operations are written out, but for ``audit_schema``, ``key_columns=['id']`` and ``version=1``; of
+    Alembic's own, only the name and the first argument.
     """
 
     path: Path
@@ -309,6 +309,6 @@ def _operation(found: tuple[ast.Call, ast.expr | None]) -> str:
     keywords = [
         keyword
         for keyword in call.keywords
-        if keyword.arg != "audit_schema" and not (keyword.arg == "version" and ast.literal_eval(keyword.value) == 1)
+        if keyword.arg != "audit_schema" and ast.unparse(keyword) not in ("version=1", "key_columns=['id']")
     ]
     return f"{name}({', '.join(map(ast.unparse, [*call.args, *keywords]))})"

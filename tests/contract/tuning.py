@@ -57,7 +57,7 @@ class Event(Base):
 """
     )
     migration = project.must_migrate()
-    assert migration.upgrade[-1] == "init_audit_logger_triggers('events', partitioned=True)"
+    assert migration.upgrade[-1] == "init_audit_logger_triggers('events', key_columns=['id', 'year'], partitioned=True)"
     project.execute("CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM (1) TO (2)")
     project.execute("INSERT INTO events_1 VALUES (7, 1)")
     assert project.recorded("events") == [("insert", {"id": 7, "year": 1})]

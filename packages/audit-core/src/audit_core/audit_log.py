@@ -15,7 +15,9 @@ from . import catalog, checking, ddl, listeners, tracking
 from .checking import Problem
 from .compare import Step, compare
 from .context import (
+    NOTHING_SAID,
     UNSET,
+    Context,
     Settings,
     actor_id_text,
     client_addr_text,
@@ -279,17 +281,28 @@ class AuditLog:
 
     def _settings(self, dialect: Dialect) -> Settings:
         """Ask the context and then the resolvers for who, from where and why."""
-        get_actor_id, get_client_addr, get_meta = self._resolvers(dialect)
+        resolvers = self._resolvers(dialect)
         context = current_context()
+        if any(resolvers):
+            return self._written(resolvers, context, dialect)
+        if context is NOTHING_SAID:
+            return Settings()
+        settings = context.settings.get(dialect)
+        if settings is None:
+            settings = context.settings[dialect] = self._written(resolvers, context, dialect)
+        return settings
+
+    def _written(self, resolvers: Resolvers, context: Context, dialect: Dialect) -> Settings:
+        get_actor_id, get_client_addr, get_meta = resolvers
         actor_id = context.actor_id
         if actor_id is UNSET:
             actor_id = get_actor_id and get_actor_id()
         client_addr = context.client_addr
         if client_addr is UNSET:
             client_addr = get_client_addr and get_client_addr()
-        found = get_meta and get_meta()
+        meta = {**((get_meta and get_meta()) or {}), **context.meta}
         return Settings(
             "" if actor_id is None else actor_id_text(actor_id, self.actor_id_type(), dialect),
             "" if client_addr is None else client_addr_text(client_addr),
-            meta_text({**found, **context.meta}) if found else context.meta_text,
+            meta_text(meta) if meta else "",
         )

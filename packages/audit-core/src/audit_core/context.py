@@ -43,9 +43,9 @@ class Context:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def meta_text(self) -> str:
-        """What is said beside, as JSON; written once, since each statement asks for it."""
-        return meta_text(self.meta) if self.meta else ""
+    def settings(self) -> dict[Dialect, Settings]:
+        """The settings that say this, kept for each dialect: every statement that may write asks for them."""
+        return {}
 
     def merge(self, other: Context) -> Context:
         """Combine with a context further inside, which wins."""
@@ -56,8 +56,8 @@ class Context:
         )
 
 
-_NOTHING_SAID = Context()
-_current: ContextVar[Context] = ContextVar("audit_context", default=_NOTHING_SAID)
+NOTHING_SAID = Context()
+_current: ContextVar[Context] = ContextVar("audit_context", default=NOTHING_SAID)
 
 
 def current_context() -> Context:
@@ -74,7 +74,7 @@ class audit_context:  # noqa: N801 - in lower case like the context managers of 
 
     :param actor_id: the primary key of the actor.
     :param client_addr: an IP address as text.
-    :param meta: anything else, stored in ``transaction.meta``; must be JSON.
+    :param meta: anything else, stored in ``transaction.meta``; must be JSON, and stay as it is.
     :raises ConfigurationError: for ``actor=``, which would be kept as something said beside.
     """
 

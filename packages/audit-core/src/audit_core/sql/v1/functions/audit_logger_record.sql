@@ -6,7 +6,7 @@ DECLARE
     recorded_at CONSTANT timestamptz := clock_timestamp();
     xid CONSTANT bigint := pg_current_xact_id()::text::bigint;
     first record;
-    affected bigint := 1;
+    affected bigint;
     old_json jsonb := '{}';
     new_json jsonb := '{}';
     key_json jsonb;
@@ -18,6 +18,11 @@ DECLARE
     included text[];
     argument text;
     fragile boolean;
+    old_columns text;
+    new_columns text;
+    old_values text;
+    new_values text;
+    unchanged text;
 BEGIN
     -- In each query below, the innermost level has the columns of the application's table in scope and
     -- names nothing but whole rows.
@@ -34,18 +39,19 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    IF 'require_actor=reject' = ANY (TG_ARGV) THEN
-        PERFORM @schema@.audit_logger_require_actor(TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME);
-    END IF;
-    IF lower(current_setting('audit_logger.enabled', true)) IN ('off', 'false', 'no', '0') THEN
-        IF first.has_next AND TG_OP = 'DELETE' THEN
+    IF 'require_actor=reject' = ANY (TG_ARGV)
+       OR lower(current_setting('audit_logger.enabled', true)) IN ('off', 'false', 'no', '0')
+    THEN
+        IF TG_OP = 'DELETE' THEN
             SELECT count(*) INTO affected FROM old_table;
-        ELSIF first.has_next THEN
+        ELSE
             SELECT count(*) INTO affected FROM new_table;
         END IF;
-        PERFORM @schema@.audit_logger_bypass(
-            TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP, affected, TG_ARGV);
-        RETURN NULL;
+        IF @schema@.audit_logger_is_kept_out(
+            TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP, affected, TG_ARGV)
+        THEN
+            RETURN NULL;
+        END IF;
     END IF;
     IF NOT first.has_next THEN
 @include record_one old=first.before new=first.after schema_name=TG_TABLE_SCHEMA table_name=TG_TABLE_NAME@
@@ -91,7 +97,7 @@ BEGIN
             FROM (SELECT (o.*)::record AS entry FROM old_table AS o) AS entries
             OFFSET 0
         ) AS converted;
-    ELSE
+    ELSIF NOT EXISTS (SELECT FROM new_table OFFSET 100) THEN
         -- The transition tables are filled in step. A full join cannot become a nested loop, so that a
         -- plan made for one row stays good for 50,000.
         INSERT INTO @schema@.activity (
@@ -120,6 +126,48 @@ BEGIN
             ) AS converted
             WHERE old_row <> new_row
         ) AS changed;
+    ELSE
+        -- Of many rows, those in which nothing changed that is recorded are sorted out before they are converted,
+        -- and unchanged columns are told by their values. Both need the names of the columns, as they are now, and
+        -- so a statement that is made, and planned, each time: for a few rows that would take longer.
+        SELECT string_agg(format('o.%I AS o%s', a.attname, a.attnum), ', '),
+               string_agg(format('n.%I AS n%s', a.attname, a.attnum), ', '),
+               string_agg('o' || a.attnum, ', '),
+               string_agg('n' || a.attnum, ', '),
+               string_agg(
+                   format('CASE WHEN ROW(o%1$s)::record *= ROW(n%1$s)::record THEN %2$L END', a.attnum, a.attname), ', ')
+        INTO old_columns, new_columns, old_values, new_values, unchanged
+        FROM pg_attribute AS a
+        WHERE a.attrelid = TG_RELID AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> ALL (excluded);
+        EXECUTE format($query$
+            INSERT INTO %1$I.activity (
+                transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
+                row_key, old_data, changed_data)
+            SELECT (SELECT %1$I.audit_logger_transaction_id()),
+                $1, $2, $3, $4, $5, 'update',
+                CASE WHEN cardinality($6) = 1 THEN new_row ->> $6[1]
+                     ELSE %1$I.audit_logger_composite_key(new_row, $6) END,
+                CASE WHEN $8 = '{}' THEN old_row ELSE %1$I.audit_logger_mask(old_row, $8) END,
+                CASE WHEN $8 = '{}' THEN changes ELSE %1$I.audit_logger_mask(changes, $8) END
+            FROM (
+                SELECT old_row, new_row, new_row - array_remove(unchanged, NULL) AS changes
+                FROM (
+                    SELECT CASE WHEN $9 THEN %1$I.audit_logger_row(before) ELSE to_jsonb(before) END
+                           - $7 AS old_row,
+                           CASE WHEN $9 THEN %1$I.audit_logger_row(after) ELSE to_jsonb(after) END
+                           - $7 AS new_row,
+                           ARRAY[%6$s] AS unchanged
+                    FROM (SELECT (o.*)::record AS before, row_number() OVER () AS place, %2$s
+                          FROM old_table AS o) AS olds
+                    JOIN (SELECT (n.*)::record AS after, row_number() OVER () AS place, %3$s
+                          FROM new_table AS n) AS news USING (place)
+                    WHERE ROW(%4$s)::record *<> ROW(%5$s)::record
+                    OFFSET 0
+                ) AS converted
+                WHERE old_row <> new_row
+            ) AS changed
+            $query$, @schema_literal@, old_columns, new_columns, old_values, new_values, unchanged)
+        USING recorded_at, xid, TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, key_columns, excluded, masked, fragile;
     END IF;
     RETURN NULL;
 END

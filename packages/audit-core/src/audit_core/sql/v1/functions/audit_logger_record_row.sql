@@ -23,11 +23,7 @@ BEGIN
     SELECT n.nspname, c.relname INTO schema_name, table_name
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.oid = root;
-    IF 'require_actor=reject' = ANY (TG_ARGV) THEN
-        PERFORM @schema@.audit_logger_require_actor(TG_OP, schema_name, table_name);
-    END IF;
-    IF lower(current_setting('audit_logger.enabled', true)) IN ('off', 'false', 'no', '0') THEN
-        PERFORM @schema@.audit_logger_bypass(TG_RELID, schema_name, table_name, TG_OP, 1, TG_ARGV);
+    IF @schema@.audit_logger_is_kept_out(TG_RELID, schema_name, table_name, TG_OP, 1, TG_ARGV) THEN
         RETURN NULL;
     END IF;
 @include record_one old=OLD new=NEW schema_name=schema_name table_name=table_name@

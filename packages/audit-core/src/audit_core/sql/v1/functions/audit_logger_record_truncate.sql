@@ -34,11 +34,7 @@ BEGIN
         source := format('ONLY %I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME);
     END IF;
     EXECUTE 'SELECT count(*) FROM ' || source INTO lost;
-    IF 'require_actor=reject' = ANY (TG_ARGV) THEN
-        PERFORM @schema@.audit_logger_require_actor(TG_OP, schema_name, table_name);
-    END IF;
-    IF lower(current_setting('audit_logger.enabled', true)) IN ('off', 'false', 'no', '0') THEN
-        PERFORM @schema@.audit_logger_bypass(TG_RELID, schema_name, table_name, TG_OP, lost, TG_ARGV);
+    IF @schema@.audit_logger_is_kept_out(TG_RELID, schema_name, table_name, TG_OP, lost, TG_ARGV) THEN
         RETURN NULL;
     END IF;
     IF 'truncate=rows' = ANY (TG_ARGV) THEN

@@ -13,6 +13,7 @@ DECLARE
     context jsonb;
     found_id bigint;
     found_at tid;
+    was_set text;
 BEGIN
 @include row_of_transaction@
     IF row_of_transaction IS NOT NULL THEN
@@ -25,20 +26,29 @@ BEGIN
     END IF;
     BEGIN
         actor := raw_actor;
-    EXCEPTION WHEN data_exception THEN
-        RAISE EXCEPTION 'audit_logger.actor_id: %', SQLERRM
-            USING ERRCODE = 'AU001', HINT = format('Set it to a primary key of the actors'' table, of type %s.', pg_typeof(actor));
-    END;
-    BEGIN
         context := raw_meta::jsonb;
+        addr := raw_addr::inet;
     EXCEPTION WHEN data_exception THEN
-        RAISE EXCEPTION 'audit_logger.meta: %', SQLERRM
-            USING ERRCODE = 'AU002', HINT = 'Set it to a JSON object that jsonb can hold.';
+        -- Which of the three was it?
+        BEGIN
+            actor := raw_actor;
+        EXCEPTION WHEN data_exception THEN
+            RAISE EXCEPTION 'audit_logger.actor_id: %', SQLERRM
+                USING ERRCODE = 'AU001',
+                    HINT = format('Set it to a primary key of the actors'' table, of type %s.', pg_typeof(actor));
+        END;
+        BEGIN
+            context := raw_meta::jsonb;
+        EXCEPTION WHEN data_exception THEN
+            RAISE EXCEPTION 'audit_logger.meta: %', SQLERRM
+                USING ERRCODE = 'AU002', HINT = 'Set it to a JSON object that jsonb can hold.';
+        END;
+        -- An address that is none must not stop the write.
+        addr := @schema@.audit_logger_inet(raw_addr);
+        IF addr IS NULL AND raw_addr IS NOT NULL THEN
+            context := coalesce(context, '{}') || jsonb_build_object('client_addr', raw_addr);
+        END IF;
     END;
-    addr := @schema@.audit_logger_inet(raw_addr);
-    IF addr IS NULL AND raw_addr IS NOT NULL THEN
-        context := coalesce(context, '{}') || jsonb_build_object('client_addr', raw_addr);
-    END IF;
     -- A context that changes inside a database transaction gets a row of its own, so that no
     -- change is credited to another actor; one that comes back finds its row again.
     IF current_setting('audit_logger.transaction_row', true) <> '' THEN
@@ -55,8 +65,8 @@ BEGIN
         VALUES (xid, started, actor, addr, context)
         RETURNING id, ctid INTO found_id, found_at;
     END IF;
-    PERFORM set_config('audit_logger.transaction_row', found_at::text, true),
-            set_config('audit_logger.transaction_context', ROW(raw_actor, raw_addr, raw_meta)::text, true);
+    was_set := set_config('audit_logger.transaction_row', found_at::text, true);
+    was_set := set_config('audit_logger.transaction_context', ROW(raw_actor, raw_addr, raw_meta)::text, true);
     RETURN found_id;
 END
 $audit_logger$
