@@ -1,0 +1,1 @@
+"""What an audit trail costs: this project, its peers and no audit, measured in turns."""

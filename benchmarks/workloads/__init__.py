@@ -1,0 +1,23 @@
+"""What is measured. A step prepares, times what counts, and returns figures in seconds, bytes or 1/s."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from benchmarks.work import Figures
+from benchmarks.workloads import bulk, concurrent, flush, growth, memory, orm, reading, single
+
+STEPS: Mapping[str, Callable[..., Figures]] = {
+    "orm_insert": orm.insert,
+    "orm_update": orm.update,
+    "single": single.statements,
+    "bulk": bulk.statement,
+    "bulk_copy": bulk.copy,
+    "flush": flush.one_change,
+    "writers": concurrent.writers,
+    "reading": reading.reading,
+    "growth_single": growth.single,
+    "growth_bulk": growth.bulk,
+    "memory_insert": memory.insert,
+    "memory_copy": memory.copy,
+}
