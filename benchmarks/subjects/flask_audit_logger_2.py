@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flask_audit_logger import AuditLogger  # type: ignore[import-not-found]
-from flask_sqlalchemy import SQLAlchemy  # type: ignore[import-not-found]
+from flask_audit_logger import AuditLogger
+from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -13,13 +13,13 @@ from benchmarks.tables import EXCLUDED, VALUES, ItemColumns
 db = SQLAlchemy()
 
 
-class User(db.Model):  # type: ignore[name-defined, misc]
+class User(db.Model):
     __tablename__ = "users"
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
 
 
-class Item(ItemColumns, db.Model):  # type: ignore[name-defined, misc]
+class Item(ItemColumns, db.Model):
     __table_args__ = ({"info": {"audit_logged": {"exclude": [EXCLUDED]}}},)
 
 
