@@ -95,6 +95,29 @@ def test_quick_start_for_sqlalchemy(project: Project) -> None:
     ]
 
 
+def test_reading_the_trail(project: Project) -> None:
+    write(project.directory, "file: core/app.py")
+    write(project.directory, "file: core/read.py")
+    assert project.run("read").splitlines()[-6:] == [
+        "update {'title': ('Hello', 'Hello, world')}",
+        "insert {'id': (None, 1), 'title': (None, 'Hello')}",
+        "['Hello']",
+        "Hello ()",
+        "Hello",
+        "{'title': ('Hello', 'Hello, world')}",
+    ]
+
+
+def test_taking_changes_back(project: Project) -> None:
+    write(project.directory, "file: core/app.py")
+    write(project.directory, "file: core/undo.py")
+    steps, undone = project.run("undo").splitlines()[-2:]
+    assert steps == (
+        "[Step(activity_id=2, action='update', table_name='articles', row_key='1', columns=('title',))] []"
+    )
+    assert undone == "{'undoes': 2} Hello"
+
+
 def test_coming_from_2x(project: Project, engine: Engine) -> None:
     """Stand-ins with the names of 2.x are moved away, and the first migrate installs the new trail."""
     with engine.begin() as connection:

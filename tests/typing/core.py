@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import Sequence
+from typing import Any
 
-from audit_core import AuditLog, AuditLogActivity, audit_context
+from audit_core import AuditLog, AuditLogActivity, audit_context, notes
 from sqlalchemy import create_engine, select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -49,6 +51,26 @@ def import_accounts(passwords: list[str]) -> int:
 def changes_of(session: Session, table: str) -> Sequence[AuditLogActivity]:
     activity = audit_log.activity_cls
     return session.scalars(select(activity).where(activity.table_name == table)).all()
+
+
+def account_at(session: Session, when: dt.datetime) -> str | None:
+    account = audit_log.get_as_of(session, Account, 1, when)
+    said: tuple[str, ...] = () if account is None else notes(account)
+    rows = audit_log.as_of(Account, when)
+    passwords = session.scalars(select(rows.c.password).where(rows.c.id == 1)).all()
+    changes: dict[str, tuple[Any, Any]] = audit_log.diff(session, Account, 1, when, when)
+    for activity in session.scalars(audit_log.history(Account, 1, related=True)):
+        changes |= activity.changes
+    recent = audit_log.activities(actor=None, table=Account, verb=["update"], since=when, after=7).limit(3)
+    return account.password if account and (said or passwords or recent is not None) else None
+
+
+def take_back(session: Session, when: dt.datetime) -> int | None:
+    plan = audit_log.plan_undo(session, 7)
+    said = [conflict.message for conflict in plan.conflicts] + [step.action for step in plan.steps]
+    undone = plan.apply(on_conflict="skip")
+    audit_log.restore(session, Account, 1, when)
+    return undone.id if undone is not None and said else None
 
 
 async def main() -> None:

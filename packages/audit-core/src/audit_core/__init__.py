@@ -5,8 +5,18 @@ from importlib.metadata import version
 from .audit_log import AuditLog
 from .checking import Problem
 from .context import audit_context
-from .errors import AuditError, ConfigurationError, ContextError, UnsupportedDatabaseError
+from .errors import (
+    AuditError,
+    ConfigurationError,
+    ContextError,
+    HistoryError,
+    HistoryWarning,
+    UndoConflictError,
+    UnsupportedDatabaseError,
+)
 from .models import AuditLogActivity, AuditLogTransaction
+from .reading import notes
+from .undo import UndoPlan
 
 __all__ = [
     "AuditError",
@@ -15,9 +25,14 @@ __all__ = [
     "AuditLogTransaction",
     "ConfigurationError",
     "ContextError",
+    "HistoryError",
+    "HistoryWarning",
     "Problem",
+    "UndoConflictError",
+    "UndoPlan",
     "UnsupportedDatabaseError",
     "audit_context",
+    "notes",
 ]
 
 __version__ = version("audit-core")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Connection, Dialect, Engine, MetaData, Table, Text, inspect
+from sqlalchemy import Connection, Dialect, Engine, MetaData, Select, Table, Text, inspect
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import DeclarativeBase, Session, registry
+from sqlalchemy.orm import DeclarativeBase, Mapper, Session, registry
 from sqlalchemy.types import TypeEngine
 
-from . import catalog, checking, ddl, listeners, tracking
+from . import catalog, checking, ddl, listeners, reading, tracking, undo
 from .checking import Problem
 from .compare import Step, compare
 from .context import (
@@ -29,6 +30,8 @@ from .errors import ConfigurationError
 from .models import AuditLogActivity, AuditLogTransaction, map_models
 from .objects import TABLE_NAMES, TableTriggers, Trail
 from .quoting import qualified
+from .reading import AsOf, Diff
+from .undo import UndoPlan
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
         Callable[[], str | None] | None,
         Callable[[], Mapping[str, Any] | None] | None,
     ]
+
+_T = TypeVar("_T")
 
 #: Where a MetaData keeps the AuditLog that records its tables.
 METADATA_KEY = "audit_logger"
@@ -93,6 +98,7 @@ class AuditLog:
         )
         #: The ORM model of the table ``activity``.
         self.activity_cls: type[AuditLogActivity] = activity_cls
+        activity_cls.audit_log = self
         #: The ORM model of the table ``transaction``.
         self.transaction_cls: type[AuditLogTransaction] = transaction_cls
         self.metadata.info[METADATA_KEY] = self
@@ -160,7 +166,7 @@ class AuditLog:
         :param reason: why, kept in the trail.
         :raises ConfigurationError: if the engine is not attached.
         """
-        return Disabled(target, self._bind_arguments(), reason)
+        return Disabled(target, self.bind_arguments(), reason)
 
     def check(self, connection: Connection) -> list[Problem]:
         """List every table that is not recorded, and everything that is not protected, as it should be.
@@ -176,6 +182,111 @@ class AuditLog:
         :raises ConfigurationError: if the engine is not attached.
         """
         listeners.send_context(connection)
+
+    def history(self, target: Any, *key: Any, related: bool = False) -> Select[Any]:
+        """Select the activities of one record, newest first: ``history(obj)`` or ``history(Model, key)``.
+
+        It goes on under the primary key that the record had before, and under the name that its table had
+        before. An earlier record with the same key is part of it.
+
+        :param key: the primary key; a tuple for a composite one.
+        :param related: with the activities of the rows that referenced it, by a foreign key of the MetaData.
+        :raises HistoryError: if the model is not recorded, or the key is none of its keys.
+        """
+        return reading.history(self, target, *key, related=related)
+
+    def activities(
+        self,
+        *,
+        actor: Any = reading.ANY,
+        table: Any = None,
+        verb: str | Sequence[str] | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        column: Any = None,
+        transaction: Any = None,
+        meta: Mapping[str, Any] | None = None,
+        after: AuditLogActivity | int | None = None,
+    ) -> Select[Any]:
+        """Select activities, newest first.
+
+        :param actor: of this actor, an object or its primary key; None for those of nobody.
+        :param table: of this model, Table, or name of a table.
+        :param verb: of this kind, or of one of these.
+        :param since: at this instant or later.
+        :param until: at this instant or earlier.
+        :param column: that gave this column a value: ``Model.name``, a Column, or a name.
+        :param transaction: of this transaction, an object or its id.
+        :param meta: whose ``transaction.meta`` contains this.
+        :param after: that come after this one, the last one of the page before.
+        :raises HistoryError: if something asked for cannot be in the trail.
+        """
+        return reading.activities(
+            self,
+            actor=actor,
+            table=table,
+            verb=verb,
+            since=since,
+            until=until,
+            column=column,
+            transaction=transaction,
+            meta=meta,
+            after=after,
+        )
+
+    def as_of(self, model: Any, when: dt.datetime) -> AsOf:
+        """Select the rows of a model, or of a Table, as they were at an instant.
+
+        Filter it and join it with others as a table: ``rows.c.name``. ``select(rows.objects)`` gives objects
+        of the model that belong to no session. Where the trail cannot tell all, ``rows.c.audit_notes`` and
+        :func:`audit_core.notes` say so. The database refuses a time before the history of the table begins.
+
+        Changes count from when they were made, also those that were committed later.
+
+        :raises HistoryError: if the model is not recorded, or the time has no time zone or is in the future.
+        """
+        return reading.as_of(self, model, when)
+
+    def get_as_of(self, session: Session | Connection, model: type[_T], key: Any, when: dt.datetime) -> _T | None:
+        """Load one row as it was at an instant, as an object that belongs to no session; None if it was gone.
+
+        :param model: a model; of a Table you get a mapping.
+        :param key: the primary key that the row had then; a tuple for a composite one.
+        :raises HistoryError: if the history of the row begins later, and as in :meth:`as_of`.
+        """
+        found: _T | None = reading.get_as_of(self, session, model, key, when)
+        return found
+
+    def diff(self, session: Session | Connection, model: Any, key: Any, a: dt.datetime, b: dt.datetime) -> Diff:
+        """Compare a row at two instants: ``{column: (then, later)}`` of the columns that differ.
+
+        :raises HistoryError: as in :meth:`get_as_of`.
+        """
+        return reading.diff(self, session, model, key, a, b)
+
+    def plan_undo(self, session: Session | Connection, what: Any) -> UndoPlan:
+        """Find out what it takes to take changes back, row by row, and what stands against it.
+
+        It is tried and rolled back, so the rows are locked for a moment. ``plan.apply()`` does it.
+
+        :param what: a transaction of the trail, its id, an activity, or several.
+        :raises HistoryError: if there is no such transaction, or it has been undone.
+        :raises ConfigurationError: if the engine is not attached.
+        """
+        return undo.plan_undo(self, session, what)
+
+    def restore(
+        self, session: Session | Connection, model: Any, key: Any, when: dt.datetime
+    ) -> AuditLogTransaction | None:
+        """Make a row what it was at an instant, and return the transaction of the trail that did it.
+
+        A row that was deleted comes back, with the rows that referenced it and went in the same transaction.
+        Columns that the trail does not know stay as they are. Commit is left to the caller.
+
+        :raises HistoryError: if the row was not there at that time, and as in :meth:`get_as_of`.
+        :raises UndoConflictError: if something stands against it; nothing is changed then.
+        """
+        return undo.restore(self, session, model, key, when)
 
     def steps(
         self, installed: catalog.Installed, dropped: frozenset[tuple[str | None, str]] = frozenset()
@@ -229,6 +340,20 @@ class AuditLog:
             f"ALTER TABLE {qualified('transaction', self.schema)} ALTER COLUMN actor_id TYPE {wanted.actor_id_type}."
         )
 
+    def bind_arguments(self) -> dict[str, Any]:
+        """Tell a session with several engines which of them the tables of this trail are on."""
+        for mapper in self.mappers():
+            if isinstance(mapper.local_table, Table) and mapper.local_table.metadata is self.metadata:
+                return {"mapper": mapper}
+        for table in self.metadata.tables.values():
+            if tracking.is_tracked(table):
+                return {"clause": table}
+        return {}
+
+    def mappers(self) -> frozenset[Mapper[Any]]:
+        """Return the mappers of the application's models, if it has any."""
+        return self._registry.mappers if self._registry is not None else frozenset()
+
     def _actor_id_sql_type(self) -> str:
         dialect: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
         return self.actor_id_type().compile(dialect=dialect).lower()
@@ -250,8 +375,7 @@ class AuditLog:
             if self._actor_cls is None or inspect(self._actor_cls, raiseerr=False) is None:
                 raise ConfigurationError(f"actor_cls is {self._actor_cls!r}, which is not a mapped class.")
             return self._actor_cls
-        mappers = self._registry.mappers if self._registry is not None else frozenset()
-        classes = [mapper.class_ for mapper in mappers if mapper.class_.__name__ == self._actor_cls]
+        classes = [mapper.class_ for mapper in self.mappers() if mapper.class_.__name__ == self._actor_cls]
         if len(classes) != 1:
             found = "no model of that name" if not classes else "several models of that name"
             raise ConfigurationError(
@@ -260,17 +384,6 @@ class AuditLog:
             )
         (actor_cls,) = classes
         return actor_cls
-
-    def _bind_arguments(self) -> dict[str, Any]:
-        """Tell a session with several engines which of them the tables of this trail are on."""
-        mappers = self._registry.mappers if self._registry is not None else frozenset()
-        for mapper in mappers:
-            if isinstance(mapper.local_table, Table) and mapper.local_table.metadata is self.metadata:
-                return {"mapper": mapper}
-        for table in self.metadata.tables.values():
-            if tracking.is_tracked(table):
-                return {"clause": table}
-        return {}
 
     def _check_names(self) -> None:
         tracking.refuse_name_clash(self.metadata, self.schema, TABLE_NAMES)

@@ -1,5 +1,10 @@
 """What can go wrong, said in a way that names the thing and what to do."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 
 class AuditError(Exception):
     """Base of every error that this library raises."""
@@ -15,3 +20,24 @@ class ContextError(AuditError, ValueError):
 
 class UnsupportedDatabaseError(AuditError, RuntimeError):
     """The database is not PostgreSQL 14 or later."""
+
+
+class HistoryError(AuditError, ValueError):
+    """The trail cannot answer what was asked of it."""
+
+
+class UndoConflictError(HistoryError):
+    """Changes cannot be taken back as they are; ``conflicts`` says which and why."""
+
+    def __init__(self, conflicts: Sequence[Any]) -> None:
+        self.conflicts = tuple(conflicts)
+        shown = "; ".join(each.message for each in self.conflicts[:3])
+        more = f"; and {len(self.conflicts) - 3} more" if len(self.conflicts) > 3 else ""
+        super().__init__(
+            f"Nothing was undone because of {len(self.conflicts)} conflicts: {shown}{more}. Leave them out with "
+            "on_conflict='skip', or put them right first."
+        )
+
+
+class HistoryWarning(UserWarning):
+    """An answer of the trail may be wrong."""

@@ -9,13 +9,36 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, MetaData, Text, inspect
+from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, MetaData, Text, inspect, type_coerce
+from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import INET, JSONB, OID
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, foreign, mapped_column, registry, relationship
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from . import reading
+from .reading.values import load_json
+
+if TYPE_CHECKING:
+    from .audit_log import AuditLog
+
+
+class RecordedData(TypeDecorator[dict[str, Any]]):
+    """A recorded row, read from its text: a number keeps all its digits on its way through JSON."""
+
+    impl = JSONB
+    cache_ok = True
+
+    def coerce_compared_value(self, op: Any, value: Any) -> Any:
+        return self.impl_instance.coerce_compared_value(op, value)
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        return type_coerce(sql_cast(column, Text), self)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return load_json(value) if isinstance(value, str) else value
 
 
 class AuditLogTransaction:
@@ -63,12 +86,14 @@ class AuditLogActivity:
     #: The primary key after the change: its text, or a JSON array of the columns of a composite one.
     row_key: Mapped[str | None] = mapped_column(Text)
     #: The row before the change; empty for an insert.
-    old_data: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    old_data: Mapped[dict[str, Any]] = mapped_column(RecordedData)
     #: What is new: the row for an insert, the changed columns for an update, empty for a delete.
-    changed_data: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    changed_data: Mapped[dict[str, Any]] = mapped_column(RecordedData)
 
     if TYPE_CHECKING:
         transaction: Mapped[AuditLogTransaction]
+        #: The AuditLog whose trail it is in.
+        audit_log: ClassVar[AuditLog]
 
     @hybrid_property
     def data(self) -> dict[str, Any]:
@@ -80,6 +105,27 @@ class AuditLogActivity:
     def _data(cls) -> ColumnElement[dict[str, Any]]:
         merged: ColumnElement[dict[str, Any]] = cast(Any, cls.old_data).op("||", return_type=JSONB())(cls.changed_data)
         return merged
+
+    @property
+    def changes(self) -> dict[str, tuple[Any, Any]]:
+        """What changed as ``{column: (old, new)}``, in the types that the model has in Python."""
+        return reading.changes(self)
+
+    @property
+    def before(self) -> Any:
+        """The row before the change, as an object of the model that belongs to no session; None if it was not there.
+
+        :raises HistoryError: if no model is mapped to the table.
+        """
+        return reading.before(self)
+
+    @property
+    def after(self) -> Any:
+        """The row after the change, as an object of the model that belongs to no session; None if it was gone.
+
+        :raises HistoryError: if no model is mapped to the table.
+        """
+        return reading.after(self)
 
     def __repr__(self) -> str:
         return f"<AuditLogActivity {self.id} {self.verb} {self.table_name} {self.row_key}>"

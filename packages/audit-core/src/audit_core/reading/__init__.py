@@ -1,0 +1,26 @@
+"""Reading the trail: what happened to a record, who did what, and how things were.
+
+What can be asked without a database returns a ``Select`` for any session or connection, also an asynchronous
+one. What has to look takes a Session or a Connection.
+"""
+
+from .activities import ANY, activities
+from .as_of import AsOf, Diff, as_of, diff, get_as_of
+from .changes import after, before, changes
+from .history import history
+from .versions import notes
+
+__all__ = [
+    "ANY",
+    "AsOf",
+    "Diff",
+    "activities",
+    "after",
+    "as_of",
+    "before",
+    "changes",
+    "diff",
+    "get_as_of",
+    "history",
+    "notes",
+]

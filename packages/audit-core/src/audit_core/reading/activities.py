@@ -1,0 +1,138 @@
+"""A choice of activities."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Select, Table, Text, inspect, literal, select, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import InstrumentedAttribute
+
+from ..errors import HistoryError
+from .tracked import Tracked, instant
+
+if TYPE_CHECKING:
+    from ..audit_log import AuditLog
+    from ..models import AuditLogActivity
+
+#: Every verb that an activity can have.
+VERBS = ("insert", "update", "delete", "truncate", "snapshot", "bypass", "maintenance")
+
+#: Says that an option was not given, where None means something.
+ANY: Any = object()
+
+
+def activities(
+    log: AuditLog,
+    *,
+    actor: Any = ANY,
+    table: Any = None,
+    verb: str | Sequence[str] | None = None,
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+    column: Any = None,
+    transaction: Any = None,
+    meta: Mapping[str, Any] | None = None,
+    after: AuditLogActivity | int | None = None,
+) -> Select[Any]:
+    """Select activities, newest first; see :meth:`audit_core.AuditLog.activities`."""
+    activity = log.activity_cls
+    query = select(activity).order_by(activity.id.desc())
+    if actor is not ANY or meta is not None:
+        query = query.where(activity.transaction_id.in_(_transactions(log, actor, meta)))
+    if column is not None:
+        table, name = _table_and_column(log, table, column)
+        query = query.where(type_coerce(activity.changed_data, JSONB()).has_key(literal(name, Text())))
+    if table is not None:
+        query = query.where(_is_of_table(log, table))
+    if verb is not None:
+        query = query.where(activity.verb.in_(_verbs(verb)))
+    if since is not None:
+        query = query.where(activity.issued_at >= instant(since, "since"))
+    if until is not None:
+        query = query.where(activity.issued_at <= instant(until, "until"))
+    if since is not None and until is not None and since > until:
+        raise HistoryError(f"since is {since.isoformat()}, which is later than until, {until.isoformat()}.")
+    if transaction is not None:
+        query = query.where(activity.transaction_id == transaction_id(log, transaction))
+    if after is not None:
+        query = query.where(activity.id < (after if isinstance(after, int) else after.id))
+    return query
+
+
+def transaction_id(log: AuditLog, transaction: Any) -> int:
+    """Return the id of a transaction that is given as an object or as its id.
+
+    :raises HistoryError: if it is neither.
+    """
+    found = transaction.id if isinstance(transaction, log.transaction_cls) else transaction
+    if isinstance(found, bool) or not isinstance(found, int):
+        raise HistoryError(f"{transaction!r} is no transaction of the trail; give an AuditLogTransaction or its id.")
+    return found
+
+
+def _transactions(log: AuditLog, actor: Any, meta: Mapping[str, Any] | None) -> Select[Any]:
+    transaction = log.transaction_cls
+    query = select(transaction.id)
+    if actor is not ANY:
+        query = query.where(transaction.actor_id == _actor_id(actor))
+    if meta is not None:
+        query = query.where(type_coerce(transaction.meta, JSONB()).contains(dict(meta)))
+    return query
+
+
+def _actor_id(actor: Any) -> Any:
+    """Return the id of an actor who is given as an object or as the id."""
+    state = inspect(actor, raiseerr=False)
+    if state is None or not hasattr(state, "identity"):
+        return actor
+    if state.identity is None:
+        raise HistoryError(f"The actor {actor!r} has no primary key yet. Flush it first.")
+    return state.identity[0]
+
+
+def _table_and_column(log: AuditLog, table: Any, column: Any) -> tuple[Any, str]:
+    """Return the table and the name of a column that is given as ``Model.attribute``, a Column or a name."""
+    if isinstance(column, str):
+        known = _columns(log, table)
+        if known is not None and column not in known:
+            raise HistoryError(
+                f"{column!r} is no column of {table!r}; its columns are {', '.join(map(repr, sorted(known)))}."
+            )
+        return table, column
+    if isinstance(column, InstrumentedAttribute):
+        column = column.property.columns[0]
+    owner = getattr(column, "table", None)
+    if not isinstance(owner, Table):
+        raise HistoryError(f"{column!r} is no column; give its name, a Column or an attribute such as Model.name.")
+    return owner if table is None else table, column.name
+
+
+def _columns(log: AuditLog, table: Any) -> set[str] | None:
+    if table is None or isinstance(table, str):
+        return None
+    # A column that was dropped since is still in the trail, and not to be asked for by a typing error.
+    return {each.name for each in Tracked.find(log, table).table.columns}
+
+
+def _is_of_table(log: AuditLog, table: Any) -> ColumnElement[bool]:
+    """Tell whether an activity is of a table, given as a model, a Table or a name."""
+    if not isinstance(table, str):
+        return Tracked.find(log, table).is_of(log.activity_cls)
+    known = log.metadata.tables.get(table)
+    if known is not None:
+        return Tracked.find(log, known).is_of(log.activity_cls)
+    # The name of a table that is gone may be asked for, too.
+    schema, _, name = table.rpartition(".")
+    named = log.activity_cls.table_name == name
+    return named & (log.activity_cls.schema == schema) if schema else named
+
+
+def _verbs(verb: str | Sequence[str]) -> list[str]:
+    verbs = [verb] if isinstance(verb, str) else list(verb)
+    for each in verbs:
+        if each not in VERBS:
+            raise HistoryError(f"{each!r} is no verb of the trail; known are {', '.join(map(repr, VERBS))}.")
+    return verbs

@@ -1,0 +1,308 @@
+"""Rows as they were at an instant."""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    DateTime,
+    FromClause,
+    RowMapping,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    column,
+    exists,
+    func,
+    literal,
+    not_,
+    select,
+    true,
+    type_coerce,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH, OID
+from sqlalchemy.sql.selectable import Subquery
+
+from ..config import OPERATIONS
+from ..errors import HistoryError, HistoryWarning
+from .tracked import MASK, ROW_VERBS, Tracked, array_of, execute, merged, partitions_of, past, pg_class
+from .types import StoredType
+from .versions import BYPASS_NOTE, Versions, build, masked_note, missing_note
+
+if TYPE_CHECKING:
+    from ..audit_log import AuditLog
+
+_EXTRA_COLUMNS = ("audit_activity_id", "audit_notes")
+
+
+class AsOf(Subquery):
+    """The rows of a table as they were at an instant, to select from, filter and join.
+
+    Beside the columns of the table there are ``audit_activity_id``, the activity that left the row so, and
+    ``audit_notes``, in which ways it may differ from what the row was.
+    """
+
+    inherit_cache = True
+
+    _tracked: Tracked
+
+    @property
+    def objects(self) -> Versions[Any]:
+        """The rows as objects of the model, which belong to no session: ``select(rows.objects)``.
+
+        :raises HistoryError: if it was asked for a Table.
+        """
+        mapper = self._tracked.mapper
+        if mapper is None:
+            raise HistoryError(
+                f"as_of() was asked for the table {self._tracked.table.fullname!r}; ask for its model to get objects."
+            )
+        keys = self._tracked.table.columns.keys()
+        return Versions(mapper, keys, *(self.c[key] for key in keys), self.c.audit_notes)
+
+
+def as_of(log: AuditLog, model: Any, when: dt.datetime) -> AsOf:
+    """Select the rows of a model as they were; see :meth:`audit_core.AuditLog.as_of`."""
+    tracked = Tracked.find(log, model)
+    when = past(when)
+    return _as_of(tracked, _rows(tracked, when).where(_has_begun(tracked, when)))
+
+
+def get_as_of(log: AuditLog, session: Any, model: Any, key: Any, when: dt.datetime) -> Any:
+    """Load one row as it was; see :meth:`audit_core.AuditLog.get_as_of`."""
+    tracked = Tracked.find(log, model)
+    row = _row(tracked, session, key, past(when))
+    if row is None or tracked.mapper is None:
+        return row
+    keys = tracked.table.columns.keys()
+    return build(tracked.mapper, {each: row[each] for each in keys}, row["audit_notes"])
+
+
+def diff(log: AuditLog, session: Any, model: Any, key: Any, a: dt.datetime, b: dt.datetime) -> Diff:
+    """Compare a row at two instants; see :meth:`audit_core.AuditLog.diff`."""
+    tracked = Tracked.find(log, model)
+    old, new = (_row(tracked, session, key, past(when, name)) for name, when in (("a", a), ("b", b)))
+    pairs = {
+        each.name: (None if old is None else old[each.key], None if new is None else new[each.key])
+        for each in tracked.table.columns
+    }
+    said = [note for row in (old, new) if row is not None for note in row["audit_notes"]]
+    return Diff({name: pair for name, pair in pairs.items() if pair[0] != pair[1]}, dict.fromkeys(said))
+
+
+class Diff(dict[str, tuple[Any, Any]]):
+    """The columns in which a row differs: ``{column: (old, new)}``."""
+
+    def __init__(self, pairs: Mapping[str, tuple[Any, Any]], notes: Iterable[str]) -> None:
+        super().__init__(pairs)
+        #: In which ways the answer may be wrong.
+        self.notes = tuple(notes)
+
+
+def _as_of(tracked: Tracked, rows: Select[Any]) -> AsOf:
+    found: AsOf = AsOf._construct(rows)
+    found._tracked = tracked
+    return found
+
+
+def _rows(tracked: Tracked, when: dt.datetime, row_key: ColumnElement[str] | None = None) -> Select[Any]:
+    """Select the rows of a table, or one of them, as the last activity until then left them."""
+    for name in _EXTRA_COLUMNS:
+        if name in tracked.table.columns:
+            raise HistoryError(
+                f"Table {tracked.table.fullname!r} has a column {name!r}, which is what as_of() calls one of its own."
+            )
+    until = literal(when, DateTime(timezone=True))
+    latest = _latest(tracked, until, row_key)
+    activity = tracked.activities
+    data = merged(activity.c)
+    columns = [column(each.name, StoredType(each.type)) for each in tracked.table.columns]
+    record = func.jsonb_to_record(without_masks(tracked, data)).table_valued(*columns).render_derived(with_types=True)
+    rows = (
+        select(
+            *(_as(each, record.c[each.name]) for each in tracked.table.columns),
+            activity.c.id.label("audit_activity_id"),
+            _notes(tracked, activity, data, until).label("audit_notes"),
+        )
+        .select_from(latest)
+        .join(
+            activity,
+            and_(
+                activity.c.id == latest.c.id,
+                activity.c.row_key == latest.c.row_key,
+                activity.c.issued_at <= until,
+                activity.c.verb != "delete",
+            ),
+        )
+        .join(record, true())
+        .where(not_(_is_truncated(tracked, activity.c, until)))
+    )
+    mapper = tracked.mapper
+    if mapper is not None and mapper.inherits is not None and mapper.polymorphic_on is not None:
+        identities = [each.polymorphic_identity for each in mapper.self_and_descendants]
+        rows = rows.where(type_coerce(record.c[mapper.polymorphic_on.name], mapper.polymorphic_on.type).in_(identities))
+    return rows
+
+
+def _as(wanted: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Give a value the name and the type of a column, and let ``aliased(Model, rows)`` take it for that column."""
+    coerced = type_coerce(value, wanted.type)
+    coerced._proxies = [wanted]
+    return coerced.label(wanted.key)
+
+
+def _latest(tracked: Tracked, until: ColumnElement[dt.datetime], row_key: ColumnElement[str] | None) -> Subquery:
+    """Select each key with the last activity that gave it to a row or took it from one."""
+    given = tracked.activities
+    query = select(given.c.row_key, given.c.id).where(given.c.verb.in_(ROW_VERBS), given.c.issued_at <= until)
+    taken = tracked.activities
+    previous_key = tracked.key_in(taken.c.old_data)
+    other = tracked.activities
+    # Where rows change places in one statement, the key that one gives up belongs to another one.
+    is_taken_over = exists(
+        _one().where(
+            other.c.row_key == previous_key,
+            other.c.native_transaction_id == taken.c.native_transaction_id,
+            other.c.issued_at == taken.c.issued_at,
+            other.c.id < taken.c.id,
+        )
+    )
+    left = select(previous_key, taken.c.id).where(
+        tracked.moved(taken.c), taken.c.issued_at <= until, not_(is_taken_over)
+    )
+    if row_key is not None:
+        query = query.where(given.c.row_key == row_key)
+        left = left.where(previous_key == row_key)
+    events = union_all(query, left).subquery()
+    return select(events.c.row_key, func.max(events.c.id).label("id")).group_by(events.c.row_key).subquery()
+
+
+def _is_truncated(tracked: Tracked, row: Any, until: ColumnElement[dt.datetime]) -> ColumnElement[bool]:
+    """Tell whether a TRUNCATE ended a row; that of one partition ends only the rows in it."""
+    activity = tracked.activities
+    last = (
+        select(activity.c.relid, func.max(activity.c.id).label("id"))
+        .where(activity.c.row_key.is_(None), activity.c.verb == "truncate", activity.c.issued_at <= until)
+        .group_by(activity.c.relid)
+        .subquery()
+    )
+    relation, of_row = pg_class.alias(), pg_class.alias()
+    members = select(cast(partitions_of(last.c.relid), OID)).correlate(last)
+    # Of a relation that is gone nobody knows whether it was a partition. It cannot hold a row of one that
+    # is still there.
+    ends_row = case(
+        (relation.c.oid.is_(None), ~exists(_one().where(of_row.c.oid == row.relid).correlate_except(of_row))),
+        (relation.c.relispartition, row.relid.in_(members)),
+        else_=true(),
+    )
+    return exists(
+        _one().select_from(last.outerjoin(relation, relation.c.oid == last.c.relid)).where(last.c.id > row.id, ends_row)
+    )
+
+
+def _last_bypass(tracked: Tracked, until: ColumnElement[dt.datetime]) -> Select[Any]:
+    """Select the last activity that says that something of the table was not recorded."""
+    activity = tracked.activities
+    return select(func.max(activity.c.id)).where(
+        activity.c.row_key.is_(None), activity.c.verb == "bypass", activity.c.issued_at <= until
+    )
+
+
+def _one() -> Select[Any]:
+    return select(literal(1))
+
+
+def without_masks(tracked: Tracked, data: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Leave out what stands in the place of masked values, which is no number and no date."""
+    name = _unnest(sorted(tracked.may_be_masked))
+    masked = array_of(select(name).where(_is_mask(data, name)))
+    return case((_path_exists(data, f'$.* ? (@ == "{MASK}")'), data.op("-", return_type=JSONB())(masked)), else_=data)
+
+
+def _notes(
+    tracked: Tracked, activity: FromClause, data: ColumnElement[Any], until: ColumnElement[dt.datetime]
+) -> ColumnElement[Any]:
+    missing = _unnest([each.name for each in tracked.table.columns])
+    masked = _unnest(sorted(tracked.may_be_masked))
+    said = [
+        select(func.format(missing_note("%s"), missing)).where(not_(data.has_key(missing))),
+        select(func.format(masked_note("%s"), masked)).where(_is_mask(data, masked)),
+        select(literal(BYPASS_NOTE, Text()))
+        .where(activity.c.id < _last_bypass(tracked, until).scalar_subquery())
+        .correlate(activity),
+    ]
+    if tracked.versioned.operations != OPERATIONS:
+        only = ", ".join(tracked.versioned.operations)
+        said.append(select(literal(f"of this table only {only} is recorded", Text())))
+    return type_coerce(array_of(union_all(*said)), ARRAY(Text()))
+
+
+def _unnest(names: list[str]) -> ColumnElement[str]:
+    return func.unnest(literal(names, ARRAY(Text()))).column_valued()
+
+
+def _is_mask(data: ColumnElement[Any], name: ColumnElement[str]) -> ColumnElement[bool]:
+    return data.op("->", return_type=JSONB())(name) == literal(MASK, JSONB())
+
+
+def _path_exists(data: ColumnElement[Any], path: str) -> ColumnElement[bool]:
+    return data.op("@?", is_comparison=True)(cast(path, JSONPATH))
+
+
+def _has_begun(tracked: Tracked, when: dt.datetime) -> ColumnElement[bool]:
+    """Refuse to answer for a time of which nothing is recorded.
+
+    A query that found nothing would be taken for an empty table, and it cannot raise an error of its own,
+    but a cast that fails does.
+    """
+    any_, first = tracked.activities, tracked.activities
+    until = literal(when, DateTime(timezone=True))
+    begin = select(func.min(first.c.issued_at)).scalar_subquery()
+    refusal = func.format(
+        f"the history of {tracked.table.fullname} begins at %s and not before %s; ask for a later time",
+        func.coalesce(cast(begin, Text), literal("no time yet", Text())),
+        until,
+    )
+    begun = exists(_one().where(any_.c.issued_at <= until))
+    return case((begun, true()), else_=cast(refusal, Boolean))
+
+
+def _row(tracked: Tracked, session: Any, key: Any, when: dt.datetime) -> RowMapping | None:
+    """Load one row as it was; None if it was gone."""
+    row_key = tracked.row_key(key)
+    row = execute(tracked.log, session, select(_as_of(tracked, _rows(tracked, when, row_key)))).mappings().first()
+    if row is not None:
+        return row
+    name = f"{tracked.table.fullname!r} {key!r}"
+    activity = tracked.activities
+    of_row = select(activity.c.verb, activity.c.issued_at, activity.c.id).where(
+        activity.c.verb.in_(ROW_VERBS), activity.c.row_key == row_key
+    )
+    first = execute(tracked.log, session, of_row.order_by(activity.c.id).limit(1)).first()
+    if first is None:
+        raise HistoryError(
+            f"Nothing is recorded of {name}. If it is older than the trail, op.snapshot_audited_table() records it."
+        )
+    if first.issued_at > when:
+        raise HistoryError(
+            f"The history of {name} begins at {first.issued_at.isoformat()} with its {first.verb}, and "
+            f"{when.isoformat()} is before that. Ask for a later time."
+        )
+    last = execute(
+        tracked.log,
+        session,
+        of_row.where(activity.c.issued_at <= when).order_by(activity.c.id.desc()).limit(1),
+    ).one()
+    bypass = execute(tracked.log, session, _last_bypass(tracked, literal(when, DateTime(timezone=True)))).scalar()
+    if bypass is not None and bypass > last.id:
+        warnings.warn(HistoryWarning(f"{name} was gone, and {BYPASS_NOTE}."), stacklevel=4)
+    return None

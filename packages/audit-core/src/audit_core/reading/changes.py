@@ -1,0 +1,84 @@
+"""What one activity says, in the terms of the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Table
+from sqlalchemy.orm import Mapper
+
+from ..errors import HistoryError
+from ..tracking import is_tracked
+from .tracked import MASK, Tracked
+from .values import to_python
+from .versions import build, masked_note, missing_note
+
+if TYPE_CHECKING:
+    from ..audit_log import AuditLog
+    from ..models import AuditLogActivity
+
+_WITH_ROW_BEFORE = ("update", "delete")
+_WITH_ROW_AFTER = ("insert", "update", "snapshot")
+
+
+def changes(activity: AuditLogActivity) -> dict[str, tuple[Any, Any]]:
+    """Return what changed as ``{column: (old, new)}``; a side that was not there is None."""
+    table = table_of(activity.audit_log, activity.schema, activity.table_name)
+    old, new = activity.old_data, activity.changed_data
+    if activity.verb in _WITH_ROW_AFTER:
+        return {name: (_value(table, name, old.get(name)), _value(table, name, new[name])) for name in new}
+    if activity.verb == "delete":
+        return {name: (_value(table, name, old[name]), None) for name in old}
+    return {}
+
+
+def before(activity: AuditLogActivity) -> Any:
+    """Return the row before the change as an object of the model; None if there was none."""
+    return _version(activity, activity.old_data) if activity.verb in _WITH_ROW_BEFORE else None
+
+
+def after(activity: AuditLogActivity) -> Any:
+    """Return the row after the change as an object of the model; None if there was none."""
+    return _version(activity, activity.data) if activity.verb in _WITH_ROW_AFTER else None
+
+
+def _version(activity: AuditLogActivity, data: dict[str, Any]) -> Any:
+    table = table_of(activity.audit_log, activity.schema, activity.table_name)
+    mapper = None if table is None else mapper_of(activity.audit_log, table)
+    if table is None or mapper is None:
+        raise HistoryError(
+            f"No model is mapped to table {activity.table_name!r} of schema {activity.schema!r}, so {activity!r} "
+            "cannot be shown as an object. activity.changes, old_data and changed_data hold what was recorded."
+        )
+    masked = Tracked(activity.audit_log, table, mapper).may_be_masked
+    values, said = {}, []
+    for column in table.columns:
+        if column.name not in data:
+            said.append(missing_note(column.name))
+        elif column.name in masked and data[column.name] == MASK:
+            said.append(masked_note(column.name))
+        else:
+            values[column.key] = _value(table, column.name, data[column.name])
+    return build(mapper, values, said)
+
+
+def _value(table: Table | None, name: str, value: Any) -> Any:
+    """Convert a value; what stands for a masked one, or of a column that is gone, stays as it is recorded."""
+    column = None if table is None else next((each for each in table.columns if each.name == name), None)
+    return value if column is None else to_python(value, column.type)
+
+
+def table_of(log: AuditLog, schema: str, name: str) -> Table | None:
+    """Find the tracked table that has the name of a recorded one."""
+    # Without a schema, the search path says which one it is.
+    for key in (f"{schema}.{name}", name):
+        table = log.metadata.tables.get(key)
+        if table is not None and is_tracked(table):
+            return table
+    return None
+
+
+def mapper_of(log: AuditLog, table: Table) -> Mapper[Any] | None:
+    """Find the model of a table; of several in one table, the one that the others inherit from."""
+    found = [mapper for mapper in log.mappers() if mapper.local_table is table]
+    return next((mapper for mapper in found if mapper.inherits not in found), None)

@@ -1,0 +1,158 @@
+"""What happened to one record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    ForeignKeyConstraint,
+    Select,
+    Table,
+    and_,
+    cast,
+    exists,
+    func,
+    inspect,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+    union_all,
+)
+
+from ..errors import HistoryError
+from ..tracking import is_tracked
+from .tracked import ROW_VERBS, Tracked, merged
+
+if TYPE_CHECKING:
+    from ..audit_log import AuditLog
+
+_MISSING: Any = object()
+_LAST_ID = 2**63 - 1
+
+
+def history(log: AuditLog, target: Any, key: Any = _MISSING, *, related: bool = False) -> Select[Any]:
+    """Select the activities of one record, newest first; see :meth:`audit_core.AuditLog.history`."""
+    if key is _MISSING:
+        if isinstance(target, (type, Table)) or inspect(target, raiseerr=False) is None:
+            raise HistoryError(
+                f"{target!r} is no object of a mapped class. Write history(obj), or history(Model, key) for a record "
+                "that is not loaded."
+            )
+        tracked = Tracked.find(log, type(target))
+        key = tracked.key_of(target)
+    else:
+        tracked = Tracked.find(log, target)
+    keys = _keys(tracked, tracked.row_key(key))
+    activity = log.activity_cls
+    newest_first = select(activity).order_by(activity.id.desc())
+    if not related:
+        return newest_first.join(keys, _is_under(activity, keys)).where(tracked.is_of(activity))
+    own = tracked.activities
+    ids = [select(own.c.id).join(keys, _is_under(own.c, keys))]
+    ids += [_ids_of_referencing(tracked, constraint, keys) for constraint in _references(tracked)]
+    return newest_first.where(activity.id.in_(union_all(*ids)))
+
+
+def _keys(tracked: Tracked, row_key: ColumnElement[str]) -> CTE:
+    """Select each key that a record had, with the activities between which it had it.
+
+    From the key that it has now, the last activity that gave it this key leads to the one before. Where
+    rows change places in one statement, their activities have the same time, and must not be mixed.
+    """
+    now = select(row_key.label("row_key")).subquery()
+    arrival = _arrival(tracked, now.c.row_key)
+    keys = (
+        select(
+            now.c.row_key,
+            func.coalesce(arrival.c.id, literal(0, BigInteger())).label("since"),
+            literal(_LAST_ID, BigInteger()).label("until"),
+            cast(null(), DateTime(timezone=True)).label("left_at"),
+            arrival.c.previous_key,
+            arrival.c.issued_at.label("arrived_at"),
+        )
+        .select_from(now)
+        .outerjoin(arrival, true())
+        .cte(recursive=True)
+    )
+    arrival = _arrival(tracked, keys.c.previous_key, keys.c.since, keys.c.arrived_at)
+    return keys.union_all(
+        select(
+            keys.c.previous_key,
+            func.coalesce(arrival.c.id, literal(0, BigInteger())),
+            keys.c.since,
+            keys.c.arrived_at,
+            arrival.c.previous_key,
+            arrival.c.issued_at,
+        )
+        .select_from(keys)
+        .outerjoin(arrival, true())
+        .where(keys.c.previous_key.is_not(None))
+    )
+
+
+def _arrival(
+    tracked: Tracked, row_key: ColumnElement[str], before: Any = None, not_at: ColumnElement[Any] | None = None
+) -> Any:
+    """Select the last update that gave a record this key, and the key that it had before."""
+    activity = tracked.activities
+    query = (
+        select(activity.c.id, activity.c.issued_at, tracked.key_in(activity.c.old_data).label("previous_key"))
+        .where(activity.c.row_key == row_key, tracked.moved(activity.c))
+        .order_by(activity.c.id.desc())
+        .limit(1)
+    )
+    if not_at is not None:
+        query = query.where(activity.c.id < before, activity.c.issued_at != not_at)
+    return query.lateral()
+
+
+def _is_under(activity: Any, keys: CTE) -> ColumnElement[bool]:
+    return and_(
+        activity.row_key == keys.c.row_key,
+        activity.id >= keys.c.since,
+        activity.id < keys.c.until,
+        activity.issued_at.is_distinct_from(keys.c.left_at),
+    )
+
+
+def _references(tracked: Tracked) -> Iterator[ForeignKeyConstraint]:
+    for _, table in sorted(tracked.log.metadata.tables.items()):
+        if is_tracked(table) and table.primary_key.columns:
+            for constraint in sorted(table.foreign_key_constraints, key=lambda each: tuple(each.column_keys)):
+                if constraint.referred_table is tracked.table:
+                    yield constraint
+
+
+def _ids_of_referencing(tracked: Tracked, constraint: ForeignKeyConstraint, keys: CTE) -> Select[Any]:
+    """Select the activities of rows that referenced the record before the change or after it."""
+    child = Tracked.find(tracked.log, constraint.table)
+    activity = child.activities
+    pairs = {element.column: element.parent for element in constraint.elements}
+    by_key = set(pairs) == set(tracked.key_columns)
+    referred = tracked.key_columns if by_key else list(pairs)
+    referring = [pairs[each] for each in referred]
+    before = child.key_in(activity.c.old_data, referring)
+    after = child.key_in(merged(activity.c), referring)
+    query = select(activity.c.id).where(activity.c.verb.in_(ROW_VERBS))
+    if by_key:
+        return query.where(
+            exists(
+                select(literal(1)).where(
+                    or_(before == keys.c.row_key, after == keys.c.row_key),
+                    activity.c.id >= keys.c.since,
+                    activity.c.id < keys.c.until,
+                )
+            )
+        )
+    own = tracked.activities
+    value = tracked.key_in(merged(own.c), referred)
+    return query.where(
+        exists(select(literal(1)).join(keys, _is_under(own.c, keys)).where(or_(before == value, after == value)))
+    )

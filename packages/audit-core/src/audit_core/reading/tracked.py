@@ -1,0 +1,315 @@
+"""Which activities are those of a tracked table, said in SQL."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    CTE,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Executable,
+    Result,
+    Table,
+    Text,
+    and_,
+    any_,
+    cast,
+    column,
+    exists,
+    func,
+    inspect,
+    literal,
+    not_,
+    or_,
+    select,
+    table,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import JSONB, OID, REGCLASS, array
+from sqlalchemy.orm import Mapper, Session, scoped_session
+from sqlalchemy.sql.selectable import FromClause
+from sqlalchemy.types import JSON, Enum, NullType, String, TypeDecorator, TypeEngine
+
+from ..config import Versioned
+from ..errors import HistoryError
+from ..tracking import is_tracked
+from .types import StoredType
+
+if TYPE_CHECKING:
+    from ..audit_log import AuditLog
+
+#: The verbs of activities that hold a row.
+ROW_VERBS = ("insert", "update", "delete", "snapshot")
+
+#: What stands in the place of a masked value.
+MASK = "***"
+
+# Clocks differ: what the server recorded just now must not be in the future here.
+_CLOCK_SKEW = dt.timedelta(minutes=1)
+
+pg_class = table(
+    "pg_class",
+    column("oid", OID),
+    column("relname", Text),
+    column("relnamespace", OID),
+    column("relispartition", Boolean),
+    schema="pg_catalog",
+)
+pg_namespace = table("pg_namespace", column("oid", OID), column("nspname", Text), schema="pg_catalog")
+
+_RELATIONS = pg_class.join(pg_namespace, pg_namespace.c.oid == pg_class.c.relnamespace)
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A table of the application that one AuditLog records, and the model of its rows."""
+
+    log: AuditLog
+    table: Table
+    mapper: Mapper[Any] | None
+
+    @classmethod
+    def find(cls, log: AuditLog, model: Any) -> Tracked:
+        """Find what is recorded of a model; a Table will do.
+
+        :raises HistoryError: if nothing is.
+        """
+        mapper = None
+        if not isinstance(model, Table):
+            mapper = inspect(model, raiseerr=False) if isinstance(model, type) else None
+            if not isinstance(mapper, Mapper):
+                raise HistoryError(f"{model!r} is neither a mapped class nor a Table, so it has no history.")
+            if len(mapper.tables) != 1 or not isinstance(mapper.local_table, Table):
+                names = ", ".join(repr(str(each)) for each in mapper.tables)
+                raise HistoryError(
+                    f"The rows of {model.__name__!r} come from several tables ({names}), each with a history of its "
+                    f"own. Ask for one of the tables, as {model.__name__}.__table__."
+                )
+            model = mapper.local_table
+        if model.metadata is not log.metadata or not is_tracked(model):
+            raise HistoryError(
+                f"Table {model.fullname!r} is not recorded, so it has no history. Mark it with "
+                '{"info": {"versioned": {}}}, and write a migration.'
+            )
+        if not model.primary_key.columns:
+            raise HistoryError(f"Table {model.fullname!r} has no primary key, so its records cannot be told apart.")
+        return cls(log, model, mapper)
+
+    @cached_property
+    def versioned(self) -> Versioned:
+        """How the table is recorded now."""
+        return Versioned.read(self.table)
+
+    @cached_property
+    def may_be_masked(self) -> frozenset[str]:
+        """The columns of which a recorded mask is no value: those masked now, and those that hold no text."""
+        held = {each.name for each in self.table.columns if not _holds_any_text(each.type)}
+        return frozenset(held.union(self.versioned.mask))
+
+    @property
+    def activities(self) -> FromClause:
+        """The activities of the table, under a name of their own."""
+        activity = self.all_activities
+        return select(activity).where(self.is_of(activity.c)).subquery()
+
+    @property
+    def all_activities(self) -> FromClause:
+        """The activities of all tables, under a name of their own."""
+        table: FromClause = inspect(self.log.activity_cls).local_table
+        return table.alias()
+
+    @property
+    def key_columns(self) -> list[Column[Any]]:
+        return list(self.table.primary_key.columns)
+
+    def key_of(self, obj: Any) -> tuple[Any, ...]:
+        """Return the primary key of an object, without a query.
+
+        :raises HistoryError: if it has none yet.
+        """
+        state: Any = inspect(obj)
+        # Of a persistent object this is what the database has, also when the object is expired.
+        key = state.identity if state.identity is not None else state.mapper.primary_key_from_instance(obj)
+        if None in key:
+            raise HistoryError(f"{obj!r} has no primary key yet, so it has no history. Flush it first.")
+        return tuple(key)
+
+    def row_key(self, key: Any) -> ColumnElement[str]:
+        """Write a primary key as the triggers do.
+
+        :raises HistoryError: if it has not the shape of the table's key.
+        """
+        values: Sequence[Any] = tuple(key) if isinstance(key, (tuple, list)) else (key,)
+        columns = self.key_columns
+        if len(values) != len(columns) or None in values:
+            names = ", ".join(each.name for each in columns)
+            wanted = f"one value, {names}" if len(columns) == 1 else f"a tuple ({names})"
+            raise HistoryError(f"{key!r} is no primary key of table {self.table.fullname!r}: it takes {wanted}.")
+        given = [
+            cast(literal(value, each.type), StoredType(each.type, keep_scale=True))
+            for value, each in zip(values, columns, strict=True)
+        ]
+        return _key_text(func.jsonb_build_array(*given, type_=JSONB()), len(given))
+
+    def key_in(self, data: ColumnElement[Any], columns: Sequence[Column[Any]] | None = None) -> ColumnElement[str]:
+        """Write the primary key that a recorded row has, or the values of other columns in the same way."""
+        names = [each.name for each in columns or self.key_columns]
+        values = [type_coerce(data, JSONB())[str(name)] for name in names]
+        return _key_text(func.jsonb_build_array(*values, type_=JSONB()), len(names))
+
+    def moved(self, activity: Any) -> ColumnElement[bool]:
+        """Tell whether an activity changed the primary key."""
+        names = [literal(each.name, Text()) for each in self.key_columns]
+        changed = type_coerce(activity.changed_data, JSONB())
+        return and_(activity.verb == "update", changed.has_any(array(names)))
+
+    def is_of(self, activity: Any) -> ColumnElement[bool]:
+        """Tell whether an activity is of this table, or of what was this table before it was renamed."""
+        # After a restore into another database a number may belong to another table. A name that a table
+        # has now is taken to be that table's.
+        is_others = and_(
+            activity.table_name == self.table.name, activity.schema == any_(array_of(select(self._namesakes.c.schema)))
+        )
+        return and_(
+            activity.table_name == any_(array_of(select(self._names.c.name))),
+            or_(
+                and_(
+                    activity.table_name == self.table.name,
+                    activity.schema == select(self._schema.c.name).scalar_subquery(),
+                ),
+                and_(activity.relid == any_(array_of(select(self._numbers.c.relid))), not_(is_others)),
+            ),
+        )
+
+    # What these say is needed at several places of a query, and looked up once.
+
+    @cached_property
+    def _schema(self) -> CTE:
+        """The schema in which the table is, or would be."""
+        if self.table.schema is not None:
+            return select(literal(self.table.schema, Text()).label("name")).cte()
+        found = (
+            select(pg_namespace.c.nspname)
+            .select_from(_RELATIONS)
+            .where(pg_class.c.relname == self.table.name, func.pg_table_is_visible(pg_class.c.oid))
+            .scalar_subquery()
+        )
+        return select(cast(func.coalesce(found, func.current_schema()), Text).label("name")).cte()
+
+    @cached_property
+    def _namesakes(self) -> CTE:
+        """The schemas that have a table of this name now."""
+        named = pg_class.c.relname == self.table.name
+        return select(pg_namespace.c.nspname.label("schema")).select_from(_RELATIONS).where(named).cte()
+
+    @cached_property
+    def _numbers(self) -> CTE:
+        """The numbers of the table and of its partitions, which do not change with its name."""
+        found = (
+            select(pg_class.c.oid.label("relid"))
+            .select_from(_RELATIONS)
+            .where(
+                pg_class.c.relname == self.table.name,
+                pg_namespace.c.nspname == select(self._schema.c.name).scalar_subquery(),
+            )
+            .cte()
+        )
+        return select(found.c.relid).union(select(cast(partitions_of(found.c.relid), OID)).select_from(found)).cte()
+
+    @cached_property
+    def _names(self) -> CTE:
+        """The table's name, and the names that no table has any more, which may have been its own.
+
+        A walk along the index from one name to the next: it takes a look-up for each.
+        """
+        activity = self.all_activities
+        first = select(activity.c.table_name.label("name")).order_by(activity.c.table_name).limit(1)
+        walk = first.cte(recursive=True)
+        other = self.all_activities
+        following = (
+            select(other.c.table_name)
+            .where(other.c.table_name > walk.c.name)
+            .order_by(other.c.table_name)
+            .limit(1)
+            .scalar_subquery()
+        )
+        walk = walk.union_all(select(following).where(walk.c.name.is_not(None)))
+        is_taken = exists(select(literal(1)).where(pg_class.c.relname == walk.c.name))
+        former = select(walk.c.name).where(walk.c.name.is_not(None), ~is_taken)
+        return select(literal(self.table.name, Text()).label("name")).union(former).cte()
+
+
+def merged(activity: Any) -> ColumnElement[Any]:
+    """The row as a change left it; for a delete, as it was."""
+    old = type_coerce(activity.old_data, JSONB())
+    return old.op("||", return_type=JSONB())(type_coerce(activity.changed_data, JSONB()))
+
+
+def partitions_of(relid: ColumnElement[int]) -> ColumnElement[Any]:
+    """Call the function that returns a partitioned table and all below it; of another table, nothing."""
+    tree = func.pg_partition_tree(cast(relid, REGCLASS)).table_valued(column("relid", REGCLASS), joins_implicitly=True)
+    return tree.c.relid
+
+
+def execute(log: AuditLog, session: Any, statement: Executable) -> Result[Any]:
+    """Run a query of the trail on a Session or a Connection.
+
+    :raises HistoryError: if it is asynchronous.
+    """
+    if isinstance(session, Connection):
+        return session.execute(statement)
+    if isinstance(session, (Session, scoped_session)):
+        return session.execute(statement, bind_arguments=log.bind_arguments())
+    if hasattr(session, "run_sync"):
+        raise HistoryError(
+            f"{type(session).__name__!r} is asynchronous: await session.run_sync(lambda session: ...) and ask in there."
+        )
+    raise HistoryError(f"{session!r} is neither a Session nor a Connection.")
+
+
+def instant(when: dt.datetime, name: str = "when") -> dt.datetime:
+    """Check that a time names one instant.
+
+    :raises HistoryError: if it does not.
+    """
+    if not isinstance(when, dt.datetime):
+        raise HistoryError(f"{name} is {when!r}; make it a datetime with a time zone.")
+    if when.tzinfo is None or when.utcoffset() is None:
+        raise HistoryError(
+            f"{name} is {when!r}, which has no time zone, so it names no instant. Say which one is meant, for "
+            f"instance with {name}.replace(tzinfo=timezone.utc)."
+        )
+    return when
+
+
+def past(when: dt.datetime, name: str = "when") -> dt.datetime:
+    """Check that a time names an instant that is over.
+
+    :raises HistoryError: if it does not.
+    """
+    if instant(when, name) > dt.datetime.now(dt.timezone.utc) + _CLOCK_SKEW:
+        raise HistoryError(f"{name} is {when.isoformat()}, which is in the future: nothing is recorded of it.")
+    return when
+
+
+def _holds_any_text(type_: TypeEngine[Any]) -> bool:
+    if isinstance(type_, TypeDecorator):
+        type_ = type_.impl_instance
+    return isinstance(type_, (String, JSON, NullType)) and not isinstance(type_, Enum)
+
+
+def _key_text(values: ColumnElement[Any], size: int) -> ColumnElement[str]:
+    """Write the values of a key, a JSON array, as ``row_key`` has them."""
+    return values[0].astext if size == 1 else cast(values, Text)
+
+
+def array_of(query: Any) -> ColumnElement[Any]:
+    """Make an array of the rows of a query."""
+    return func.array(query.scalar_subquery())

@@ -1,0 +1,119 @@
+"""Tables that reference each other, for what can be asked of the trail."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+from audit_core import AuditLog
+from sqlalchemy import Connection, DateTime, Engine, ForeignKey, ForeignKeyConstraint, Numeric, func, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, validates
+
+
+class State(enum.Enum):
+    OPEN = "open"
+    PAID = "paid"
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Customer(Base):
+    __tablename__ = "customers"
+    __table_args__: Any = ({"info": {"versioned": {}}},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    code: Mapped[str | None] = mapped_column(unique=True)
+
+    @validates("name")
+    def not_empty(self, key: str, value: str) -> str:
+        if not value:
+            raise ValueError("a customer has a name")
+        return value
+
+
+class Order(Base):
+    __tablename__ = "orders"
+    __table_args__: Any = ({"info": {"versioned": {}}},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    customer_id: Mapped[int] = mapped_column(ForeignKey(Customer.id, onupdate="CASCADE", ondelete="CASCADE"))
+    total: Mapped[Decimal] = mapped_column(Numeric(38, 18))
+    state: Mapped[State] = mapped_column(default=State.OPEN)
+    #: Mapped under another name.
+    ordered_at: Mapped[dt.datetime | None] = mapped_column("at", DateTime(timezone=True))
+
+
+class Line(Base):
+    __tablename__ = "lines"
+    __table_args__: Any = ({"info": {"versioned": {}}},)
+
+    order_id: Mapped[int] = mapped_column(
+        ForeignKey(Order.id, onupdate="CASCADE", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    article: Mapped[str]
+
+
+class Delivery(Base):
+    """References a composite key, in another order than the key has, and a column that is no key."""
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    line: Mapped[int]
+    order: Mapped[int]
+    to_code: Mapped[str | None] = mapped_column(ForeignKey(Customer.code, onupdate="CASCADE"))
+
+    __table_args__: Any = (
+        ForeignKeyConstraint(
+            ["line", "order"], ["lines.number", "lines.order_id"], onupdate="CASCADE", ondelete="CASCADE"
+        ),
+        {"info": {"versioned": {}}},
+    )
+
+
+class Person(Base):
+    __tablename__ = "people"
+    __table_args__: Any = ({"info": {"versioned": {"exclude": ["hair"], "mask": ["ssn", "age"]}}},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    hair: Mapped[str | None]
+    ssn: Mapped[str | None]
+    age: Mapped[int | None]
+
+
+class Unmarked(Base):
+    __tablename__ = "unmarked"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+audit_log = AuditLog(Base)
+Activity = audit_log.activity_cls
+
+
+@contextmanager
+def opened(engine: Engine) -> Iterator[Session]:
+    """A session on a database with the tables and the trail."""
+    with engine.begin() as connection:
+        Base.metadata.create_all(connection)
+        audit_log.install(connection)
+    audit_log.attach(engine)
+    with Session(engine) as session:
+        yield session
+    audit_log.detach(engine)
+
+
+def now(session: Session | Connection) -> dt.datetime:
+    """The time of the server, which is that of the trail."""
+    when = session.scalar(select(func.clock_timestamp()))
+    assert when is not None
+    return when
