@@ -1,5 +1,6 @@
 CREATE OR REPLACE FUNCTION @schema@.audit_logger_key_columns(relation oid) RETURNS text[]
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $audit_logger$
 BEGIN
     RETURN ARRAY(

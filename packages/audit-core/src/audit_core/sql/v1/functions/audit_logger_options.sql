@@ -1,7 +1,8 @@
 CREATE OR REPLACE FUNCTION @schema@.audit_logger_options(
     relation oid, arguments text[],
     OUT key_columns text[], OUT excluded text[], OUT masked text[])
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $audit_logger$
 DECLARE
     present CONSTANT text[] := ARRAY(
