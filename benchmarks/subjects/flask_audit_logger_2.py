@@ -7,7 +7,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
-from benchmarks.subjects.recorder import Recorder
+from benchmarks.subjects.recorder import ActivityRecorder
 from benchmarks.tables import EXCLUDED, VALUES, ItemColumns
 
 db = SQLAlchemy()
@@ -27,15 +27,8 @@ class Item(ItemColumns, db.Model):
 audit_logger = AuditLogger(db, get_actor_id=lambda: 1)
 
 
-class Predecessor(Recorder):
+class Predecessor(ActivityRecorder):
     item_cls = Item
-    trail_tables = ("activity", "transaction")
-    change_table = "activity"
-    history_query = (
-        "SELECT * FROM activity WHERE table_name = 'item' "
-        "AND (old_data->>'id' = CAST(:key AS text) OR changed_data->>'id' = CAST(:key AS text)) ORDER BY id"
-    )
-    transaction_query = "SELECT * FROM activity WHERE transaction_id = :transaction ORDER BY id"
 
     def install(self, engine: Engine) -> None:
         """Run what its operations run in a migration, in their order."""

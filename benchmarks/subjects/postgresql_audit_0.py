@@ -8,7 +8,7 @@ from postgresql_audit import VersioningManager  # type: ignore[import-not-found]
 from sqlalchemy import Engine
 from sqlalchemy.orm import DeclarativeBase, configure_mappers
 
-from benchmarks.subjects.recorder import Recorder
+from benchmarks.subjects.recorder import ActivityRecorder
 from benchmarks.tables import EXCLUDED, VALUES, ItemColumns
 
 
@@ -29,15 +29,8 @@ class Item(ItemColumns, Base):
 configure_mappers()
 
 
-class PostgresqlAudit(Recorder):
+class PostgresqlAudit(ActivityRecorder):
     item_cls = Item
-    trail_tables = ("activity", "transaction")
-    change_table = "activity"
-    history_query = (
-        "SELECT * FROM activity WHERE table_name = 'item' "
-        "AND (old_data->>'id' = CAST(:key AS text) OR changed_data->>'id' = CAST(:key AS text)) ORDER BY id"
-    )
-    transaction_query = "SELECT * FROM activity WHERE transaction_id = :transaction ORDER BY id"
 
     def install(self, engine: Engine) -> None:
         # The table item asks for a function that comes with the table activity.

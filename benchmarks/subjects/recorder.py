@@ -51,3 +51,15 @@ class Recorder:
         Change g belongs to record ``g % (changes / for_each_record) + 1``; ten changes are one transaction.
         """
         raise NotImplementedError
+
+
+class ActivityRecorder(Recorder):
+    """What those have in common that keep old and new rows in a table ``activity`` without a key for them."""
+
+    trail_tables = ("activity", "transaction")
+    change_table = "activity"
+    history_query = (
+        "SELECT * FROM activity WHERE table_name = 'item' "
+        "AND (old_data->>'id' = CAST(:key AS text) OR changed_data->>'id' = CAST(:key AS text)) ORDER BY id"
+    )
+    transaction_query = "SELECT * FROM activity WHERE transaction_id = :transaction ORDER BY id"

@@ -10,7 +10,19 @@ from decimal import Decimal
 from typing import Any
 
 from audit_core import AuditLog
-from sqlalchemy import Connection, DateTime, Engine, ForeignKey, ForeignKeyConstraint, Numeric, func, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    DateTime,
+    Engine,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    Numeric,
+    Table,
+    func,
+    select,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, validates
 
 
@@ -98,6 +110,22 @@ class Unmarked(Base):
 
 audit_log = AuditLog(Base)
 Activity = audit_log.activity_cls
+
+
+def partitioned(log: AuditLog, connection: Connection) -> Table:
+    """Create a table ``events`` that is partitioned by year, with the years 1 and 2; it is not recorded yet."""
+    events = Table(
+        "events",
+        log.metadata,
+        Column("id", Integer, primary_key=True),
+        Column("year", Integer, primary_key=True),
+        postgresql_partition_by="LIST (year)",
+        info={"versioned": {}},
+    )
+    log.metadata.create_all(connection)
+    for year in (1, 2):
+        connection.exec_driver_sql(f"CREATE TABLE events_{year} PARTITION OF events FOR VALUES IN ({year})")
+    return events
 
 
 @contextmanager

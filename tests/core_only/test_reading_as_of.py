@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column
 
-from tests.core_only.shop import Customer, Line, Order, Person, State, Unmarked, audit_log, now, opened
+from tests.core_only.shop import Customer, Line, Order, Person, State, Unmarked, audit_log, now, opened, partitioned
 
 LATER = dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=1)
 LONG_AGO = dt.datetime(2001, 1, 1, tzinfo=dt.timezone.utc)
@@ -381,18 +381,9 @@ def test_a_table_of_which_not_everything_is_recorded(connection: Connection) -> 
 
 def test_a_truncated_partition_ends_its_own_rows(connection: Connection) -> None:
     log = AuditLog(MetaData())
-    events = Table(
-        "events",
-        log.metadata,
-        Column("id", Integer, primary_key=True),
-        Column("year", Integer, primary_key=True),
-        postgresql_partition_by="LIST (year)",
-        info={"versioned": {}},
-    )
-    log.metadata.create_all(connection)
+    events = partitioned(log, connection)
     run(
         connection,
-        *(f"CREATE TABLE events_{y} PARTITION OF events FOR VALUES IN ({y})" for y in (1, 2)),
         "CREATE TABLE events_3 PARTITION OF events FOR VALUES IN (3, 4) PARTITION BY LIST (year)",
         *(f"CREATE TABLE events_3_{y} PARTITION OF events_3 FOR VALUES IN ({y})" for y in (3, 4)),
     )

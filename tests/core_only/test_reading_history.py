@@ -30,7 +30,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.expression import ClauseElement
 
-from tests.core_only.shop import Activity, Customer, Line, Order, Unmarked, audit_log, now, opened
+from tests.core_only.shop import Activity, Customer, Line, Order, Unmarked, audit_log, now, opened, partitioned
 
 
 @pytest.fixture
@@ -179,16 +179,7 @@ def test_tables_of_the_same_name_are_told_apart(session: Session) -> None:
 
 def test_a_partitioned_table_has_one_history_for_a_row_that_moves(session: Session) -> None:
     log = AuditLog(MetaData())
-    events = Table(
-        "events",
-        log.metadata,
-        Column("id", Integer, primary_key=True),
-        Column("year", Integer, primary_key=True),
-        postgresql_partition_by="LIST (year)",
-        info={"versioned": {}},
-    )
-    log.metadata.create_all(session.connection())
-    run(session, *(f"CREATE TABLE events_{y} PARTITION OF events FOR VALUES IN ({y})" for y in (1, 2)))
+    events = partitioned(log, session.connection())
     log.install(session.connection())
     run(session, "INSERT INTO events VALUES (5, 1)", "UPDATE events SET year = 2")
     run(session, "ALTER TABLE events RENAME TO happenings", "UPDATE happenings SET id = 6")

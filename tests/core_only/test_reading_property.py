@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
-from sqlalchemy import URL, Engine, Text, create_engine, func, select
+from sqlalchemy import Engine, Text, func, select
 
-from tests.stress.app import Account, Activity, Entry, Event, Note, Slot, audit_log, install
+from tests.stress.app import Account, Activity, Entry, Event, Note, Slot, audit_log
+from tests.stress.conftest import audited
 from tests.stress.machine import Machine, Statement
+
+__all__ = ["audited"]
 
 MODELS: list[Any] = [Account, Entry, Note, Slot, Event]
 
 Rows = dict[int, dict[str, Any]]
-
-
-@pytest.fixture
-def audited(database: URL) -> Iterator[Engine]:
-    install(database)
-    engine = create_engine(database)
-    audit_log.attach(engine)
-    yield engine
-    audit_log.detach(engine)
-    engine.dispose()
 
 
 class Historian(Machine):

@@ -42,7 +42,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, OID, REGCLASS
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from .context import audit_context
@@ -52,7 +52,7 @@ from .quoting import qualified
 from .reading.activities import transaction_id
 from .reading.as_of import get_as_of, without_masks
 from .reading.changes import table_of
-from .reading.tracked import MASK, ROW_VERBS, Tracked, merged, past
+from .reading.tracked import MASK, ROW_VERBS, Tracked, connection_of, merged, past
 from .reading.types import RowType
 
 if TYPE_CHECKING:
@@ -715,14 +715,11 @@ def _activity_ids(log: AuditLog, what: Any) -> set[int]:
 
 
 def _connection(log: AuditLog, session: Any) -> Connection:
-    if isinstance(session, Connection):
-        return session
-    if isinstance(session, (Session, scoped_session)):
+    """Return the connection of a session, with what is pending sent."""
+    connection = connection_of(log, session)
+    if not isinstance(session, Connection):
         session.flush()
-        return session.connection(bind_arguments=log.bind_arguments())
-    raise HistoryError(
-        f"{session!r} is neither a Session nor a Connection. With an AsyncSession: await session.run_sync(...)."
-    )
+    return connection
 
 
 def _read(data: str) -> dict[str, Any]:

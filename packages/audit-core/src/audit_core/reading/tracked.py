@@ -263,10 +263,18 @@ def execute(log: AuditLog, session: Any, statement: Executable) -> Result[Any]:
 
     :raises HistoryError: if it is asynchronous.
     """
+    return connection_of(log, session).execute(statement)
+
+
+def connection_of(log: AuditLog, session: Any) -> Connection:
+    """Return the connection on which a Session has the tables of the trail; a Connection is one itself.
+
+    :raises HistoryError: if it is asynchronous.
+    """
     if isinstance(session, Connection):
-        return session.execute(statement)
+        return session
     if isinstance(session, (Session, scoped_session)):
-        return session.execute(statement, bind_arguments=log.bind_arguments())
+        return session.connection(bind_arguments=log.bind_arguments())
     if hasattr(session, "run_sync"):
         raise HistoryError(
             f"{type(session).__name__!r} is asynchronous: await session.run_sync(lambda session: ...) and ask in there."

@@ -2,21 +2,9 @@ CREATE OR REPLACE FUNCTION @schema@.audit_logger_record() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $audit_logger$
 DECLARE
-    -- Taken once, after the row locks are held: the history of a row has one order.
-    recorded_at CONSTANT timestamptz := clock_timestamp();
-    xid CONSTANT bigint := pg_current_xact_id()::text::bigint;
+@include record_one_variables@
     first record;
     affected bigint;
-    old_json jsonb := '{}';
-    new_json jsonb := '{}';
-    key_json jsonb;
-    row_key text;
-    row_of_transaction tid;
-    key_columns text[] := '{}';
-    excluded text[] := '{}';
-    masked text[] := '{}';
-    included text[];
-    argument text;
     fragile boolean;
     old_columns text;
     new_columns text;

@@ -5,20 +5,9 @@ DECLARE
     -- A partition fires the triggers of the partitioned table, whichever of the two is written to. The
     -- history of a record stands under the name of the partitioned table, and relid tells the partition.
     root CONSTANT oid := coalesce(pg_partition_root(TG_RELID), TG_RELID);
-    recorded_at CONSTANT timestamptz := clock_timestamp();
-    xid CONSTANT bigint := pg_current_xact_id()::text::bigint;
+@include record_one_variables@
     schema_name text;
     table_name text;
-    old_json jsonb := '{}';
-    new_json jsonb := '{}';
-    key_json jsonb;
-    row_key text;
-    row_of_transaction tid;
-    key_columns text[] := '{}';
-    excluded text[] := '{}';
-    masked text[] := '{}';
-    included text[];
-    argument text;
 BEGIN
     SELECT n.nspname, c.relname INTO schema_name, table_name
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
