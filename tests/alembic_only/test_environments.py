@@ -6,8 +6,13 @@ import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+import audit_alembic  # noqa: F401 - registers the comparators
 import pytest
-from sqlalchemy import URL
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
+from audit_core import AuditError, AuditLog, ConfigurationError
+from sqlalchemy import URL, Column, Engine, Integer, MetaData, Table
 
 from tests.contract.inventory import inventory
 from tests.contract.migrations import ARTICLE, INSERT_ARTICLE, MODELS, USER
@@ -214,3 +219,13 @@ def test_a_program_that_compares(project: MigratedProject) -> None:
         "{'key_columns': ['id'], 'excluded_columns': ['body'], 'version': 1})"
     )
     assert nothing == "[]"
+
+
+def test_a_program_catches_our_errors(engine: Engine) -> None:
+    log = AuditLog(MetaData())
+    options = {"versioned": {"exclude": ["nmae"]}}
+    Table("users", log.metadata, Column("id", Integer, primary_key=True), info=options)
+    with engine.connect() as connection, pytest.raises(AuditError, match=r"'users'.*'nmae'") as refused:
+        compare_metadata(MigrationContext.configure(connection), log.metadata)
+    assert isinstance(refused.value, CommandError)
+    assert isinstance(refused.value.__cause__, ConfigurationError)

@@ -9,10 +9,14 @@ from alembic.util import CommandError
 from audit_core import AuditError
 
 
+class AuditCommandError(AuditError, CommandError):
+    """What was wrong in a command, for those who catch our errors and for the command, which catches Alembic's."""
+
+
 @contextmanager
 def command_errors() -> Iterator[None]:
     """Turn our errors into those of a command, with ours as the cause."""
     try:
         yield
     except AuditError as error:
-        raise CommandError(str(error)) from error
+        raise AuditCommandError(str(error)) from error
