@@ -8,6 +8,7 @@ from .activities import ANY, activities
 from .as_of import AsOf, Diff, as_of, diff, get_as_of
 from .changes import after, before, changes
 from .history import history
+from .names import find_table, parse_key
 from .versions import notes
 
 __all__ = [
@@ -20,7 +21,9 @@ __all__ = [
     "before",
     "changes",
     "diff",
+    "find_table",
     "get_as_of",
     "history",
     "notes",
+    "parse_key",
 ]

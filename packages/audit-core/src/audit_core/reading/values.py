@@ -52,27 +52,28 @@ def to_python(value: Any, type_: TypeEngine[Any]) -> Any:
     recorded.
     """
     try:
-        return _convert(value, type_)
+        return convert(value, type_)
     except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, InvalidOperation):
         return value
 
 
-def _convert(value: Any, type_: TypeEngine[Any]) -> Any:
+def convert(value: Any, type_: TypeEngine[Any]) -> Any:
+    """Convert a recorded value as :func:`to_python` does, or fail with whatever error the conversion makes of it."""
     if isinstance(type_, TypeDecorator) and not isinstance(type_, types.Interval):
-        return _decorated(None if value is None else _convert(value, type_.type_engine(_DIALECT)), type_)
+        return _decorated(None if value is None else convert(value, type_.type_engine(_DIALECT)), type_)
     if value is None or isinstance(type_, types.JSON):
         return value
     if isinstance(type_, postgresql.DOMAIN):
-        return _convert(value, type_.data_type)
+        return convert(value, type_.data_type)
     if isinstance(type_, types.ARRAY):
         return _array(value, type_)
     if isinstance(type_, types.Enum):
         return _after(type_, value)
     if isinstance(type_, AbstractRange):
         return _ranges(value, type_) if isinstance(type_, AbstractMultiRange) else _range(value, type_)
-    for kind, convert in _CONVERSIONS:
+    for kind, conversion in _CONVERSIONS:
         if isinstance(type_, kind):
-            return convert(value, type_)
+            return conversion(value, type_)
     return _after(type_, value)
 
 
@@ -93,7 +94,7 @@ def _after(type_: TypeEngine[Any], value: Any) -> Any:
 def _array(value: Any, type_: types.ARRAY[Any]) -> Any:
     collection: Any = tuple if type_.as_tuple else list
     return collection(
-        _array(item, type_) if isinstance(item, list) else _convert(item, type_.item_type) for item in value
+        _array(item, type_) if isinstance(item, list) else convert(item, type_.item_type) for item in value
     )
 
 
@@ -171,8 +172,8 @@ def _bound(text: str, type_: Any) -> Any:
         return None
     if text.startswith('"'):
         text = re.sub(r'\\(.)|"(")', r"\1\2", text[1:-1])
-    convert = _BOUNDS.get(type_.__visit_name__.removesuffix("RANGE").removesuffix("MULTI"))
-    return text if convert is None else convert(text, None)
+    conversion = _BOUNDS.get(type_.__visit_name__.removesuffix("RANGE").removesuffix("MULTI"))
+    return text if conversion is None else conversion(text, None)
 
 
 def _integer(text: str) -> int | float:
