@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from audit_core import AuditLog, ddl
 from audit_core.catalog import read
 from audit_core.quoting import qualified
@@ -77,6 +78,37 @@ def test_a_key_that_changes_is_filed_under_the_new_one(connection: Connection) -
     assert activities(connection, log)[2:] == [
         ("update", "11", {"id": 1}, {"id": 11}),
         ("update", "12", {"id": 2}, {"id": 12}),
+    ]
+
+
+def test_a_key_that_changes_is_kept_beside_the_new_one(connection: Connection) -> None:
+    single = versioned(Column("id", Integer, primary_key=True), Column("name", String))
+    pair = Table(
+        "pairs",
+        single.metadata,
+        Column("a", Integer, primary_key=True),
+        Column("b", String, primary_key=True),
+        info={"versioned": {}},
+    )
+    log = audited(connection, single, pair)
+    connection.execute(insert(single), [{"id": 1, "name": "x"}, {"id": 2, "name": "y"}, {"id": 3, "name": "z"}])
+    connection.execute(insert(pair).values(a=1, b="x"))
+    connection.execute(update(single).values(id=11).where(single.c.id == 1))
+    connection.execute(update(single).values(id=single.c.id + 20).where(single.c.id < 4))
+    connection.execute(update(single).values(name="w"))
+    connection.execute(update(pair).values(b="y"))
+    connection.execute(delete(pair))
+    activity = log.activity_cls
+    query = select(activity.verb, activity.old_row_key, activity.row_key).where(activity.verb != "insert")
+    assert [tuple(row) for row in connection.execute(query.order_by(activity.id))] == [
+        ("update", "1", "11"),
+        ("update", "2", "22"),
+        ("update", "3", "23"),
+        ("update", None, "11"),
+        ("update", None, "22"),
+        ("update", None, "23"),
+        ("update", '[1, "x"]', '[1, "y"]'),
+        ("delete", None, '[1, "y"]'),
     ]
 
 
@@ -222,3 +254,8 @@ def test_any_name_is_recorded_as_it_is(module_database: Any, data: st.DataObject
         (schema, table_name, {key: 1, seen: 3}, {seen: 4}),
         (schema, table_name, {}, {"rows": 1}),
     ]
+
+
+@pytest.mark.parametrize("schema", ["SECURITY DEFINER", "SET search_path = elsewhere"])
+def test_a_schema_called_like_a_piece_of_a_function_is_no_drift(connection: Connection, schema: str) -> None:
+    audited(connection, versioned(Column("id", Integer, primary_key=True)), schema=schema)

@@ -82,8 +82,11 @@ class Release:
         definitions = {}
         for name, text in self._files("functions"):
             match = _FUNCTION.match(_render(text, values)[0])
+            written = _FUNCTION.match(text)
             assert match is not None
-            head = match["head"]
+            assert written is not None
+            # As it is written: a schema can have any name, also "SECURITY DEFINER".
+            head = written["head"]
             definitions[name] = FunctionDefinition(
                 name=name,
                 body=match["body"],
