@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from audit_core import AuditLog
 from audit_core.catalog import read
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Text, cast, select
+from sqlalchemy.dialects.postgresql import REGCLASS
+from sqlalchemy.exc import DBAPIError
 
 
 def run(connection: Connection, *statements: str) -> None:
@@ -126,7 +128,14 @@ def test_a_row_that_vanishes_on_its_way_is_deleted_and_no_other_takes_its_change
     assert len(changes) == 4
 
 
-def test_a_truncate_is_recorded_once(connection: Connection, log: AuditLog) -> None:
+def by_relation(connection: Connection, log: AuditLog, verb: str) -> list[tuple[str, dict[str, Any]]]:
+    """The activities of one kind that were recorded last, each with the relation that it is about."""
+    activity = log.activity_cls
+    query = select(cast(cast(activity.relid, REGCLASS), Text), activity.changed_data).where(activity.verb == verb)
+    return [(relation, data) for relation, data in connection.execute(query.order_by(activity.id))]
+
+
+def test_a_truncate_is_recorded_for_each_partition(connection: Connection, log: AuditLog) -> None:
     run(
         connection,
         "INSERT INTO events VALUES (1, 1, 'a'), (2, 2, 'b'), (3, 2, 'c')",
@@ -135,11 +144,97 @@ def test_a_truncate_is_recorded_once(connection: Connection, log: AuditLog) -> N
         "INSERT INTO events VALUES (1, 1, 'a')",
         "TRUNCATE events_1",
     )
-    assert [(verb, new) for verb, _, _, _, new in recorded(connection, log) if verb == "truncate"] == [
-        ("truncate", {"rows": 1}),
-        ("truncate", {"rows": 2}),
-        ("truncate", {"rows": 1}),
+    assert by_relation(connection, log, "truncate") == [
+        ("events_2_odd", {"rows": 1}),
+        ("events_1", {"rows": 1}),
+        ("events_2_odd", {"rows": 0}),
+        ("events_2_even", {"rows": 1}),
+        ("events_1", {"rows": 1}),
     ]
+
+
+def test_a_truncate_of_the_table_counts_partitions_that_were_attached_later(
+    connection: Connection, log: AuditLog
+) -> None:
+    run(
+        connection,
+        "CREATE TABLE events_3 PARTITION OF events FOR VALUES FROM (3) TO (4)",
+        "CREATE TABLE events_2_more PARTITION OF events_2 FOR VALUES IN (7, 9)",
+        "INSERT INTO events VALUES (1, 3, 'a'), (2, 3, 'b'), (7, 2, 'c')",
+        "TRUNCATE events",
+    )
+    assert sorted(each for each in by_relation(connection, log, "truncate") if each[1] != {"rows": 0}) == [
+        ("events_2_more", {"rows": 1}),
+        ("events_3", {"rows": 2}),
+    ]
+
+
+def test_no_setting_hides_a_truncate(connection: Connection, log: AuditLog) -> None:
+    """What the triggers tell each other must not be something that anybody can say."""
+    run(
+        connection,
+        "INSERT INTO events VALUES (1, 1, 'a')",
+        "SELECT set_config('audit_logger.truncating', ARRAY['events'::regclass::oid]::text, true)",
+        "TRUNCATE events_1",
+    )
+    assert by_relation(connection, log, "truncate") == [("events_1", {"rows": 1})]
+
+
+def test_what_is_kept_out_leaves_one_activity_for_each_statement(connection: Connection, log: AuditLog) -> None:
+    run(
+        connection,
+        "SET LOCAL audit_logger.enabled = off",
+        "INSERT INTO events VALUES (1, 1, 'a'), (2, 2, 'b'), (3, 2, 'c')",
+        "UPDATE events SET note = 'x'",
+        "UPDATE events SET year = 2 WHERE year = 1",
+        "UPDATE events_2 SET note = 'y'",
+        "DELETE FROM events_2_odd",
+        "DELETE FROM events WHERE id = 9",
+        "SET LOCAL audit_logger.enabled = on",
+    )
+    assert [
+        (relation, data["operation"], data["rows"]) for relation, data in by_relation(connection, log, "bypass")
+    ] == [
+        ("events", "insert", 3),
+        ("events", "update", 3),
+        ("events", "update", 1),
+        ("events_2", "update", 3),
+        ("events_2_odd", "delete", 2),
+    ]
+    assert {table for _, table, *_ in recorded(connection, log)} == {"events"}
+
+
+def test_what_is_kept_out_of_a_partition_that_was_attached_later_is_counted(
+    connection: Connection, log: AuditLog
+) -> None:
+    run(
+        connection,
+        "CREATE TABLE events_3 PARTITION OF events FOR VALUES FROM (3) TO (4)",
+        "SET LOCAL audit_logger.enabled = off",
+        "INSERT INTO events_3 VALUES (1, 3, 'a'), (2, 3, 'b')",
+    )
+    assert [(relation, data["rows"]) for relation, data in by_relation(connection, log, "bypass")] == [
+        ("events_3", 1),
+        ("events_3", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "statement", "sqlstate"),
+    [
+        ({"bypass": "reject"}, "SET LOCAL audit_logger.enabled = off", "AU004"),
+        ({"require_actor": "reject"}, "SELECT 1", "AU003"),
+    ],
+)
+def test_partitions_refuse_what_their_table_refuses(
+    connection: Connection, option: dict[str, Any], statement: str, sqlstate: str
+) -> None:
+    partitioned(connection, **option)
+    run(connection, "CREATE TABLE events_3 PARTITION OF events FOR VALUES FROM (3) TO (4)", statement)
+    for write in ("INSERT INTO events VALUES (1, 1, 'a')", "INSERT INTO events_3 VALUES (1, 3, 'a')"):
+        with pytest.raises(DBAPIError) as refused, connection.begin_nested():
+            run(connection, write)
+        assert getattr(refused.value.orig, "sqlstate", None) == sqlstate
 
 
 def test_options_hold_for_partitions(connection: Connection) -> None:
@@ -149,7 +244,7 @@ def test_options_hold_for_partitions(connection: Connection) -> None:
         "INSERT INTO events_1 VALUES (1, 1, 'secret')",
         "UPDATE events SET note = 'other'",
         "UPDATE events SET year = 2",
-        "TRUNCATE events_2",
+        "TRUNCATE events_2_odd",
     )
     assert [(verb, old, new) for verb, _, _, old, new in recorded(connection, log)] == [
         ("insert", {}, {"id": 1, "year": 1}),

@@ -29,8 +29,8 @@ BEGIN
             FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
             WHERE t.tgparentid = 0 AND NOT t.tgisinternal
               AND starts_with(p.proname, 'audit_logger_record')
-        ), member (relid, name, is_partition, is_partitioned) AS (
-            SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relispartition, c.relkind = 'p'
+        ), member (relid, name, is_partition) AS (
+            SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relispartition
             FROM descendant AS d
             JOIN pg_class AS c ON c.oid = d.relid AND c.relkind IN ('r', 'p')
             JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -41,8 +41,7 @@ BEGIN
             FROM member AS m
             JOIN ours AS o ON o.relid = relation AND (
                 NOT m.is_partition
-                OR o.function = 'audit_logger_record_truncate'
-                OR m.is_partitioned AND o.function = 'audit_logger_record_moves')
+                OR o.function IN ('audit_logger_record_statement', 'audit_logger_record_truncate'))
         )
         SELECT format('DROP TRIGGER %I ON %s', o.name, m.name)
         FROM member AS m JOIN ours AS o ON o.relid = m.relid

@@ -12,8 +12,17 @@ BEGIN
     SELECT n.nspname, c.relname INTO schema_name, table_name
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.oid = root;
-    IF @schema@.audit_logger_is_kept_out(TG_RELID, schema_name, table_name, TG_OP, 1, TG_ARGV) THEN
-        RETURN NULL;
+@include if_it_may_be_kept_out@
+        -- The statement trigger of the table that was named says how many rows were kept out. Partitions that
+        -- were attached later have none, so that their rows are counted here.
+        IF @schema@.audit_logger_is_kept_out(
+            TG_RELID, schema_name, table_name, TG_OP,
+            CASE WHEN @schema@.audit_logger_has_trigger(TG_RELID, 'audit_logger_record_statement', TG_OP)
+                 THEN 0 ELSE 1 END,
+            TG_ARGV)
+        THEN
+            RETURN NULL;
+        END IF;
     END IF;
 @include record_one old=OLD new=NEW schema_name=schema_name table_name=table_name@
     IF TG_OP = 'DELETE' THEN

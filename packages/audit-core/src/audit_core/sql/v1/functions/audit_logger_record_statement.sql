@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION @schema@.audit_logger_record_moves() RETURNS trigger
+CREATE OR REPLACE FUNCTION @schema@.audit_logger_record_statement() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $audit_logger$
 DECLARE
@@ -6,7 +6,30 @@ DECLARE
     excluded text[];
     masked text[];
     fragile boolean;
+    affected bigint;
+    schema_name text;
+    table_name text;
 BEGIN
+    -- What is recorded is recorded row by row. Left for the end of the statement are the number of rows that
+    -- were kept out, and the rows that moved.
+@include if_it_may_be_kept_out@
+        IF TG_OP = 'INSERT' THEN
+            SELECT count(*) INTO affected FROM new_table;
+        ELSE
+            SELECT count(*) INTO affected FROM old_table;
+        END IF;
+        SELECT n.nspname, c.relname INTO schema_name, table_name
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.oid = root;
+        IF affected > 0 AND @schema@.audit_logger_is_kept_out(
+            TG_RELID, schema_name, table_name, TG_OP, affected, TG_ARGV)
+        THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    IF TG_OP <> 'UPDATE' THEN
+        RETURN NULL;
+    END IF;
     IF current_setting('audit_logger.deleted_from', true) IS DISTINCT FROM root::text THEN
         RETURN NULL;
     END IF;
@@ -37,14 +60,14 @@ BEGIN
             OFFSET 0
         ) AS converted
     ), half AS (
-        SELECT a.id, a.issued_at, a.verb, a.relid, a.old_data, a.changed_data
+        SELECT a.id, a.verb, a.relid, a.row_key, a.old_data, a.changed_data
         FROM @schema@.activity AS a
         WHERE a.transaction_id = @schema@.audit_logger_transaction_id()
           AND a.issued_at >= statement_timestamp()
           AND a.verb IN ('insert', 'delete')
     ), move AS (
         SELECT DISTINCT ON (removed.id) removed.id AS removed_id, added.id AS added_id,
-               removed.old_data, pair.changes
+               removed.row_key AS old_row_key, removed.old_data, pair.changes
         FROM pair
         JOIN half AS removed ON removed.verb = 'delete'
          AND removed.old_data = @schema@.audit_logger_mask(pair.old_row, masked)
@@ -55,7 +78,7 @@ BEGIN
         DELETE FROM @schema@.activity AS a USING move WHERE a.id = move.removed_id
     )
     UPDATE @schema@.activity AS a
-    SET verb = 'update', old_data = move.old_data,
+    SET verb = 'update', old_row_key = nullif(move.old_row_key, a.row_key), old_data = move.old_data,
         changed_data = @schema@.audit_logger_mask(move.changes, masked)
     FROM move
     WHERE a.id = move.added_id;
@@ -64,4 +87,4 @@ BEGIN
 END
 $audit_logger$
 ;;
-REVOKE ALL ON FUNCTION @schema@.audit_logger_record_moves() FROM PUBLIC
+REVOKE ALL ON FUNCTION @schema@.audit_logger_record_statement() FROM PUBLIC

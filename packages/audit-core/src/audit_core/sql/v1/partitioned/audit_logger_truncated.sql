@@ -1,3 +1,0 @@
-CREATE OR REPLACE TRIGGER audit_logger_truncated
-AFTER TRUNCATE ON @table@
-FOR EACH STATEMENT EXECUTE FUNCTION @schema@.audit_logger_record_truncate(@arguments@)
