@@ -55,7 +55,7 @@ def make(connection: Connection, rows: int, options: dict[str, Any]) -> AuditLog
 def recorded(connection: Connection, log: AuditLog, table: str) -> list[Any]:
     activity = log.activity_cls
     query = (
-        select(activity.verb, activity.row_key, activity.old_data, activity.changed_data)
+        select(activity.verb, activity.row_key, activity.old_row_key, activity.old_data, activity.changed_data)
         .where(activity.table_name == table)
         .order_by(activity.id)
     )

@@ -85,6 +85,8 @@ class AuditLogActivity:
     verb: Mapped[str] = mapped_column(Text)
     #: The primary key after the change: its text, or a JSON array of the columns of a composite one.
     row_key: Mapped[str | None] = mapped_column(Text)
+    #: The primary key before an update that changed it; None otherwise.
+    old_row_key: Mapped[str | None] = mapped_column(Text)
     #: The row before the change; empty for an insert.
     old_data: Mapped[dict[str, Any]] = mapped_column(RecordedData)
     #: What is new: the row for an insert, the changed columns for an update, empty for a delete.

@@ -32,6 +32,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    literal_column,
     null,
     select,
     table,
@@ -672,9 +673,12 @@ def _refuse_what_is_undone(log: AuditLog, connection: Connection, undoes: int | 
 def _undone_by(log: AuditLog, connection: Connection, undoes: int) -> int | None:
     """Return the transaction that undid another one and was not undone itself."""
     transaction = log.transaction_cls
+    meta = type_coerce(transaction.meta, JSONB())
+    # Both as in the index, which a bound name would not match.
+    key: ColumnElement[str] = literal_column(f"'{UNDOES}'", Text())
     query = (
         select(transaction.id)
-        .where(type_coerce(transaction.meta, JSONB()).contains({UNDOES: undoes}))
+        .where(meta.has_key(key), meta.op("->", return_type=JSONB())(key) == literal(undoes, JSONB()))
         .order_by(transaction.id.desc())
     )
     for found in connection.scalars(query).all():

@@ -165,23 +165,22 @@ def _latest(tracked: Tracked, until: ColumnElement[dt.datetime], row_key: Column
     given = tracked.activities
     query = select(given.c.row_key, given.c.id).where(given.c.verb.in_(ROW_VERBS), given.c.issued_at <= until)
     taken = tracked.activities
-    previous_key = tracked.key_in(taken.c.old_data)
     other = tracked.activities
     # Where rows change places in one statement, the key that one gives up belongs to another one.
     is_taken_over = exists(
         _one().where(
-            other.c.row_key == previous_key,
+            other.c.row_key == taken.c.old_row_key,
             other.c.native_transaction_id == taken.c.native_transaction_id,
             other.c.issued_at == taken.c.issued_at,
             other.c.id < taken.c.id,
         )
     )
-    left = select(previous_key, taken.c.id).where(
-        tracked.moved(taken.c), taken.c.issued_at <= until, not_(is_taken_over)
+    left = select(taken.c.old_row_key, taken.c.id).where(
+        taken.c.old_row_key.is_not(None), taken.c.issued_at <= until, not_(is_taken_over)
     )
     if row_key is not None:
         query = query.where(given.c.row_key == row_key)
-        left = left.where(previous_key == row_key)
+        left = left.where(taken.c.old_row_key == row_key)
     events = union_all(query, left).subquery()
     return select(events.c.row_key, func.max(events.c.id).label("id")).group_by(events.c.row_key).subquery()
 

@@ -12,9 +12,11 @@ from sqlalchemy import (
     DateTime,
     ForeignKeyConstraint,
     Select,
+    Subquery,
     Table,
     and_,
     cast,
+    collate,
     exists,
     func,
     inspect,
@@ -66,7 +68,7 @@ def _keys(tracked: Tracked, row_key: ColumnElement[str]) -> CTE:
     From the key that it has now, the last activity that gave it this key leads to the one before. Where
     rows change places in one statement, their activities have the same time, and must not be mixed.
     """
-    now = select(row_key.label("row_key")).subquery()
+    now = _last_key(tracked, row_key)
     arrival = _arrival(tracked, now.c.row_key)
     keys = (
         select(
@@ -97,14 +99,44 @@ def _keys(tracked: Tracked, row_key: ColumnElement[str]) -> CTE:
     )
 
 
+def _last_key(tracked: Tracked, row_key: ColumnElement[str]) -> Subquery:
+    """Follow a record that left a key, and whose place nobody took, to the key that it has now."""
+    # A recursion has one collation from the start: that of the columns of the trail.
+    start = select(collate(row_key, "C").label("row_key"), cast(literal(0), BigInteger()).label("since"))
+    walk = start.cte(recursive=True)
+    departure, other = tracked.activities, tracked.activities
+    is_taken = exists(
+        select(literal(1)).where(
+            other.c.row_key == departure.c.old_row_key,
+            other.c.verb.in_(ROW_VERBS),
+            or_(
+                other.c.id > departure.c.id,
+                and_(
+                    other.c.issued_at == departure.c.issued_at,
+                    other.c.native_transaction_id == departure.c.native_transaction_id,
+                ),
+            ),
+        )
+    )
+    last = (
+        select(departure.c.row_key, departure.c.id)
+        .where(departure.c.old_row_key == walk.c.row_key, departure.c.id > walk.c.since, ~is_taken)
+        .order_by(departure.c.id.desc())
+        .limit(1)
+        .lateral()
+    )
+    walk = walk.union_all(select(last.c.row_key, last.c.id).select_from(walk).join(last, true()))
+    return select(walk.c.row_key).order_by(walk.c.since.desc()).limit(1).subquery()
+
+
 def _arrival(
     tracked: Tracked, row_key: ColumnElement[str], before: Any = None, not_at: ColumnElement[Any] | None = None
 ) -> Any:
     """Select the last update that gave a record this key, and the key that it had before."""
     activity = tracked.activities
     query = (
-        select(activity.c.id, activity.c.issued_at, tracked.key_in(activity.c.old_data).label("previous_key"))
-        .where(activity.c.row_key == row_key, tracked.moved(activity.c))
+        select(activity.c.id, activity.c.issued_at, activity.c.old_row_key.label("previous_key"))
+        .where(activity.c.row_key == row_key, activity.c.old_row_key.is_not(None))
         .order_by(activity.c.id.desc())
         .limit(1)
     )

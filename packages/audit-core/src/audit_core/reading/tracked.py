@@ -32,7 +32,7 @@ from sqlalchemy import (
     table,
     type_coerce,
 )
-from sqlalchemy.dialects.postgresql import JSONB, OID, REGCLASS, array
+from sqlalchemy.dialects.postgresql import JSONB, OID, REGCLASS
 from sqlalchemy.orm import Mapper, Session, scoped_session
 from sqlalchemy.sql.selectable import FromClause
 from sqlalchemy.types import JSON, Enum, NullType, String, TypeDecorator, TypeEngine
@@ -163,12 +163,6 @@ class Tracked:
         names = [each.name for each in columns or self.key_columns]
         values = [type_coerce(data, JSONB())[str(name)] for name in names]
         return _key_text(func.jsonb_build_array(*values, type_=JSONB()), len(names))
-
-    def moved(self, activity: Any) -> ColumnElement[bool]:
-        """Tell whether an activity changed the primary key."""
-        names = [literal(each.name, Text()) for each in self.key_columns]
-        changed = type_coerce(activity.changed_data, JSONB())
-        return and_(activity.verb == "update", changed.has_any(array(names)))
 
     def is_of(self, activity: Any) -> ColumnElement[bool]:
         """Tell whether an activity is of this table, or of what was this table before it was renamed."""

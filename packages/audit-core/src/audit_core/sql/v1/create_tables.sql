@@ -12,6 +12,11 @@ CREATE TABLE @schema@.transaction (
 CREATE INDEX transaction_native_transaction_id_idx
     ON @schema@.transaction (native_transaction_id, issued_at)
 ;;
+CREATE INDEX transaction_actor_id_idx ON @schema@.transaction (actor_id, id)
+;;
+CREATE INDEX transaction_undoes_idx ON @schema@.transaction ((meta -> 'undoes'))
+    WHERE meta ? 'undoes'
+;;
 CREATE TABLE @schema@.activity (
     id bigserial,
     transaction_id bigint NOT NULL,
@@ -22,6 +27,7 @@ CREATE TABLE @schema@.activity (
     table_name text COLLATE "C" NOT NULL,
     verb text COLLATE "C" NOT NULL,
     row_key text COLLATE "C",
+    old_row_key text COLLATE "C",
     old_data jsonb NOT NULL,
     changed_data jsonb NOT NULL,
     PRIMARY KEY (id, issued_at)
@@ -30,6 +36,9 @@ CREATE TABLE @schema@.activity (
 CREATE TABLE @schema@.activity_default PARTITION OF @schema@.activity DEFAULT
 ;;
 CREATE INDEX activity_row_key_idx ON @schema@.activity (table_name, row_key, id)
+;;
+CREATE INDEX activity_old_row_key_idx ON @schema@.activity (table_name, old_row_key, id)
+    WHERE old_row_key IS NOT NULL
 ;;
 CREATE INDEX activity_transaction_id_idx ON @schema@.activity (transaction_id)
 ;;

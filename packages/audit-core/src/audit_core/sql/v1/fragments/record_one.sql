@@ -31,15 +31,18 @@
         old_json := old_json - excluded;
         new_json := new_json - excluded;
     END IF;
+    row_key := CASE WHEN cardinality(key_columns) = 1 THEN key_json ->> key_columns[1]
+                    ELSE @schema@.audit_logger_composite_key(key_json, key_columns) END;
     IF TG_OP = 'UPDATE' THEN
         IF old_json = new_json THEN
             RETURN NULL;
         END IF;
         new_json := new_json - ARRAY(
             SELECT e.key FROM jsonb_each(old_json) AS e WHERE e.value = new_json -> e.key);
+        old_row_key := CASE WHEN cardinality(key_columns) = 1 THEN nullif(old_json ->> key_columns[1], row_key)
+                            WHEN new_json ?| key_columns
+                            THEN @schema@.audit_logger_composite_key(old_json, key_columns) END;
     END IF;
-    row_key := CASE WHEN cardinality(key_columns) = 1 THEN key_json ->> key_columns[1]
-                    ELSE @schema@.audit_logger_composite_key(key_json, key_columns) END;
     IF masked <> '{}' THEN
         old_json := @schema@.audit_logger_mask(old_json, masked);
         new_json := @schema@.audit_logger_mask(new_json, masked);
@@ -47,7 +50,7 @@
 @include row_of_transaction@
     INSERT INTO @schema@.activity (
         transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
-        row_key, old_data, changed_data)
+        row_key, old_row_key, old_data, changed_data)
     VALUES (
         coalesce(
             (SELECT t.id FROM @schema@.transaction AS t
@@ -55,4 +58,4 @@
                AND t.native_transaction_id = xid AND t.issued_at = transaction_timestamp()),
             @schema@.audit_logger_transaction_id()),
         recorded_at, xid, TG_RELID, @schema_name@, @table_name@, lower(TG_OP),
-        row_key, old_json, new_json);
+        row_key, old_row_key, old_json, new_json);

@@ -5,6 +5,7 @@
     new_json jsonb := '{}';
     key_json jsonb;
     row_key text;
+    old_row_key text;
     row_of_transaction tid;
     key_columns text[] := '{}';
     excluded text[] := '{}';

@@ -27,9 +27,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    IF 'require_actor=reject' = ANY (TG_ARGV)
-       OR lower(current_setting('audit_logger.enabled', true)) IN ('off', 'false', 'no', '0')
-    THEN
+@include if_it_may_be_kept_out@
         IF TG_OP = 'DELETE' THEN
             SELECT count(*) INTO affected FROM old_table;
         ELSE
@@ -90,11 +88,15 @@ BEGIN
         -- plan made for one row stays good for 50,000.
         INSERT INTO @schema@.activity (
             transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
-            row_key, old_data, changed_data)
+            row_key, old_row_key, old_data, changed_data)
         SELECT (SELECT @schema@.audit_logger_transaction_id()),
             recorded_at, xid, TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, 'update',
             CASE WHEN cardinality(key_columns) = 1 THEN new_row ->> key_columns[1]
                  ELSE @schema@.audit_logger_composite_key(new_row, key_columns) END,
+            CASE WHEN cardinality(key_columns) = 1
+                 THEN nullif(old_row ->> key_columns[1], new_row ->> key_columns[1])
+                 WHEN changes ?| key_columns
+                 THEN @schema@.audit_logger_composite_key(old_row, key_columns) END,
             CASE WHEN masked = '{}' THEN old_row ELSE @schema@.audit_logger_mask(old_row, masked) END,
             CASE WHEN masked = '{}' THEN changes ELSE @schema@.audit_logger_mask(changes, masked) END
         FROM (
@@ -130,11 +132,13 @@ BEGIN
         EXECUTE format($query$
             INSERT INTO %1$I.activity (
                 transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
-                row_key, old_data, changed_data)
+                row_key, old_row_key, old_data, changed_data)
             SELECT (SELECT %1$I.audit_logger_transaction_id()),
                 $1, $2, $3, $4, $5, 'update',
                 CASE WHEN cardinality($6) = 1 THEN new_row ->> $6[1]
                      ELSE %1$I.audit_logger_composite_key(new_row, $6) END,
+                CASE WHEN cardinality($6) = 1 THEN nullif(old_row ->> $6[1], new_row ->> $6[1])
+                     WHEN changes ?| $6 THEN %1$I.audit_logger_composite_key(old_row, $6) END,
                 CASE WHEN $8 = '{}' THEN old_row ELSE %1$I.audit_logger_mask(old_row, $8) END,
                 CASE WHEN $8 = '{}' THEN changes ELSE %1$I.audit_logger_mask(changes, $8) END
             FROM (
