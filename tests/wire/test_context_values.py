@@ -13,8 +13,9 @@ from audit_core import ContextError, audit_context
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import URL, Engine, Text, cast, create_engine, insert, literal, select
+from sqlalchemy import text as sql_text
 from sqlalchemy.dialects.postgresql import INET
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.orm import Session
 
 from tests.wire.app import Activity, Article, Transaction, audit_log
@@ -57,7 +58,9 @@ def last_transaction(session: Session) -> tuple[Any, ...]:
 def said(url: URL, proxy: Proxy, driver: str, value: str) -> tuple[Recording, tuple[Any, ...]]:
     """Say a value in every place there is; return what passed and what was stored."""
     with application(url, driver) as in_session:
-        with audit_context(actor_id=value, client_addr=value, reason=value), proxy.recorded() as recording:
+        # An actor's key cannot be as long as the rest.
+        context = audit_context(actor_id=value[:1000], client_addr=value, reason=value)
+        with context, proxy.recorded() as recording:
             in_session(store)
         return recording, in_session(last_transaction)
 
@@ -66,10 +69,10 @@ def said(url: URL, proxy: Proxy, driver: str, value: str) -> tuple[Recording, tu
 @pytest.mark.parametrize("driver", [driver for driver in DRIVERS if driver != "psycopg2"])
 def test_drivers_that_bind_send_no_value_within_sql(proxied: URL, proxy: Proxy, driver: str, value: str) -> None:
     recording, stored = said(proxied, proxy, driver, value)
-    assert stored == (value, None, {"reason": value, "client_addr": value})
+    assert stored == (value[:1000], None, {"reason": value, "client_addr": value})
     harmless, _ = said(proxied, proxy, driver, "harmless")
     assert recording.statements == harmless.statements
-    assert recording.values.count(value.encode()) == 2
+    assert recording.values.count(value.encode()) == (2 if value == value[:1000] else 1)
     assert [json.loads(bound) for bound in recording.values if b'"reason"' in bound] == [{"reason": value}]
 
 
@@ -78,11 +81,34 @@ def test_psycopg2_which_binds_in_the_client_keeps_values_within_literals(
     proxied: URL, proxy: Proxy, value: str
 ) -> None:
     recording, stored = said(proxied, proxy, "psycopg2", value)
-    assert stored == (value, None, {"reason": value, "client_addr": value})
+    assert stored == (value[:1000], None, {"reason": value, "client_addr": value})
     harmless, _ = said(proxied, proxy, "psycopg2", "harmless")
     outside = [LITERAL.sub("?", statement) for statement in recording.statements]
     assert outside == [LITERAL.sub("?", statement) for statement in harmless.statements]
     assert any("set_config(?,?, true)" in statement for statement in outside)
+
+
+def test_an_actor_that_is_too_long_for_a_key_is_refused_before_anything_is_sent(proxied: URL, proxy: Proxy) -> None:
+    with (
+        application(proxied, "psycopg") as in_session,
+        audit_context(actor_id="é" * 501),
+        proxy.recorded() as recording,
+        pytest.raises(ContextError, match=r"actor_id is 'ééé.* more than 1000 bytes"),
+    ):
+        in_session(store)
+    assert recording.messages == []
+
+
+def test_the_server_refuses_it_too(proxied: URL) -> None:
+    with application(proxied, "psycopg", attached=False) as in_session:
+
+        def write(session: Session) -> None:
+            session.execute(sql_text("SELECT set_config('audit_logger.actor_id', repeat('x', 1001), true)"))
+            store(session)
+
+        with pytest.raises(DBAPIError) as refused:
+            in_session(write)
+        assert getattr(refused.value.orig, "sqlstate", None) == "AU001"
 
 
 @pytest.fixture(scope="module", params=["psycopg", "psycopg2"])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from audit_core import audit_context
 from sqlalchemy import URL, create_engine, func, insert, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from tests.wire.app import Article, audit_log
@@ -117,11 +118,53 @@ def round_trips(recordings: list[Recording]) -> list[int]:
     return [recording.round_trips for recording in recordings]
 
 
-def test_an_insert_through_psycopg_takes_three_round_trips_audited_or_not(proxied: URL, proxy: Proxy) -> None:
+def test_an_insert_through_psycopg_takes_a_round_trip_less_than_unaudited(proxied: URL, proxy: Proxy) -> None:
+    """BEGIN, which the driver sends by itself and waits for, goes along with the context."""
     plain = conversations(proxied, proxy, "psycopg", insert_and_commit, attached=False, count=3)
     audited = conversations(proxied, proxy, "psycopg", insert_and_commit, attached=True, count=3)
-    assert round_trips(plain) == round_trips(audited) == [3, 3, 3]
+    assert (round_trips(plain), round_trips(audited)) == ([3, 3, 3], [2, 2, 2])
     assert all("set_config" in "".join(recording.statements) for recording in audited)
+
+
+def test_a_transaction_begins_as_the_application_wants_it(proxied: URL, proxy: Proxy) -> None:
+    """The driver knows how, so it sends BEGIN itself, and with it the round trip is back."""
+    engine = create_engine(proxied.set(drivername="postgresql+psycopg"), isolation_level="REPEATABLE READ")
+    audit_log.attach(engine)
+    isolation = text("SELECT current_setting('transaction_isolation')")
+    with engine.connect() as connection:
+        for _ in range(2):
+            with audit_context(actor_id="ann"), proxy.recorded() as recording:
+                connection.execute(insert(Article).values(title="one"))
+                found = connection.scalar(isolation)
+                connection.commit()
+            assert found == "repeatable read"
+        assert recording.round_trips == 4
+        assert any("BEGIN ISOLATION LEVEL REPEATABLE READ" in each for each in recording.statements)
+    audit_log.detach(engine)
+    engine.dispose()
+
+
+def test_a_statement_that_fails_ends_only_its_transaction(proxied: URL) -> None:
+    """The transaction began with the statement that failed."""
+    with application(proxied, "psycopg") as in_session:
+
+        def fail(session: Session) -> None:
+            with pytest.raises(DBAPIError, match="division by zero"):
+                session.execute(text("INSERT INTO articles (title) VALUES (1 / 0)"))
+            with pytest.raises(DBAPIError, match="current transaction is aborted"):
+                session.connection().exec_driver_sql("SELECT 1")
+            session.rollback()
+            session.add(Article(title="after"))
+            session.rollback()
+
+        def count(session: Session) -> int | None:
+            return session.scalar(select(func.count()).select_from(Article))
+
+        before = in_session(count)
+        with audit_context(actor_id="ann"):
+            in_session(fail)
+            in_session(insert_and_commit)
+        assert in_session(count) == (before or 0) + 1
 
 
 @pytest.mark.parametrize("work", WRITING, ids=lambda work: work.__name__)

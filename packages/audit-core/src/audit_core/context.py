@@ -21,6 +21,9 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from .errors import ConfigurationError, ContextError
 
+# What the trigger function takes: the column is indexed.
+_ACTOR_ID_BYTES = 1000
+
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -135,7 +138,7 @@ class Settings(NamedTuple):
 def actor_id_text(value: Any, actor_type: TypeEngine[Any], dialect: Dialect) -> str:
     """Check an actor's key against the type of the actor's primary key and write it as text.
 
-    :raises ContextError: if it is of another type.
+    :raises ContextError: if it is of another type, or too long to be a key.
     """
     if isinstance(actor_type, TypeDecorator):
         value = actor_type.process_bind_param(value, dialect)
@@ -144,7 +147,13 @@ def actor_id_text(value: Any, actor_type: TypeEngine[Any], dialect: Dialect) -> 
             f"actor_id is {value!r}, a {type(value).__name__}, and the actor's primary key is "
             f"{actor_type.compile(dialect=dialect)}. Give the value of that column."
         )
-    return _text("actor_id", value)
+    text = _text("actor_id", value)
+    if len(text.encode()) > _ACTOR_ID_BYTES:
+        raise ContextError(
+            f"actor_id is {text[:20]!r} and so on: more than {_ACTOR_ID_BYTES} bytes, and so no primary key. What else "
+            "there is to say can stand in the meta data."
+        )
+    return text
 
 
 def client_addr_text(value: Any) -> str:

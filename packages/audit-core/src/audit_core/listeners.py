@@ -65,6 +65,7 @@ class Listener:
         # The statement and its context share a round trip where the driver can queue them. The async
         # adapter fetches rows right after execute(), when a queue has none yet.
         self._may_queue = self.dialect.driver == "psycopg" and not self.dialect.is_async and _has_pipeline()
+        self._may_queue_begin = self._may_queue and _can_queue_begin()
 
     def listen(self) -> None:
         """Start listening."""
@@ -140,10 +141,12 @@ class Listener:
         goes_along = queued or autocommit
         with (
             self._transaction(dbapi_connection) if autocommit else nullcontext(),
-            dbapi_connection.pipeline() if queued else nullcontext(),
+            dbapi_connection.pipeline() if queued else nullcontext() as pipeline,
         ):
             if autocommit:
                 _run(dbapi_connection, "BEGIN")
+            elif queued and self._may_queue_begin:
+                _queue_begin(dbapi_connection, pipeline)
             _run(dbapi_connection, self._sql, self._parameters(settings))
             if goes_along:
                 execute(cursor, statement, parameters, context)
@@ -278,3 +281,21 @@ def _has_pipeline() -> bool:
     from psycopg import Pipeline
 
     return Pipeline.is_supported()
+
+
+def _can_queue_begin() -> bool:
+    """Tell whether psycopg is one whose pipeline is known to take a command that the driver did not queue itself."""
+    import psycopg
+
+    return psycopg.__version__.startswith(("3.2.", "3.3."))
+
+
+def _queue_begin(dbapi_connection: Any, pipeline: Any) -> None:
+    """Let BEGIN travel with what follows, where a transaction begins: the driver would wait for its answer."""
+    from psycopg.pq import TransactionStatus
+
+    asked = (dbapi_connection.isolation_level, dbapi_connection.read_only, dbapi_connection.deferrable)
+    if asked == (None, None, None) and dbapi_connection.pgconn.transaction_status == TransactionStatus.IDLE:
+        dbapi_connection.pgconn.send_query_params(b"BEGIN", None)
+        # As the driver does for commands of its own: the answer is checked, and belongs to no cursor.
+        pipeline.result_queue.append(None)

@@ -14,7 +14,7 @@ CREATE INDEX transaction_native_transaction_id_idx
 ;;
 CREATE INDEX transaction_actor_id_idx ON @schema@.transaction (actor_id, id)
 ;;
-CREATE INDEX transaction_undoes_idx ON @schema@.transaction ((meta -> 'undoes'))
+CREATE INDEX transaction_undoes_idx ON @schema@.transaction USING hash ((meta -> 'undoes'))
     WHERE meta ? 'undoes'
 ;;
 CREATE TABLE @schema@.activity (

@@ -24,6 +24,11 @@ BEGIN
             RETURN found_id;
         END IF;
     END IF;
+    -- It is indexed, and an index has a limit.
+    IF octet_length(raw_actor) > 1000 THEN
+        RAISE EXCEPTION 'audit_logger.actor_id has % bytes, and 1000 are the limit', octet_length(raw_actor)
+            USING ERRCODE = 'AU001', HINT = 'Set it to a primary key of the actors'' table.';
+    END IF;
     BEGIN
         actor := raw_actor;
         context := raw_meta::jsonb;
