@@ -6,9 +6,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from sqlalchemy import Connection, Dialect, Engine, Text, bindparam, event, func, literal_column, select, true
+from sqlalchemy import (
+    Connection,
+    Dialect,
+    Engine,
+    RootTransaction,
+    Text,
+    bindparam,
+    event,
+    func,
+    literal_column,
+    select,
+    true,
+)
 from sqlalchemy.engine.default import DefaultExecutionContext
 
 from .context import Settings
@@ -20,8 +32,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     Resolve = Callable[[Dialect], Settings]
-
-_INFO_KEY = "audit_logger"
 
 _SET_CONTEXT = select(
     *(
@@ -43,12 +53,19 @@ class TransactionState:
         self.disabled: list[str] = []
 
 
+#: Of each transaction on an engine that is attached. A savepoint belongs to the transaction around it.
+_states: WeakKeyDictionary[RootTransaction, TransactionState] = WeakKeyDictionary()
+
+
 def transaction_state(connection: Connection) -> TransactionState | None:
-    """Return the state of the transaction in progress; None where no trail is attached to the engine."""
-    if connection.invalidated:
-        # The server's side of it is gone, and asking for more would be an error until the rollback.
+    """Return the state of the transaction in progress; None without one, or where no trail is attached."""
+    transaction = connection.get_transaction()
+    # Of a transaction on a connection that was invalidated, the server's side is gone.
+    if transaction is None or connection.invalidated or id(connection.dialect) not in _listeners:
         return None
-    state: TransactionState | None = connection.info.get(_INFO_KEY)
+    state = _states.get(transaction)
+    if state is None:
+        state = _states[transaction] = TransactionState()
     return state
 
 
@@ -69,27 +86,20 @@ class Listener:
 
     def listen(self) -> None:
         """Start listening."""
-        for target, name, handler in self._handlers():
-            event.listen(target, name, handler)
+        for name, handler in self._handlers():
+            event.listen(self.engine, name, handler)
 
     def remove(self) -> None:
         """Stop listening."""
-        for target, name, handler in self._handlers():
-            event.remove(target, name, handler)
+        for name, handler in self._handlers():
+            event.remove(self.engine, name, handler)
 
-    def _handlers(self) -> list[tuple[Any, str, Callable[..., Any]]]:
-        engine = self.engine
+    def _handlers(self) -> list[tuple[str, Callable[..., Any]]]:
+        # All are events of the dialect. With one of an engine, SQLAlchemy takes a longer way at each statement.
         return [
-            (engine, "begin", _begin),
-            (engine, "begin_twophase", _begin),
-            (engine, "rollback_savepoint", _forget_sent),
-            (engine, "rollback", _end),
-            (engine, "commit", _end),
-            (engine, "rollback_twophase", _end),
-            (engine, "commit_twophase", _end),
-            (engine, "do_execute", self._do_execute),
-            (engine, "do_executemany", self._do_executemany),
-            (engine, "do_execute_no_params", self._do_execute_no_params),
+            ("do_execute", self._do_execute),
+            ("do_executemany", self._do_executemany),
+            ("do_execute_no_params", self._do_execute_no_params),
         ]
 
     def _do_execute(
@@ -117,14 +127,17 @@ class Listener:
         execute: Callable[[Any, str, Any, DefaultExecutionContext], None],
     ) -> bool | None:
         """Send the context if the statement needs it; True if the statement went along."""
+        # First of all, since most statements only read.
+        writes = may_write(context, statement)
+        if not writes and not forgets_settings(context, statement):
+            return None
         connection = context.root_connection
         # Without a transaction there is no state: the dialect looks around on a new connection.
-        state = transaction_state(connection) if connection.in_transaction() else None
+        state = transaction_state(connection)
         if state is None or self in _resolving.get():
             return None
-        if not may_write(context, statement):
-            if context.compiled is None and forgets_settings(statement):
-                state.sent = None
+        if not writes:
+            state.sent = None
             return None
         settings = self._settings(state)
         if settings == state.sent:
@@ -252,21 +265,6 @@ def _sync_engine(engine: Engine | AsyncEngine) -> Engine:
     while hasattr(sync_engine, "_proxied"):
         sync_engine = sync_engine._proxied
     return sync_engine  # type: ignore[no-any-return]
-
-
-def _begin(connection: Connection, *args: Any) -> None:
-    connection.info[_INFO_KEY] = TransactionState()
-
-
-def _forget_sent(connection: Connection, *args: Any) -> None:
-    state = transaction_state(connection)
-    if state is not None:
-        state.sent = None
-
-
-def _end(connection: Connection, *args: Any) -> None:
-    if not connection.invalidated:
-        connection.info.pop(_INFO_KEY, None)
 
 
 def _run(dbapi_connection: Any, sql: str, *parameters: Any) -> None:

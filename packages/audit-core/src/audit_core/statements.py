@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Delete, Insert, TextClause, Update
 from sqlalchemy.engine.default import DefaultExecutionContext
-from sqlalchemy.sql.elements import ColumnClause
+from sqlalchemy.sql.elements import ColumnClause, RollbackToSavepointClause
 from sqlalchemy.sql.functions import Function, FunctionElement
 from sqlalchemy.sql.visitors import iterate
 
@@ -65,8 +65,14 @@ def may_write(context: DefaultExecutionContext, statement: str) -> bool:
     return answer
 
 
-def forgets_settings(statement: str) -> bool:
-    """Tell whether a statement written by hand may take back what was set for the transaction."""
+def forgets_settings(context: DefaultExecutionContext, statement: str) -> bool:
+    """Tell whether a statement that does not write may take back what was set for the transaction.
+
+    SQLAlchemy goes back to its savepoints by such statements, too.
+    """
+    compiled = context.compiled
+    if compiled is not None and not isinstance(compiled.statement, (TextClause, RollbackToSavepointClause)):
+        return False
     return _leading_word(statement) in ("abort", "commit", "discard", "end", "reset", "rollback")
 
 
