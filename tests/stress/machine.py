@@ -302,10 +302,15 @@ class Machine(RuleBasedStateMachine):
         changes = {}
         for name in tables.split(", "):
             root, _, year = name.partition("_")
-            rows = [row for row in self.tables[root].values() if not year or row["year"] == int(year)]
-            kept = rows if root in ("notes", "events") else []
-            changes[root] = [Change("delete", to_json(row), "{}", how.actor) for row in kept]
-            changes[root].append(Change("truncate", "{}", to_json({"rows": len(rows)}), how.actor))
+            rows = list(self.tables[root].values())
+            # Each partition says for itself what was in it.
+            years = [int(year)] if year else YEARS
+            parts = [[row for row in rows if row["year"] == each] for each in years] if root == "events" else [rows]
+            kept = itertools.chain(*parts) if root in ("notes", "events") else []
+            changes[root] = [
+                *(Change("delete", to_json(row), "{}", how.actor) for row in kept),
+                *(Change("truncate", "{}", to_json({"rows": len(part)}), how.actor) for part in parts),
+            ]
         # Where one is named, its CASCADE reaches the other.
         self.execute(how, text(f"TRUNCATE {tables.removesuffix(', entries')} CASCADE"), changes=changes)
 
