@@ -74,7 +74,7 @@ def test_alembic_needs_no_flask(dist: Path, tmp_path: Path) -> None:
     [
         ("audit-core", set()),
         ("audit-alembic", {f"audit-core=={VERSION}"}),
-        ("flask-audit-logger", {f"audit-core=={VERSION}", f"audit-alembic=={VERSION}"}),
+        ("flask-audit-logger", {f"audit-core[cli]=={VERSION}", f"audit-alembic=={VERSION}"}),
     ],
 )
 def test_packages_pin_each_other(package: str, pins: set[str], dist: Path) -> None:

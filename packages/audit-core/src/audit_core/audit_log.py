@@ -30,7 +30,7 @@ from .errors import ConfigurationError
 from .models import AuditLogActivity, AuditLogTransaction, map_models
 from .objects import TABLE_NAMES, TableTriggers, Trail
 from .quoting import qualified
-from .reading import AsOf, Diff
+from .reading import AsOf, Diff, Dimension
 from .undo import UndoPlan
 
 if TYPE_CHECKING:
@@ -263,6 +263,21 @@ class AuditLog:
         :raises HistoryError: as in :meth:`get_as_of`.
         """
         return reading.diff(self, session, model, key, a, b)
+
+    def stats(
+        self,
+        by: Dimension | Sequence[Dimension] = "table",
+        *,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+    ) -> Select[Any]:
+        """Select how many ``rows`` and ``bytes`` of activities there are, by table, actor or day, or several of these.
+
+        Days are those of UTC. Bytes are those of the values as they are stored, without row headers and indexes.
+
+        :raises HistoryError: if something asked for cannot be in the trail.
+        """
+        return reading.stats(self, by, since, until)
 
     def plan_undo(self, session: Session | Connection, what: Any) -> UndoPlan:
         """Find out what it takes to take changes back, row by row, and what stands against it.

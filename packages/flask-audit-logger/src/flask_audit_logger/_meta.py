@@ -29,8 +29,16 @@ def current_meta() -> dict[str, Any]:
             meta["traceparent"] = traceparent
         return meta
     command = click.get_current_context(silent=True)
-    # The name of the program says nothing, and differs between "flask" and "python -m flask".
-    return {} if command is None else {"command": command.command_path.partition(" ")[2]}
+    return {} if command is None else {"command": _command(command)}
+
+
+def _command(context: click.Context) -> str:
+    """Name a command without the program: that says nothing, and may be "flask" or "python -m flask"."""
+    names = []
+    while context.parent is not None:
+        names.append(context.info_name or "")
+        context = context.parent
+    return " ".join(reversed(names))
 
 
 def _request_id() -> str:

@@ -9,12 +9,14 @@ from .as_of import AsOf, Diff, as_of, diff, get_as_of
 from .changes import after, before, changes
 from .history import history
 from .names import find_table, parse_key
+from .stats import Dimension, stats
 from .versions import notes
 
 __all__ = [
     "ANY",
     "AsOf",
     "Diff",
+    "Dimension",
     "activities",
     "after",
     "as_of",
@@ -26,4 +28,5 @@ __all__ = [
     "history",
     "notes",
     "parse_key",
+    "stats",
 ]

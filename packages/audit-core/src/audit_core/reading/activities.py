@@ -99,7 +99,8 @@ def _table_and_column(log: AuditLog, table: Any, column: Any) -> tuple[Any, str]
         known = _columns(log, table)
         if known is not None and column not in known:
             raise HistoryError(
-                f"{column!r} is no column of {table!r}; its columns are {', '.join(map(repr, sorted(known)))}."
+                f"{column!r} is no column of {getattr(table, 'fullname', table)!r}; its columns are "
+                f"{', '.join(map(repr, sorted(known)))}."
             )
         return table, column
     if isinstance(column, InstrumentedAttribute):

@@ -1,0 +1,32 @@
+"""``check``: is everything recorded as it should be?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from . import options
+from .errors import NO
+from .origin import Origin
+from .output import print_json, printable
+
+
+@click.command()
+@options.as_json
+@click.pass_obj
+def check(origin: Origin, as_json: bool) -> None:
+    """List what is not recorded or protected as it should be.
+
+    If there is anything, the exit code is 1.
+    """
+    problems = list(origin.problems())
+    if as_json:
+        print_json({"problems": list(map(asdict, problems))})
+    else:
+        for problem in problems:
+            click.echo(printable(problem.message))
+        if not problems:
+            click.echo("Everything is recorded as it should be.")
+    if problems:
+        raise click.exceptions.Exit(NO)

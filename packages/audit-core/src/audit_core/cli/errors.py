@@ -1,0 +1,53 @@
+"""Mistakes of the caller, and the codes with which commands end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from audit_core.errors import AuditError
+
+#: The answer is "no".
+NO = 1
+#: As when SIGINT or SIGPIPE end a program.
+INTERRUPTED, PIPE_CLOSED = 130, 141
+
+EXIT_CODES = """\b
+Exit codes:
+  0  fine
+  1  the answer is "no": problems, conflicts, a row that was gone
+  2  a mistake: an unknown table, key, transaction, time or option,
+     a database that does not answer or has no trail
+  130, 141  ended by Ctrl-C, by a closed pipe"""
+
+
+class Mistake(click.ClickException):
+    """What the caller has to put right, in one line."""
+
+    exit_code = 2
+
+
+@contextmanager
+def mistakes_in_one_line() -> Iterator[None]:
+    """Turn the errors that a user can put right into a line, and end quietly when nobody reads on."""
+    try:
+        yield
+    except AuditError as error:
+        raise Mistake(_one_line(error)) from None
+    except (OperationalError, InterfaceError) as error:
+        raise Mistake(f"The database does not answer: {_one_line(error.orig)}") from None
+    except DBAPIError as error:
+        raise Mistake(f"The database refuses: {_one_line(error.orig)}") from None
+    except BrokenPipeError:
+        # Python flushes the stream once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.exceptions.Exit(PIPE_CLOSED) from None
+
+
+def _one_line(error: BaseException | None) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,131 @@
+"""``export``: the trail as a file, of any size."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy import Integer, Select, Text, cast, func, select
+from sqlalchemy.orm import Session
+
+from audit_core import AuditLog
+
+from . import formats, options, times
+from .errors import Mistake
+from .origin import Database, with_database
+
+#: So many activities are in memory at a time, and in a row group of Parquet.
+BATCH = 5000
+
+
+@click.command(epilog=times.HELP)
+@click.option("--format", "format_", type=click.Choice(formats.FORMATS), required=True, help="Parquet needs pyarrow.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    default="-",
+    show_default=True,
+    help="It gets its name when it is complete; - is the standard output.",
+)
+@options.since
+@options.until
+@click.option("--table", metavar="NAME", help="Of this table.")
+@with_database
+def export(
+    database: Database,
+    format_: str,
+    output: str,
+    since: dt.datetime | None,
+    until: dt.datetime | None,
+    table: str | None,
+) -> None:
+    """Write activities to a file, oldest first.
+
+    Each stands with its transaction, and every value is as the trail has it: JSON keeps all digits of a number. Times
+    are those of UTC.
+    """
+    log = database.audit_log
+    with Session(database.engine) as session:
+        chosen = None if table is None else options.find_recorded_table(session, log, table)
+        query = _columns(log, log.activities(table=chosen, since=since, until=until))
+        with _opened(output) as file, _progress(session, query) as progress:
+            writer = formats.writer(format_, file, isinstance(log.actor_id_type(), Integer))
+            with writer, session.execute(query, execution_options={"yield_per": BATCH}) as result:
+                for rows in result.mappings().partitions():
+                    writer.write(rows)
+                    progress.advance(progress.task_ids[0], len(rows))
+
+
+def _columns(log: AuditLog, activities: Select[Any]) -> Select[Any]:
+    """Select the columns of the file; JSON as the text that the database makes of it."""
+    activity, transaction = log.activity_cls, log.transaction_cls
+    json = {
+        "meta": transaction.meta,
+        "old_data": activity.old_data,
+        "changed_data": activity.changed_data,
+    }
+    columns: dict[str, Any] = {
+        "id": activity.id,
+        "issued_at": activity.issued_at,
+        "transaction_id": activity.transaction_id,
+        "actor_id": transaction.actor_id,
+        "client_addr": func.host(transaction.client_addr),
+        "db_user": transaction.db_user,
+        "application_name": transaction.application_name,
+        "verb": activity.verb,
+        "schema": activity.schema,
+        "table": activity.table_name,
+        "row_key": activity.row_key,
+        **{name: cast(column, Text) for name, column in json.items()},
+    }
+    ordered = [columns[name].label(name) for name in formats.COLUMNS]
+    joined = activities.outerjoin(transaction, transaction.id == activity.transaction_id)
+    return joined.with_only_columns(*ordered).order_by(None).order_by(activity.id)
+
+
+@contextmanager
+def _progress(session: Session, query: Select[Any]) -> Iterator[Progress]:
+    """Show how far it is on the standard error, if that is a terminal."""
+    console = Console(stderr=True)
+    # The number costs a look at every row.
+    total = None
+    if console.is_terminal:
+        total = session.scalar(select(func.count()).select_from(query.order_by(None).subquery()))
+    bar = (TextColumn("Exporting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*bar, console=console, disable=not console.is_terminal) as progress:
+        progress.add_task("", total=total)
+        yield progress
+
+
+@contextmanager
+def _opened(output: str) -> Iterator[BinaryIO]:
+    """Open what to write to; a file appears under its name when all of it is there."""
+    if output == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    path = Path(output).resolve()
+    try:
+        if path.exists() and not path.is_file():  # such as a pipe
+            with path.open("wb") as file:
+                yield file
+            return
+        unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        try:
+            with unfinished.open("xb") as file:
+                yield file
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise Mistake(f"{output!r} cannot be written: {error.strerror}.") from None

@@ -1,0 +1,29 @@
+"""The group of commands that ``audit-log`` and ``flask audit`` have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .check import check
+from .errors import EXIT_CODES, mistakes_in_one_line
+from .export import export
+from .log import log
+from .row import as_of, history
+from .stats import stats
+from .transaction import show, undo
+
+
+class AuditGroup(click.Group):
+    """Every command of the trail; what runs them says where the trail is, with an ``Origin`` as click's ``obj``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        commands = (history, log, show, as_of, undo, stats, export, check)
+        kwargs.setdefault("commands", commands)
+        kwargs.setdefault("epilog", EXIT_CODES)
+        super().__init__(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with mistakes_in_one_line():
+            return super().invoke(ctx)

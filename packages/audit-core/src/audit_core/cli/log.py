@@ -1,0 +1,117 @@
+"""``log``: a choice of activities, and those to come."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+import click
+from sqlalchemy import Select
+from sqlalchemy.orm import Session
+
+from audit_core import AuditLog
+from audit_core.reading.activities import VERBS
+
+from . import options, times
+from .description import ACTIVITY_COLUMNS, print_selected
+from .errors import Mistake
+from .following import follow
+from .origin import Database, with_database
+from .output import Listing
+
+
+@click.command(epilog=times.HELP)
+@click.option("--actor", metavar="ID", help="Of this actor.")
+@click.option("--no-actor", is_flag=True, help="Of nobody.")
+@click.option("--table", metavar="NAME", help="Of this table.")
+@click.option("--verb", multiple=True, type=click.Choice(VERBS), help="Of this kind; may be repeated.")
+@options.since
+@options.until
+@click.option("--column", metavar="NAME", help="That gave this column a value.")
+@click.option("--transaction", metavar="ID", type=options.ID, help="Of this transaction.")
+@click.option(
+    "--meta",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Whose transaction's meta has this; a value that is no JSON is a text. May be repeated.",
+)
+@options.limit
+@click.option("--after", metavar="ID", type=options.ID, help="The page that follows this activity, the last one shown.")
+@click.option("-f", "--follow", "following", is_flag=True, help="Oldest first, then each new one, until Ctrl-C.")
+@click.option(
+    "--interval",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.05),
+    default=1.0,
+    show_default=True,
+    help="How often --follow looks.",
+)
+@options.as_json_lines
+@with_database
+def log(
+    database: Database,
+    limit: int,
+    following: bool,
+    interval: float,
+    as_json: bool,
+    **filters: Any,
+) -> None:
+    """Show activities, newest first."""
+    audit_log = database.audit_log
+    if following and (filters["until"] or filters["after"]):
+        raise Mistake("--follow has no end and no pages: leave --until and --after out.")
+    with Session(database.engine) as session:
+        query = _chosen(session, audit_log, **filters)
+    listing = None if as_json else Listing(*ACTIVITY_COLUMNS)
+    if following:
+        follow(database, query, limit, interval, listing)
+    with Session(database.engine) as session:
+        count = print_selected(session, audit_log, query.limit(limit), listing)
+    if not count and not as_json:
+        click.echo("Nothing is recorded of this kind.", err=True)
+
+
+def _chosen(
+    session: Session,
+    audit_log: AuditLog,
+    *,
+    actor: str | None,
+    no_actor: bool,
+    table: str | None,
+    verb: tuple[str, ...],
+    since: dt.datetime | None,
+    until: dt.datetime | None,
+    column: str | None,
+    transaction: int | None,
+    meta: tuple[str, ...],
+    after: int | None,
+) -> Select[Any]:
+    if actor is not None and no_actor:
+        raise Mistake("--actor and --no-actor exclude each other.")
+    whose: dict[str, Any] = {}
+    if actor is not None or no_actor:
+        whose["actor"] = None if actor is None else options.read_actor(audit_log, actor)
+    if transaction is not None:
+        options.find_transaction(session, audit_log, transaction)
+    return audit_log.activities(
+        **whose,
+        table=None if table is None else options.find_recorded_table(session, audit_log, table),
+        verb=verb or None,
+        since=since,
+        until=until,
+        column=column,
+        transaction=transaction,
+        meta=dict(map(_meta, meta)) or None,
+        after=after,
+    )
+
+
+def _meta(text: str) -> tuple[str, Any]:
+    name, is_given, value = text.partition("=")
+    if not is_given:
+        raise Mistake(f"--meta is {text!r}; write NAME=VALUE.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

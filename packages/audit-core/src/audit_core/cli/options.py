@@ -1,0 +1,59 @@
+"""Options and arguments that several commands have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from sqlalchemy import Table, select
+from sqlalchemy.orm import Session
+
+from audit_core import AuditLog, AuditLogTransaction
+from audit_core.reading import find_table, parse_key
+from audit_core.reading.values import convert
+
+from .errors import Mistake
+from .times import read_time
+
+#: An id of the trail.
+ID = click.IntRange(1, 2**63 - 1)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+as_json_lines = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+since = click.option("--since", metavar="TIME", type=read_time, help="At this time or later.")
+until = click.option("--until", metavar="TIME", type=read_time, help="At this time or earlier.")
+limit = click.option(
+    "--limit", metavar="N", type=click.IntRange(min=1), default=50, show_default=True, help="Not more than so many."
+)
+transaction_argument = click.argument("transaction", type=ID)
+
+
+def find_row(log: AuditLog, table: str, key: str) -> tuple[Table, tuple[Any, ...]]:
+    """Return a recorded table and the key of one of its rows."""
+    found = find_table(log, table)
+    return found, parse_key(found, key)
+
+
+def find_transaction(session: Session, log: AuditLog, number: int) -> AuditLogTransaction:
+    """Load a transaction of the trail."""
+    found = session.get(log.transaction_cls, number)
+    if found is None:
+        raise Mistake(f"There is no transaction {number} in the trail.")
+    return found
+
+
+def find_recorded_table(session: Session, log: AuditLog, name: str) -> Table | str:
+    """Return a table to choose activities by, also one that is recorded under this name and is gone."""
+    known = {each for table in log.metadata.tables.values() for each in (table.name, table.fullname)}
+    if name not in known and session.scalar(select(log.activities(table=name).order_by(None).exists())):
+        return name
+    return find_table(log, name)
+
+
+def read_actor(log: AuditLog, text: str) -> Any:
+    """Read the primary key of an actor."""
+    type_ = log.actor_id_type()
+    try:
+        return convert(text, type_)
+    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError):
+        raise Mistake(f"{text!r} is no primary key of an actor, which is of the type {type_!r}.") from None

@@ -1,0 +1,71 @@
+"""Where a command finds the trail and its database."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+from sqlalchemy import Engine, inspect
+
+from audit_core import AuditLog, Problem
+from audit_core.ddl import require_postgresql
+from audit_core.objects import TABLE_NAMES
+
+from .errors import Mistake
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database of the application, and the AuditLog of its trail."""
+
+    audit_log: AuditLog
+    engine: Engine
+
+    def require_trail(self) -> None:
+        """Refuse a database that cannot be read."""
+        require_postgresql(self.engine.dialect)
+        schema = self.audit_log.schema
+        with self.engine.connect() as connection:
+            inspector = inspect(connection)
+            missing = [name for name in TABLE_NAMES if not inspector.has_table(name, schema)]
+        if missing:
+            raise Mistake(
+                f"Database {self.engine.url.database!r} has no trail: there is no table {missing[0]!r} in schema "
+                f"{schema!r}. Run the migrations, or install()."
+            )
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what ``check()`` finds."""
+        with self.engine.connect() as connection:
+            yield from self.audit_log.check(connection)
+
+
+class Origin(ABC):
+    """What the commands ask for their database: the options of ``audit-log``, or a Flask app."""
+
+    @abstractmethod
+    def database(self) -> Database:
+        """Return the database to read."""
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield all that is not recorded or protected as it should be."""
+        return self.database().problems()
+
+
+def with_database(command: _F) -> _F:
+    """Give a command its database as the first argument."""
+
+    @functools.wraps(command)
+    @click.pass_obj
+    def called(origin: Origin, *args: Any, **kwargs: Any) -> Any:
+        database = origin.database()
+        database.require_trail()
+        return command(database, *args, **kwargs)
+
+    return called  # type: ignore[return-value]

@@ -1,0 +1,71 @@
+"""``history`` and ``as-of``: what happened to one row, and how it was."""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+from typing import Any, cast
+
+import click
+from sqlalchemy.orm import Session
+
+from audit_core import HistoryWarning
+
+from . import options, times
+from .description import ACTIVITY_COLUMNS, print_selected
+from .errors import NO, Mistake
+from .origin import Database, with_database
+from .output import Listing, print_json, print_pairs
+
+_KEY = """KEY is written as in the trail: the primary key, or a JSON array of a composite one, such as '[7, "a"]'."""
+
+
+@click.command(epilog=_KEY)
+@click.argument("table")
+@click.argument("key")
+@options.limit
+@click.option("--related", is_flag=True, help="With the rows that referenced it by a foreign key.")
+@options.as_json_lines
+@with_database
+def history(database: Database, table: str, key: str, limit: int, related: bool, as_json: bool) -> None:
+    """Show what happened to one row, newest first."""
+    log = database.audit_log
+    found, parsed = options.find_row(log, table, key)
+    query = log.history(found, parsed, related=related).limit(limit)
+    with Session(database.engine) as session:
+        listing = None if as_json else Listing(*ACTIVITY_COLUMNS)
+        if not print_selected(session, log, query, listing):
+            raise Mistake(f"Nothing is recorded of {found.fullname!r} {key!r}.")
+
+
+@click.command(epilog=f"{_KEY}\n\n{times.HELP}")
+@click.argument("table")
+@click.argument("key")
+@click.argument("when", type=times.read_time)
+@options.as_json
+@with_database
+def as_of(database: Database, table: str, key: str, when: dt.datetime, as_json: bool) -> None:
+    """Show a row as it was at the time WHEN.
+
+    If it was gone, the exit code is 1.
+    """
+    log = database.audit_log
+    found, parsed = options.find_row(log, table, key)
+    with Session(database.engine) as session, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", HistoryWarning)
+        row: Any = log.get_as_of(session, cast(Any, found), parsed, when)
+        # The trail has the values with all their digits.
+        activity = None if row is None else session.get(log.activity_cls, row["audit_activity_id"])
+        data = None if activity is None else activity.data
+        notes = [str(each.message) for each in warned] if row is None else row["audit_notes"]
+    if as_json:
+        print_json({"table": found.fullname, "row_key": key, "as_of": when, "row": data, "notes": notes})
+    elif data is None:
+        click.echo(f"{found.fullname!r} {key!r} was gone at {times.shown(when)}.")
+    else:
+        print_pairs(data)
+    if not as_json:
+        for note in notes:
+            click.echo(f"Note: {note}", err=True)
+    if data is None:
+        raise click.exceptions.Exit(NO)

@@ -1,0 +1,38 @@
+"""Times as a person writes them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+from .errors import Mistake
+
+#: For the help of a command that takes times.
+HELP = """\b
+A time is one of these:
+  2026-11-24T09:30:00+01:00   ISO 8601 with a zone, or Z for UTC
+  2026-11-24T09:30            without one: in the time zone of this machine
+  2026-11-24                  the first instant of the day, likewise
+  30m, 2h, 7d, 4w             so long ago; also s"""
+
+_AGO = re.compile(r"(\d+)([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def read_time(text: str) -> dt.datetime:
+    """Read a time that is given to a command."""
+    try:
+        if ago := _AGO.fullmatch(text):
+            return dt.datetime.now(dt.timezone.utc) - dt.timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        # Python 3.10 knows no Z.
+        when = dt.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
+        return when if when.tzinfo is not None else when.astimezone()
+    except (ValueError, OverflowError):
+        raise Mistake(
+            f"{text!r} is no time. Write 2026-11-24T09:30+01:00, 2026-11-24, or 2h for two hours ago."
+        ) from None
+
+
+def shown(when: dt.datetime) -> str:
+    """Write a time in the time zone of this machine, so that it can be given to a command again."""
+    return when.astimezone().isoformat()

@@ -1,0 +1,139 @@
+"""``show`` and ``undo``: one transaction of the trail."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Literal
+
+import click
+from sqlalchemy.orm import Session, joinedload
+
+from audit_core import AuditLog, UndoConflictError, UndoPlan, audit_context
+
+from . import options
+from .description import ACTIVITY_COLUMNS, activity_json, print_selected, transaction_json
+from .errors import NO
+from .origin import Database, with_database
+from .output import Listing, print_json, print_pairs
+from .times import shown
+
+
+@click.command()
+@options.transaction_argument
+@options.as_json
+@with_database
+def show(database: Database, transaction: int, as_json: bool) -> None:
+    """Show who made a transaction and why, and all its changes."""
+    log = database.audit_log
+    with Session(database.engine) as session:
+        found = options.find_transaction(session, log, transaction)
+        described = transaction_json(found)
+        activity = log.activity_cls
+        query = log.activities(transaction=found).order_by(None).order_by(activity.id)
+        if as_json:
+            activities = session.scalars(query.options(joinedload(activity.transaction)))
+            print_json(
+                {**described, "issued_at": found.issued_at, "activities": [activity_json(each) for each in activities]}
+            )
+            return
+        print_pairs({"transaction": transaction, "time": shown(found.issued_at), **_without_id(described)})
+        click.echo()
+        print_selected(session, log, query, Listing(*ACTIVITY_COLUMNS))
+
+
+def _without_id(described: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in described.items() if name != "transaction_id"}
+
+
+@click.command()
+@options.transaction_argument
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--on-conflict",
+    type=click.Choice(["abort", "skip"]),
+    default="abort",
+    show_default=True,
+    help="What to do if some of it cannot be taken back: nothing, or the rest.",
+)
+@click.option("--actor", metavar="ID", help="Who takes it back.")
+@click.option("--reason", metavar="TEXT", help="Why; kept in the trail.")
+@options.as_json
+@with_database
+def undo(
+    database: Database,
+    transaction: int,
+    dry_run: bool,
+    yes: bool,
+    on_conflict: Literal["abort", "skip"],
+    actor: str | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    """Take the changes of a transaction back.
+
+    If something stands against it, nothing is changed and the exit code is 1. The undo is a transaction of
+    the trail, and can be undone as well.
+    """
+    log = database.audit_log
+    with Session(database.engine) as session, audit_context(**_context(log, actor, reason)):
+        plan = log.plan_undo(session, transaction)
+        # Nobody should wait for locks, or for a vacuum, while somebody thinks about the answer.
+        session.rollback()
+        if not as_json:
+            _print_plan(plan)
+        refused = bool(plan.conflicts) and on_conflict == "abort"
+        done = None
+        if plan.steps and not dry_run and not refused:
+            if not yes:
+                click.confirm("Take these changes back?", abort=True, err=True)
+            done, refused = _apply(session, plan, on_conflict)
+    if as_json:
+        print_json(
+            {
+                "transaction_id": transaction,
+                "steps": list(map(asdict, plan.steps)),
+                "conflicts": list(map(asdict, plan.conflicts)),
+                "undone_by": done,
+            }
+        )
+    elif done is not None:
+        click.echo(f"Transaction {transaction} is undone by transaction {done}.")
+    elif not dry_run:
+        click.echo("Nothing was changed.")
+    if refused or (dry_run and plan.conflicts):
+        raise click.exceptions.Exit(NO)
+
+
+def _context(log: AuditLog, actor: str | None, reason: str | None) -> dict[str, Any]:
+    context: dict[str, Any] = {}
+    if actor is not None:
+        context["actor_id"] = options.read_actor(log, actor)
+    if reason is not None:
+        context["reason"] = reason
+    return context
+
+
+def _apply(session: Session, plan: UndoPlan, on_conflict: Literal["abort", "skip"]) -> tuple[int | None, bool]:
+    """Do it, and return the new transaction, and whether it was refused."""
+    try:
+        undone = plan.apply(on_conflict)
+        done = None if undone is None else undone.id
+        session.commit()
+    except UndoConflictError as error:
+        # Something changed since the plan was shown.
+        click.echo(str(error), err=True)
+        return None, True
+    return done, False
+
+
+def _print_plan(plan: UndoPlan) -> None:
+    steps = Listing("activity", "step", "table", "key", "columns")
+    steps.add(
+        [str(each.activity_id), each.action, each.table_name, each.row_key, ", ".join(each.columns)]
+        for each in plan.steps
+    )
+    conflicts = Listing("activity", "conflict", "why")
+    conflicts.add([str(each.activity_id or "-"), each.kind, each.message] for each in plan.conflicts)
+    if not plan.steps and not plan.conflicts:
+        click.echo("There is nothing to take back.")

@@ -1,0 +1,64 @@
+"""A time is written with a zone, without one, as a date, or as so long ago."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Iterator
+
+import pytest
+from audit_core.cli.errors import Mistake
+from audit_core.cli.times import read_time, shown
+
+UTC = dt.timezone.utc
+
+
+@pytest.fixture(autouse=True)
+def _zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This machine is two hours east of Greenwich."""
+    monkeypatch.setenv("TZ", "XYZ-2")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2026-11-24T09:30:00+01:00", dt.datetime(2026, 11, 24, 8, 30, tzinfo=UTC)),
+        ("2026-11-24T09:30:00.123456Z", dt.datetime(2026, 11, 24, 9, 30, 0, 123456, tzinfo=UTC)),
+        ("2026-11-24 09:30", dt.datetime(2026, 11, 24, 7, 30, tzinfo=UTC)),
+        ("2026-11-24", dt.datetime(2026, 11, 23, 22, 0, tzinfo=UTC)),
+    ],
+)
+def test_a_time_names_an_instant(written: str, meant: dt.datetime) -> None:
+    assert read_time(written) == meant
+
+
+@pytest.mark.parametrize(
+    ("written", "ago"),
+    [
+        ("90s", dt.timedelta(seconds=90)),
+        ("30m", dt.timedelta(minutes=30)),
+        ("2h", dt.timedelta(hours=2)),
+        ("7d", dt.timedelta(days=7)),
+        ("4w", dt.timedelta(weeks=4)),
+    ],
+)
+def test_a_time_may_be_so_long_ago(written: str, ago: dt.timedelta) -> None:
+    before = dt.datetime.now(UTC)
+    read = read_time(written)
+    assert before - ago <= read <= dt.datetime.now(UTC) - ago
+
+
+@pytest.mark.parametrize("written", ["", "yesterday", "2026-13-01", "5", "-2h", "2y", "999999999999d", "0001-01-01"])
+def test_what_is_no_time_is_a_mistake(written: str) -> None:
+    with pytest.raises(Mistake, match=r"is no time\. Write"):
+        read_time(written)
+
+
+def test_a_time_that_is_shown_can_be_given_again() -> None:
+    when = dt.datetime(2026, 11, 24, 9, 30, 0, 123456, tzinfo=UTC)
+    assert shown(when) == "2026-11-24T11:30:00.123456+02:00"
+    assert read_time(shown(when)) == when
