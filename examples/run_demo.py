@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from examples.country_register import create_app
 from examples.country_register.iso3166 import former_countries, former_subdivisions
 from examples.country_register.models import audit_logger, db
-from examples.demo import edits, migration, trail
+from examples.demo import edits, migration, past, trail
 from examples.demo.database import SETTING, Database, demo_database
 from examples.demo.errors import DemoError
 
@@ -90,6 +90,9 @@ def run(console: Console, database: Database, directory: Path, *, once: bool) ->
             entries = trail.read_trail(db.session())
             console.print(trail.render(entries))
             check(console, entries, steps)
+
+            heading(console, "What the trail answers")
+            answer(console)
             db.session.remove()
         if not once:
             wait(console, site, database)
@@ -173,6 +176,27 @@ def check(console: Console, entries: list[trail.Entry], steps: list[edits.Done])
     for step in steps:
         if step.expected is None:
             console.print(f"[green]✓[/] Not in it: {escape(step.text)}.")
+
+
+def answer(console: Console) -> None:
+    """Ask for the history of a record and for an earlier state, and take a transaction back.
+
+    :raises DemoError: if it is not back afterwards.
+    """
+    session = db.session()
+    console.print(f"[bold]audit_logger.history(Country, {past.RENAMED!r})[/], newest first:\n")
+    entries = past.history(session)
+    console.print(trail.render(entries))
+    when, country = past.earlier(session, entries)
+    console.print(f"\n[bold]audit_logger.get_as_of(session, Country, {past.RENAMED!r}, when)[/] at {when:%H:%M:%S.%f}:")
+    console.print(f"  {escape(country.name)}, {escape(str(country.official_name))}")
+
+    plan = past.plan_undo(session)
+    console.print(f"\n[bold]plan = audit_logger.plan_undo(session, transaction)[/] of the merge into {past.NEW}:")
+    console.print(past.render_plan(plan))
+    console.print(f"[bold]plan.apply()[/], by {edits.USERS[0][1]}:")
+    for line in past.describe(past.undo(session, plan)):
+        console.print(f"  {escape(line)}")
 
 
 @contextmanager

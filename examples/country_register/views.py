@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from flask import Blueprint, abort, redirect, render_template, request, session, url_for
 from flask_audit_logger import AuditLogActivity, ContextError, audit_context
 from flask_login import login_required, login_user, logout_user
-from sqlalchemy import and_, delete, func, or_, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import joinedload
 from werkzeug.exceptions import HTTPException
@@ -58,21 +58,8 @@ def history(country: Country, limit: int = 8) -> Sequence[AuditLogActivity]:
     """Return the latest changes of a country and its subdivisions, deleted ones included."""
     activity, transaction = audit_logger.activity_cls, audit_logger.transaction_cls
     return db.session.scalars(
-        select(activity)
-        .where(
-            or_(
-                and_(
-                    activity.table_name == Country.__tablename__,
-                    activity.row_key == country.alpha_2,
-                ),
-                and_(
-                    activity.table_name == Subdivision.__tablename__,
-                    activity.data["country_code"].astext == country.alpha_2,
-                ),
-            )
-        )
+        audit_logger.history(country, related=True)
         .options(joinedload(activity.transaction).joinedload(transaction.actor))
-        .order_by(activity.id.desc())
         .limit(limit)
     ).all()
 
