@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from audit_alembic import ops
 
 from tests.contract.inventory import inventory
 from tests.contract.migrations import COMMENT, INSERT_ARTICLE, MODELS, USER, model
@@ -66,3 +71,11 @@ def test_autogenerate_takes_what_was_done_by_hand_as_done(installed: MigratedPro
     installed.upgrade()
     installed.check()
     assert installed.migrate() is None
+
+
+def test_a_script_keeps_a_tab_in_a_name() -> None:
+    script = StringIO()
+    context = MigrationContext.configure(dialect_name="postgresql", opts={"as_sql": True, "output_buffer": script})
+    ops.InitAuditLoggerTriggersOp.init_audit_logger_triggers(Operations(context), "a\tb", excluded_columns=["c\td"])
+    assert 'ON "a\tb"\n' in script.getvalue()
+    assert "'exclude=c\td'" in script.getvalue()

@@ -18,4 +18,8 @@ def run(operations: Operations, operation: AuditOperation) -> None:
     require_postgresql(operations.impl.dialect)
     with operations.get_context().autocommit_block() if operation.commits else nullcontext():
         for sql in operation.statements():
-            operations.execute(Statement(sql))
+            if operations.impl.as_sql:
+                # Alembic's execute() would write spaces for a tab, which may stand in a name.
+                operations.impl.static_output(sql + operations.impl.command_terminator)
+            else:
+                operations.execute(Statement(sql))
