@@ -452,7 +452,7 @@ class _Run:
     def _plan(self, target: _Target | None, change: _Change, found: _Found | None) -> Step | None:
         """Compare a row with what the activity left; None if there is nothing to do, or a conflict."""
         if change.verb not in ("insert", "update", "delete"):
-            if change.verb != "snapshot" and change.changed.get("rows") != 0:
+            if change.verb not in ("snapshot", "read") and change.changed.get("rows") != 0:
                 self._refuse(change, "unknown", f"{change.verb} of {change.table_name}: the rows were not recorded")
             return None
         if target is None:

@@ -13,6 +13,7 @@ from flask_sqlalchemy import SQLAlchemy
 
 from ._actor import current_actor_id, current_client_addr
 from ._meta import current_meta
+from ._page import init_page
 
 if TYPE_CHECKING:
     from audit_core.audit_log import Resolvers
@@ -70,6 +71,29 @@ class AuditLogger(AuditLog):
         appcontext_pushed.connect(self._attach_engine)
         if has_app_context():
             self._attach_engine(current_app._get_current_object())  # type: ignore[attr-defined]
+
+    def init_page(
+        self,
+        app: Flask,
+        url_prefix: str = "/audit",
+        *,
+        access: Callable[[], bool],
+        allow_undo: Callable[[], bool] | None = None,
+        log_reads: bool = False,
+        actor_name: Callable[[Any], str | None] | None = None,
+    ) -> None:
+        """Show the trail in a browser: a blueprint of server-rendered pages, without JavaScript.
+
+        Each function is asked at each request, inside it, so that it may use ``current_user``. What is refused
+        gets 403 and is logged.
+
+        :param access: tells whether the visitor may see the page.
+        :param allow_undo: tells whether the visitor may take changes back; None for nobody.
+        :param log_reads: record each view as an activity ``read``.
+        :param actor_name: returns what to call the actor with a primary key; None for the key alone.
+        :raises ConfigurationError: if the app has this page already, or what should be a function is none.
+        """
+        init_page(self, app, url_prefix, access, allow_undo, log_reads, actor_name)
 
     def close(self) -> None:
         """Stop sending the context: detach from every engine, and from apps to come."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..models import AuditLogActivity
 
 #: Every verb that an activity can have.
-VERBS = ("insert", "update", "delete", "truncate", "snapshot", "bypass", "maintenance")
+VERBS = ("insert", "update", "delete", "truncate", "snapshot", "bypass", "maintenance", "read")
 
 #: Says that an option was not given, where None means something.
 ANY: Any = object()

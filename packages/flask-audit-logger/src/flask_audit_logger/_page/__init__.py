@@ -1,0 +1,5 @@
+"""The page: what is recorded, in a browser."""
+
+from .blueprint import init_page
+
+__all__ = ["init_page"]

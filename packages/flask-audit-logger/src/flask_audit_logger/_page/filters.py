@@ -1,0 +1,85 @@
+"""What a visitor asks of the log, read from the address."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from decimal import InvalidOperation
+from typing import Any
+
+from audit_core import AuditLog
+from audit_core.errors import HistoryError
+from audit_core.reading import find_table
+from audit_core.reading.values import convert
+
+#: The fields of the form.
+FIELDS = ("actor", "table", "column", "verb", "since", "until", "request_id", "transaction")
+_LAST_ID = 2**63 - 1
+
+
+def given(args: Mapping[str, str]) -> dict[str, str]:
+    """Return the fields that were filled in."""
+    return {name: args[name].strip() for name in (*FIELDS, "nobody") if args.get(name, "").strip()}
+
+
+def arguments(log: AuditLog, fields: Mapping[str, str]) -> dict[str, Any]:
+    """Turn the fields into arguments of ``activities()``.
+
+    :raises HistoryError: if one of them cannot be understood.
+    """
+    found: dict[str, Any] = {name: fields[name] for name in ("column", "verb") if name in fields}
+    if "table" in fields:
+        found["table"] = _table(log, fields["table"])
+    if "actor" in fields:
+        found["actor"] = actor_id(log, fields["actor"])
+    elif "nobody" in fields:
+        found["actor"] = None
+    found |= {name: moment(fields[name], name) for name in ("since", "until") if name in fields}
+    if "request_id" in fields:
+        found["meta"] = {"request_id": fields["request_id"]}
+    if "transaction" in fields:
+        found["transaction"] = number(fields["transaction"], "transaction")
+    return found
+
+
+def actor_id(log: AuditLog, text: str) -> Any:
+    """Read the primary key of an actor.
+
+    :raises HistoryError: if it is none.
+    """
+    try:
+        return convert(text, log.actor_id_type())
+    except (ValueError, TypeError, LookupError, AttributeError, InvalidOperation):
+        raise HistoryError(f"{text!r} is no primary key of an actor.") from None
+
+
+def moment(text: str, name: str) -> dt.datetime:
+    """Read a time in UTC.
+
+    :raises HistoryError: if it is none.
+    """
+    try:
+        found = dt.datetime.fromisoformat(text.strip().removesuffix("Z"))
+    except ValueError:
+        raise HistoryError(f"{name} is {text!r}, which is no time; write it as 2031-12-24T18:30, in UTC.") from None
+    return found if found.tzinfo else found.replace(tzinfo=dt.timezone.utc)
+
+
+def number(text: str, name: str) -> int:
+    """Read the id of an activity or a transaction.
+
+    :raises HistoryError: if it is none.
+    """
+    if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > _LAST_ID:
+        raise HistoryError(f"{name} is {text!r}, which is no id; ids are whole numbers.")
+    return int(text)
+
+
+def _table(log: AuditLog, name: str) -> Any:
+    """Take the name of a table that is gone as it is."""
+    try:
+        return find_table(log, name)
+    except HistoryError:
+        if name in {table.name for table in log.metadata.tables.values()}:
+            raise
+        return name

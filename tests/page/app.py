@@ -1,0 +1,53 @@
+"""An app with a page; who may do what stands in a dict that the tests change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+from flask_audit_logger import AuditLogger
+from flask_login import LoginManager, UserMixin
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import JSON, URL, Numeric
+from sqlalchemy.orm import Mapped, mapped_column
+
+db = SQLAlchemy()
+
+
+class User(UserMixin, db.Model):  # type: ignore[name-defined, misc]
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+class Article(db.Model):  # type: ignore[name-defined, misc]
+    __tablename__ = 'odd "name"/ä'
+    __table_args__ = ({"info": {"versioned": {"mask": ["secret"]}}},)
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    title: Mapped[str | None]
+    details: Mapped[Any | None] = mapped_column(JSON)
+    price: Mapped[Any | None] = mapped_column(Numeric)
+    secret: Mapped[str | None]
+
+
+audit_logger = AuditLogger(db)
+
+
+def create_app(url: URL, *, log_reads: bool = False, with_undo: bool = True) -> Flask:
+    app = Flask("tests")
+    app.config.update(SECRET_KEY="tests", SQLALCHEMY_DATABASE_URI=url, MAY={"read": True, "undo": True})
+    db.init_app(app)
+    login_manager = LoginManager(app)
+
+    @login_manager.request_loader
+    def load_user(request: Any) -> Any:
+        return db.session.get(User, 1)
+
+    audit_logger.init_page(
+        app,
+        access=lambda: app.config["MAY"]["read"],
+        allow_undo=(lambda: app.config["MAY"]["undo"]) if with_undo else None,
+        log_reads=log_reads,
+        actor_name=lambda key: "Ann" if key == 1 else None,
+    )
+    return app

@@ -1,0 +1,310 @@
+"""What the page shows, and to whom."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from typing import Any
+
+import pytest
+from audit_core import ConfigurationError
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import URL, text
+
+from tests.page.app import Article, audit_logger, create_app, db
+from tests.page.conftest import KEY, OLD, dispose, fill
+
+TABLE = Article.__tablename__
+
+RECORD_READ = """
+CREATE FUNCTION public.audit_logger_record_read(
+    relation_schema text, relation_name text, row_key text, filter jsonb) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO public.activity (transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
+        row_key, old_data, changed_data)
+    VALUES (public.audit_logger_transaction_id(), clock_timestamp(), pg_current_xact_id()::text::bigint, 0,
+        coalesce(relation_schema, 'public'), coalesce(relation_name, 'activity'), 'read', row_key, '{}', filter);
+END
+$$
+"""
+
+
+def body(client: FlaskClient, view: str, status: int = 200, **arguments: object) -> str:
+    response = client.get(f"/audit/{view}", query_string=arguments)
+    assert response.status_code == status, response.text
+    return response.text
+
+
+def test_access_is_required(app: Flask) -> None:
+    with pytest.raises(TypeError, match="access"):
+        audit_logger.init_page(Flask("other"))  # type: ignore[call-arg]
+    with pytest.raises(ConfigurationError, match="access is 'admin'"):
+        audit_logger.init_page(Flask("other"), access="admin")  # type: ignore[arg-type]
+
+
+def test_twice_in_an_app_is_refused_and_other_apps_are_free(app: Flask) -> None:
+    with pytest.raises(ConfigurationError, match="already"):
+        audit_logger.init_page(app, "/other", access=lambda: True)
+    audit_logger.init_page(Flask("other"), access=lambda: True)
+
+
+@pytest.mark.parametrize("answer", [False, None, 0, ""])
+def test_a_refused_request_gets_403_and_is_logged(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, answer: object
+) -> None:
+    app.config["MAY"]["read"] = answer
+    with caplog.at_level(logging.WARNING):
+        assert "req-" not in body(client, "transaction/1", 403)
+    assert "'/audit/transaction/1' refused to actor 1 from 127.0.0.1" in caplog.text
+
+
+def test_an_access_that_fails_shows_nothing(app: Flask, client: FlaskClient) -> None:
+    del app.config["MAY"]["read"]
+    assert "one" not in body(client, "", 500)
+
+
+def test_responses_are_hardened_and_only_ours(app: Flask, client: FlaskClient) -> None:
+    headers = client.get("/audit/").headers
+    assert headers["Cache-Control"] == "no-store"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert "Content-Security-Policy" not in client.get("/elsewhere").headers
+
+
+def test_everything_is_escaped(client: FlaskClient) -> None:
+    for shown in (body(client, ""), body(client, "transaction/3"), body(client, "record", table=TABLE, key=KEY)):
+        assert "<img" not in shown
+        assert "<script" not in shown
+        assert "<b>" not in shown
+    assert "{{7*7}}" in body(client, "transaction/3")
+
+
+def test_links_lead_to_records_with_any_key(client: FlaskClient) -> None:
+    (link,) = set(re.findall(r'href="(/audit/record\?[^"]*%252F[^"]*)"', body(client, "")))
+    shown = client.get(link.replace("&amp;", "&"))
+    assert shown.status_code == 200
+    assert "onerror" in shown.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "transactions"),
+    [
+        ({}, {"1", "2", "3"}),
+        ({"actor": "2"}, {"2"}),
+        ({"nobody": "1"}, {"3"}),
+        ({"table": TABLE, "verb": "update"}, {"2"}),
+        ({"request_id": "req-1"}, {"1"}),
+        ({"transaction": "3"}, {"3"}),
+        ({"column": "price", "verb": "update"}, {"2"}),
+        ({"since": "2999-01-01T00:00"}, set()),
+        ({"until": "2999-01-01T00:00", "since": "2020-01-01T00:00"}, {"1", "2", "3"}),
+        ({"until": "2020-01-01T00:00"}, set()),
+    ],
+)
+def test_filters(client: FlaskClient, arguments: dict[str, str], transactions: set[str]) -> None:
+    assert set(re.findall(r"/audit/transaction/(\d+)", body(client, "", **arguments))) == transactions
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"actor": "x"}, "no primary key of an actor"),
+        ({"actor": "9" * 30}, "out of range"),
+        ({"since": "yesterday"}, "which is no time"),
+        ({"verb": "drop"}, "no verb of the trail"),
+        ({"transaction": "9" * 19}, "which is no id"),
+        ({"after": "-1"}, "which is no id"),
+        ({"since": "2024-01-02T00:00", "until": "2024-01-01T00:00"}, "later than until"),
+        ({"table": "a\0b"}, "NUL"),
+    ],
+)
+def test_a_filter_that_cannot_be_is_said_beside_the_form(
+    client: FlaskClient, arguments: dict[str, str], message: str
+) -> None:
+    assert message in body(client, "", 400, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("view", "arguments", "status"),
+    [
+        ("transaction/99", {}, 404),
+        ("transaction/99999999999999999999", {}, 400),
+        ("transaction/99/undo", {}, 400),
+        ("record", {"table": "none", "key": "1"}, 400),
+        ("record", {"table": TABLE}, 400),
+        ("record/as-of", {"table": TABLE, "key": "one", "when": "2999-01-01T00:00"}, 400),
+        ("record/as-of", {"table": TABLE, "key": "one", "when": "2001-01-01T00:00"}, 400),
+        ("actor", {"id": "x"}, 400),
+    ],
+)
+def test_what_is_not_there_is_said(client: FlaskClient, view: str, arguments: dict[str, str], status: int) -> None:
+    body(client, view, status, **arguments)
+
+
+def test_a_timeline_shows_words_paths_exact_numbers_and_masks(client: FlaskClient) -> None:
+    shown = body(client, "record", table=TABLE, key="one")
+    for piece in ("brown</del>", "red</ins>", "shade</ins>", "details $.a.b[2]", "3</del>", "4</ins>"):
+        assert piece in shown
+    assert "12345678901234567890.10" in shown
+    assert "***" in shown
+    assert "hunter" not in shown
+
+
+def test_a_huge_text_is_cut_around_its_change(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        huge = "word " * 500_000
+        for title in (huge, huge + "new"):
+            db.session.merge(Article(key="huge", title=title))
+            db.session.commit()
+    shown = body(client, "transaction/5")
+    assert "new</ins>" in shown
+    assert "2,500,000 characters before and 2,500,003 after" in shown
+    assert len(shown) < 20_000
+
+
+def test_a_transaction_says_who_from_where_and_why(client: FlaskClient) -> None:
+    shown = body(client, "transaction/1")
+    for said in ("Ann (1)", "192.0.2.7", "req-1"):
+        assert said in shown
+
+
+def test_an_actor_who_is_gone_has_a_page(client: FlaskClient) -> None:
+    shown = body(client, "actor", id="2")
+    assert "/audit/transaction/2" in shown
+    assert "/audit/transaction/1" not in shown
+
+
+def test_a_record_is_shown_as_it_was(client: FlaskClient) -> None:
+    timeline = body(client, "record", table=TABLE, key="one")
+    links = [
+        link.replace("&amp;", "&") for link in re.findall(r'href="(/audit/record/as-of\?[^"]*when[^"]*)"', timeline)
+    ]
+    newer, older = (client.get(link).text for link in links)
+    assert OLD in older
+    assert OLD not in newer
+    assert "is masked" in older.replace("&#34;", '"')
+
+
+def test_pages_follow_each_other(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        db.session.add_all(Article(key=str(number)) for number in range(120))
+        db.session.commit()
+    seen: list[str] = []
+    link: str | None = "/audit/?table=" + "odd %22name%22/ä"
+    while link:
+        shown = client.get(link.replace("&amp;", "&")).text
+        seen += re.findall(r"key=(\d+)\"", shown)
+        found = re.search(r'rel="next" href="([^"]*)"', shown)
+        link = found and found[1]
+    assert sorted(map(int, seen)) == list(range(120))
+
+
+def test_the_chart_counts_today(client: FlaskClient) -> None:
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    shown = body(client, "")
+    assert 'role="img"' in shown
+    assert f'<th scope="row">{today}</th><td>3</td>' in shown
+
+
+def token(client: FlaskClient, number: int) -> str:
+    found = re.search(r'name="audit_csrf" value="(\w+)"', body(client, f"transaction/{number}/undo"))
+    assert found is not None
+    return found[1]
+
+
+def test_undo_is_a_preview_and_then_a_post(app: Flask, client: FlaskClient) -> None:
+    assert "details, price, secret, title" not in body(client, "transaction/2")
+    sent = token(client, 2)
+    assert len(audit(app)) == 3  # the preview changed nothing
+    response = client.post("/audit/transaction/2/undo", data={"audit_csrf": sent, "reason": "wrong article"})
+    assert response.status_code == 303
+    shown = client.get(response.location).text
+    assert "Ann (1)" in shown
+    assert "wrong article" in shown
+    with app.app_context():
+        assert db.session.get_one(Article, "one").title == OLD
+
+
+def test_an_undo_in_conflict_changes_nothing(app: Flask, client: FlaskClient) -> None:
+    sent = token(client, 2)
+    with app.app_context():
+        db.session.get_one(Article, "one").title = "changed again"
+        db.session.commit()
+    response = client.post("/audit/transaction/2/undo", data={"audit_csrf": sent})
+    assert response.status_code == 409
+    assert "changed" in response.text
+    assert "Undo</button>" not in body(client, "transaction/2/undo")
+
+
+@pytest.mark.parametrize("sent", [None, "", "wrong", "ü"])
+def test_undo_needs_the_token_of_the_form(app: Flask, client: FlaskClient, sent: str | None) -> None:
+    token(client, 2)
+    response = client.post("/audit/transaction/2/undo", data={} if sent is None else {"audit_csrf": sent})
+    assert response.status_code == 400
+    assert len(audit(app)) == 3
+
+
+def test_undo_works_beside_flask_wtf(app: Flask) -> None:
+    pytest.importorskip("flask_wtf").CSRFProtect(app)
+    client = app.test_client()
+    ours = token(client, 2)
+    theirs = re.search(r'name="csrf_token" value="([^"]+)"', body(client, "transaction/2/undo"))
+    assert theirs is not None
+    assert client.post("/audit/transaction/2/undo", data={"audit_csrf": ours}).status_code == 400
+    # Over HTTPS it asks for the referrer, too, which our Referrer-Policy lets through.
+    response = client.post(
+        "/audit/transaction/2/undo",
+        data={"audit_csrf": ours, "csrf_token": theirs[1]},
+        base_url="https://localhost",
+        headers={"Referer": "https://localhost/audit/transaction/2/undo"},
+    )
+    assert response.status_code == 303
+    assert client.get("/audit/").headers["Referrer-Policy"] == "same-origin"
+
+
+def test_who_may_not_undo_gets_403_and_no_link(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert "/undo" in body(client, "transaction/2")
+    sent = token(client, 2)
+    app.config["MAY"]["undo"] = False
+    assert "/undo" not in body(client, "transaction/2")
+    body(client, "transaction/2/undo", 403)
+    assert client.post("/audit/transaction/2/undo", data={"audit_csrf": sent}).status_code == 403
+    assert "POST of '/audit/transaction/2/undo' refused" in caplog.text
+    assert len(audit(app)) == 3
+
+
+def test_without_allow_undo_there_is_none(database: URL) -> None:
+    app = create_app(database, with_undo=False)
+    fill(app)
+    client = app.test_client()
+    assert "/undo" not in body(client, "transaction/2")
+    body(client, "transaction/2/undo", 404)
+    dispose(app)
+
+
+def test_reading_is_recorded_if_asked(database: URL) -> None:
+    app = create_app(database, log_reads=True)
+    fill(app)
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text(RECORD_READ))
+    client = app.test_client()
+    body(client, "", actor="2")
+    body(client, "record", table=TABLE, key="one")
+    log, record = audit(app)[3:]
+    assert (log.verb, log.table_name, log.changed_data["actor"]) == ("read", "activity", "2")
+    assert (record.verb, record.table_name, record.row_key) == ("read", TABLE, "one")
+    with app.app_context():
+        assert {each.transaction.actor_id for each in db.session.scalars(audit_logger.activities(verb="read"))} == {1}
+    assert "read" in body(client, "record", table=TABLE, key="one")
+    assert "Nothing." in body(client, "transaction/5/undo")
+
+
+def audit(app: Flask) -> list[Any]:
+    with app.app_context():
+        return list(reversed(db.session.scalars(audit_logger.activities()).all()))

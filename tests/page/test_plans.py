@@ -1,0 +1,116 @@
+"""What the views cost on a long trail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import URL, event, text
+
+from tests.page.app import Article, create_app, db
+from tests.page.conftest import dispose, fill
+
+TABLE = Article.__tablename__
+SIZE = 200_000
+
+# One change a transaction, over 60 days. Actor 7 and the table "gone" have the oldest only.
+GROW = [
+    "INSERT INTO transaction (native_transaction_id, issued_at, actor_id, meta) "
+    "SELECT n, now() - (:size - n) * interval '60 days' / :size, CASE WHEN n < 50 THEN 7 ELSE n % 5 END, "
+    "jsonb_build_object('request_id', 'r' || n) FROM generate_series(1, :size) AS n",
+    "INSERT INTO activity (transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb, row_key, "
+    "old_data, changed_data) SELECT t.id, t.issued_at, t.native_transaction_id, 0, 'public', "
+    "CASE WHEN t.actor_id = 7 THEN 'gone' ELSE :table END, 'update', 'k' || t.id % 20000, "
+    """'{"key": "k", "title": "old"}', '{"title": "new"}' """
+    "FROM transaction AS t WHERE t.meta ->> 'request_id' LIKE 'r%' AND t.meta ->> 'request_id' NOT LIKE 'req%' "
+    "ORDER BY t.issued_at",
+]
+
+VIEWS = {
+    "log": "",
+    "second page": "?after=100000",
+    "actor of all times": "?actor=3",
+    "actor of long ago": "actor?id=7",
+    "nobody": "?nobody=1",
+    "table of long ago": "?table=gone",
+    "verb that never was": "?verb=truncate",
+    "column": "?column=nothing",
+    "request": "?request_id=r5",
+    "since": "?since=2020-01-01T00:00&verb=delete",
+    "transaction": "transaction/100",
+    "filter by transaction": "?transaction=100",
+    "record": "record?table=odd+%22name%22/%C3%A4&key=k77",
+}
+
+
+@pytest.fixture(scope="module")
+def long_trail(module_database: URL) -> Iterator[Flask]:
+    app = create_app(module_database)
+    fill(app)
+    grow(app, SIZE)
+    yield app
+    dispose(app)
+
+
+def grow(app: Flask, size: int) -> None:
+    with app.app_context():
+        with db.engine.begin() as connection:
+            for statement in GROW:
+                connection.execute(text(statement), {"size": size, "table": TABLE})
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE activity, transaction"))
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_views_go_along_an_index_and_look_at_a_part_only(long_trail: Flask, view: str) -> None:
+    plans = explained(long_trail, f"/audit/{VIEWS[view]}")
+    nodes = [node for plan in plans for node in within(plan)]
+    assert any(node["Node Type"].startswith("Index") for node in nodes)
+    scans = [node for node in nodes if node.get("Relation Name", "").partition("_")[0] in ("activity", "transaction")]
+    assert [node for node in scans if node["Node Type"] == "Seq Scan"] == []
+    assert sum(looked_at(node) for node in scans) < SIZE / 2
+
+
+def test_a_search_goes_on_to_the_oldest_change(long_trail: Flask) -> None:
+    client = long_trail.test_client()
+    shown, after = client.get("/audit/actor?id=7").text, 0
+    assert "gone k" not in shown
+    while "gone k" not in shown:
+        assert "Search further back" in shown
+        after = int(shown.rpartition("after=")[2].partition('"')[0])
+        shown = client.get(f"/audit/actor?id=7&after={after}").text
+    assert after < SIZE / 4
+
+
+def explained(app: Flask, path: str) -> list[dict[str, Any]]:
+    """Explain, where it is executed, each query that a view sends."""
+    plans: list[dict[str, Any]] = []
+
+    def explain(conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith(("SELECT", "WITH")):
+            found = cursor.connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).fetchone()[0]
+            plans.append((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
+
+    with app.app_context():
+        engine = db.engine
+    event.listen(engine, "before_cursor_execute", explain)
+    try:
+        response = app.test_client().get(path)
+    finally:
+        event.remove(engine, "before_cursor_execute", explain)
+    assert response.status_code == 200
+    return plans
+
+
+def within(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for each in plan.get("Plans", []):
+        yield from within(each)
+
+
+def looked_at(node: dict[str, Any]) -> float:
+    rows: float = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+    return rows * float(node["Actual Loops"])
