@@ -70,6 +70,36 @@ def test_quick_start_for_flask(project: Project) -> None:
         assert line.strip().removesuffix(" ...)") in migration
 
 
+def test_the_page(project: Project) -> None:
+    write(project.directory, "file: flask/app.py")
+    for command in commands("commands: flask"):
+        project.run(command[0], *(["--app", "app"] if command[0] == "flask" else []), *command[1:])
+    write(project.directory, "file: flask/page.py")
+    (project.directory / "visit.py").write_text(
+        dedent(
+            """
+            from app import User, app, db
+            import page
+            from flask_login import FlaskLoginClient
+            app.secret_key = "secret"
+            app.test_client_class = FlaskLoginClient
+            with app.app_context():
+                db.session.add_all([User(name="Ann"), User(name="Ben")])
+                db.session.commit()
+                users = db.session.query(User).order_by(User.id).all()
+                db.session.expunge_all()
+            app.test_client(user=users[0]).post("/articles", data={"title": "Hello"})
+            clients = [app.test_client(), *(app.test_client(user=user) for user in users)]
+            answers = [client.get("/audit/") for client in clients]
+            print([answer.status_code for answer in answers], "insert" in answers[1].text)
+            print(clients[1].get("/audit/transaction/1/undo").status_code)
+            print(clients[1].get("/audit/?verb=read").text.count("<tr class=\\"read\\">"))
+            """
+        )
+    )
+    assert project.run("visit").splitlines()[-3:] == ["[403, 200, 403] True", "200", "3"]
+
+
 def test_quick_start_for_alembic(project: Project) -> None:
     write(project.directory, "file: alembic/models.py")
     write(project.directory, "file: alembic/write.py")

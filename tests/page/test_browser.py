@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from playwright import sync_api
 from werkzeug.serving import make_server
 
 from tests.page.app import Article, db
@@ -18,8 +19,6 @@ CHROMIUM = "/usr/bin/chromium"
 
 if os.environ.get("AUDIT_TEST_WITHOUT_CHROMIUM"):
     pytest.skip("AUDIT_TEST_WITHOUT_CHROMIUM is set", allow_module_level=True)
-
-sync_api = pytest.importorskip("playwright.sync_api")
 
 VIEWS = {
     "log": "",

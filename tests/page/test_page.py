@@ -11,26 +11,12 @@ import pytest
 from audit_core import ConfigurationError
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import URL, text
+from sqlalchemy import URL
 
 from tests.page.app import Article, audit_logger, create_app, db
 from tests.page.conftest import KEY, OLD, dispose, fill
 
 TABLE = Article.__tablename__
-
-RECORD_READ = """
-CREATE FUNCTION public.audit_logger_record_read(
-    relation_schema text, relation_name text, row_key text, filter jsonb) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    INSERT INTO public.activity (transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
-        row_key, old_data, changed_data)
-    VALUES (public.audit_logger_transaction_id(), clock_timestamp(), pg_current_xact_id()::text::bigint, 0,
-        coalesce(relation_schema, 'public'), coalesce(relation_name, 'activity'), 'read', row_key, '{}', filter);
-END
-$$
-"""
 
 
 def body(client: FlaskClient, view: str, status: int = 200, **arguments: object) -> str:
@@ -291,8 +277,6 @@ def test_without_allow_undo_there_is_none(database: URL) -> None:
 def test_reading_is_recorded_if_asked(database: URL) -> None:
     app = create_app(database, log_reads=True)
     fill(app)
-    with app.app_context(), db.engine.begin() as connection:
-        connection.execute(text(RECORD_READ))
     client = app.test_client()
     body(client, "", actor="2")
     body(client, "record", table=TABLE, key="one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -43,6 +44,8 @@ VIEWS = {
     "transaction": "transaction/100",
     "filter by transaction": "?transaction=100",
     "record": "record?table=odd+%22name%22/%C3%A4&key=k77",
+    "record as it was": "record/as-of?table=odd+%22name%22/%C3%A4&key=k77&when={now}",
+    "undo": "transaction/100/undo",
 }
 
 
@@ -66,7 +69,8 @@ def grow(app: Flask, size: int) -> None:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_views_go_along_an_index_and_look_at_a_part_only(long_trail: Flask, view: str) -> None:
-    plans = explained(long_trail, f"/audit/{VIEWS[view]}")
+    now = dt.datetime.now(dt.timezone.utc).replace(tzinfo=None).isoformat()
+    plans = explained(long_trail, f"/audit/{VIEWS[view].format(now=now)}")
     nodes = [node for plan in plans for node in within(plan)]
     assert any(node["Node Type"].startswith("Index") for node in nodes)
     scans = [node for node in nodes if node.get("Relation Name", "").partition("_")[0] in ("activity", "transaction")]
@@ -74,14 +78,21 @@ def test_views_go_along_an_index_and_look_at_a_part_only(long_trail: Flask, view
     assert sum(looked_at(node) for node in scans) < SIZE / 2
 
 
+@pytest.mark.parametrize("asked", ["actor?id=7", "?actor=7", "?table=gone", "?table=gone&verb=update"])
+def test_few_changes_are_found_at_once_however_old(long_trail: Flask, asked: str) -> None:
+    shown = long_trail.test_client().get(f"/audit/{asked}").text
+    assert "gone k49" in shown
+    assert "Search further back" not in shown
+
+
 def test_a_search_goes_on_to_the_oldest_change(long_trail: Flask) -> None:
     client = long_trail.test_client()
-    shown, after = client.get("/audit/actor?id=7").text, 0
+    shown, after = client.get("/audit/?request_id=r5").text, 0
     assert "gone k" not in shown
     while "gone k" not in shown:
         assert "Search further back" in shown
         after = int(shown.rpartition("after=")[2].partition('"')[0])
-        shown = client.get(f"/audit/actor?id=7&after={after}").text
+        shown = client.get(f"/audit/?request_id=r5&after={after}").text
     assert after < SIZE / 4
 
 

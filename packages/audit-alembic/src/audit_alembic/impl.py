@@ -16,10 +16,11 @@ from .ops import AuditOperation
 def run(operations: Operations, operation: AuditOperation) -> None:
     """Send, or write, each statement by itself."""
     require_postgresql(operations.impl.dialect)
-    with operations.get_context().autocommit_block() if operation.commits else nullcontext():
+    context = operations.get_context()
+    with context.autocommit_block() if operation.commits else nullcontext():
         for sql in operation.statements():
-            if operations.impl.as_sql:
+            if context.as_sql:
                 # Alembic's execute() would write spaces for a tab, which may stand in a name.
-                operations.impl.static_output(sql + operations.impl.command_terminator)
+                context.impl.static_output(sql + context.impl.command_terminator)
             else:
                 operations.execute(Statement(sql))

@@ -5,11 +5,12 @@ one. What has to look takes a Session or a Connection.
 """
 
 from .activities import ANY, activities
-from .as_of import AsOf, Diff, as_of, diff, get_as_of
+from .as_of import AsOf, Diff, as_of, diff, get_as_of, row_as_of
 from .changes import after, before, changes
 from .history import history
 from .names import find_table, parse_key
 from .stats import Dimension, stats
+from .tracked import schema_of
 from .versions import notes
 
 __all__ = [
@@ -28,5 +29,7 @@ __all__ = [
     "history",
     "notes",
     "parse_key",
+    "row_as_of",
+    "schema_of",
     "stats",
 ]

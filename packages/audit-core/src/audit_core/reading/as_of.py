@@ -15,6 +15,7 @@ from sqlalchemy import (
     FromClause,
     RowMapping,
     Select,
+    Table,
     Text,
     and_,
     case,
@@ -80,23 +81,39 @@ def as_of(log: AuditLog, model: Any, when: dt.datetime) -> AsOf:
 def get_as_of(log: AuditLog, session: Any, model: Any, key: Any, when: dt.datetime) -> Any:
     """Load one row as it was; see :meth:`audit_core.AuditLog.get_as_of`."""
     tracked = Tracked.find(log, model)
-    row = _row(tracked, session, key, past(when))
-    if row is None or tracked.mapper is None:
+    row, notes = _row(tracked, session, key, past(when))
+    if row is None:
+        for note in notes:
+            warnings.warn(HistoryWarning(f"{tracked.table.fullname!r} {key!r} was gone, and {note}."), stacklevel=3)
+        return None
+    if tracked.mapper is None:
         return row
     keys = tracked.table.columns.keys()
     return build(tracked.mapper, {each: row[each] for each in keys}, row["audit_notes"])
 
 
+def row_as_of(
+    log: AuditLog, session: Any, table: Table, key: Any, when: dt.datetime
+) -> tuple[RowMapping | None, tuple[str, ...]]:
+    """Load one row as it was, None if it was gone, and say in which ways that may be wrong.
+
+    :raises HistoryError: as in :meth:`audit_core.AuditLog.get_as_of`.
+    """
+    return _row(Tracked.find(log, table), session, key, past(when))
+
+
 def diff(log: AuditLog, session: Any, model: Any, key: Any, a: dt.datetime, b: dt.datetime) -> Diff:
     """Compare a row at two instants; see :meth:`audit_core.AuditLog.diff`."""
     tracked = Tracked.find(log, model)
-    old, new = (_row(tracked, session, key, past(when, name)) for name, when in (("a", a), ("b", b)))
+    (old, old_notes), (new, new_notes) = (
+        _row(tracked, session, key, past(when, name)) for name, when in (("a", a), ("b", b))
+    )
     pairs = {
         each.name: (None if old is None else old[each.key], None if new is None else new[each.key])
         for each in tracked.table.columns
     }
-    said = [note for row in (old, new) if row is not None for note in row["audit_notes"]]
-    return Diff({name: pair for name, pair in pairs.items() if pair[0] != pair[1]}, dict.fromkeys(said))
+    said = dict.fromkeys([*old_notes, *new_notes])
+    return Diff({name: pair for name, pair in pairs.items() if pair[0] != pair[1]}, said)
 
 
 class Diff(dict[str, tuple[Any, Any]]):
@@ -265,22 +282,22 @@ def _has_begun(tracked: Tracked, when: dt.datetime) -> ColumnElement[bool]:
     """
     any_, first = tracked.activities, tracked.activities
     until = literal(when, DateTime(timezone=True))
-    begin = select(func.min(first.c.issued_at)).scalar_subquery()
+    begin = select(func.min(first.c.issued_at)).where(first.c.verb != "read").scalar_subquery()
     refusal = func.format(
         f"the history of {tracked.table.fullname} begins at %s and not before %s; ask for a later time",
         func.coalesce(cast(begin, Text), literal("no time yet", Text())),
         until,
     )
-    begun = exists(_one().where(any_.c.issued_at <= until))
+    begun = exists(_one().where(any_.c.issued_at <= until, any_.c.verb != "read"))
     return case((begun, true()), else_=cast(refusal, Boolean))
 
 
-def _row(tracked: Tracked, session: Any, key: Any, when: dt.datetime) -> RowMapping | None:
-    """Load one row as it was; None if it was gone."""
+def _row(tracked: Tracked, session: Any, key: Any, when: dt.datetime) -> tuple[RowMapping | None, tuple[str, ...]]:
+    """Load one row as it was, None if it was gone, with its notes."""
     row_key = tracked.row_key(key)
     row = execute(tracked.log, session, select(_as_of(tracked, _rows(tracked, when, row_key)))).mappings().first()
     if row is not None:
-        return row
+        return row, tuple(row["audit_notes"])
     name = f"{tracked.table.fullname!r} {key!r}"
     activity = tracked.activities
     of_row = select(activity.c.verb, activity.c.issued_at, activity.c.id).where(
@@ -302,6 +319,4 @@ def _row(tracked: Tracked, session: Any, key: Any, when: dt.datetime) -> RowMapp
         of_row.where(activity.c.issued_at <= when).order_by(activity.c.id.desc()).limit(1),
     ).one()
     bypass = execute(tracked.log, session, _last_bypass(tracked, literal(when, DateTime(timezone=True)))).scalar()
-    if bypass is not None and bypass > last.id:
-        warnings.warn(HistoryWarning(f"{name} was gone, and {BYPASS_NOTE}."), stacklevel=4)
-    return None
+    return None, (BYPASS_NOTE,) if bypass is not None and bypass > last.id else ()

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     Executable,
     Result,
+    Select,
     Table,
     Text,
     and_,
@@ -238,6 +239,11 @@ class Tracked:
         is_taken = exists(select(literal(1)).where(pg_class.c.relname == walk.c.name))
         former = select(walk.c.name).where(walk.c.name.is_not(None), ~is_taken)
         return select(literal(self.table.name, Text()).label("name")).union(former).cte()
+
+
+def schema_of(log: AuditLog, table: Table) -> Select[Any]:
+    """Select the schema in which a tracked table is, or would be."""
+    return select(Tracked.find(log, table)._schema.c.name)
 
 
 def merged(activity: Any) -> ColumnElement[Any]:

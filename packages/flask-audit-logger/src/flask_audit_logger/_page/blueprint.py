@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from audit_core import ConfigurationError, audit_context
 from audit_core.errors import AuditError, HistoryError, UndoConflictError
 from audit_core.quoting import qualified
-from audit_core.reading import find_table, parse_key
+from audit_core.reading import find_table, parse_key, row_as_of, schema_of
 from audit_core.reading.activities import VERBS
 from audit_core.reading.changes import table_of
 from audit_core.tracking import tracked_tables
@@ -141,9 +141,7 @@ class _Views:
     def reading(self, table: str | None = None, row_key: str | None = None, **asked: Any) -> Iterator[Session]:
         """Open a session of its own that can only read, after recording what is read."""
         with self.connection() as connection:
-            if self.log_reads:
-                self.record_read(connection, table, row_key, {"view": request.endpoint, **asked})
-                connection.commit()
+            self.record_read(connection, table, row_key, asked)
             queries.start_reading(connection)
             with Session(connection) as own:
                 yield own
@@ -154,17 +152,28 @@ class _Views:
         with self.log.db.engines[self.log.bind_key].connect() as connection:
             yield connection
 
-    def record_read(self, connection: Connection, table: str | None, row_key: str | None, asked: Any) -> None:
+    def record_read(
+        self, connection: Connection, table: str | None, row_key: str | None, asked: dict[str, Any]
+    ) -> None:
+        """Record that somebody looks, in a transaction of its own: what follows may not write."""
+        if not self.log_reads:
+            return
         schema = name = None
         if table is not None:
             found = find_table(self.log, table)
-            schema, name = found.schema or "public", found.name
+            schema, name = connection.scalar(schema_of(self.log, found)), found.name
         self.log.send_context(connection)
         function = qualified("audit_logger_record_read", self.log.schema).replace(":", "\\:")
         connection.execute(
             text(f"SELECT {function}(:schema, :name, :row_key, CAST(:filter AS jsonb))"),
-            {"schema": schema, "name": name, "row_key": row_key, "filter": json.dumps(asked)},
+            {
+                "schema": schema,
+                "name": name,
+                "row_key": row_key,
+                "filter": json.dumps({"view": request.endpoint, **asked}),
+            },
         )
+        connection.commit()
 
     # The views.
 
@@ -192,11 +201,9 @@ class _Views:
         name, row_key = _argument("table"), _argument("key")
         table = find_table(self.log, name)
         key = parse_key(table, row_key)
-        related = request.args.get("related") == "1"
         with self.reading(table=name, row_key=row_key) as own:
-            query = self.log.history(table, key, related=related)
-            page = queries.record_page(self.log, own, query, _after())
-            return self._render("record.html", table=name, key=row_key, related=related, page=page, title="Record")
+            page = queries.record_page(self.log, own, self.log.history(table, key), _after())
+            return self._render("record.html", table=name, key=row_key, page=page, title="Record")
 
     def show_as_of(self) -> ResponseReturnValue:
         name, row_key = _argument("table"), _argument("key")
@@ -211,25 +218,27 @@ class _Views:
         shown["when"] = _up_to_milliseconds(when)
         try:
             with self.reading(table=name, row_key=row_key, when=when.isoformat()) as own:
-                row = self.log.get_as_of(own.connection(), table, key, when)
+                row, notes = row_as_of(self.log, own.connection(), table, key, when)
         except HistoryError as error:
             return self._render("as_of.html", 400, **shown, error=_said(error))
         values: list[tuple[str, str, str]] = []
         if row is not None:
             values = [(each.name, *cut(_as_text(row[each.key]))) for each in table.columns]
-        return self._render("as_of.html", **shown, moment=when, row=row, values=values)
+        return self._render("as_of.html", **shown, moment=when, row=row, notes=notes, values=values)
 
     def show_transaction(self, id: int) -> ResponseReturnValue:
         number(str(id), "transaction")
         with self.reading(transaction=id) as own:
             transaction = own.get(self.log.transaction_cls, id)
             if transaction is None:
-                abort(404)
+                error = f"There is no transaction {id} in the trail."
+                return self._render("error.html", 404, title="That cannot be shown", error=error)
             page = queries.record_page(self.log, own, self.log.activities(transaction=id), _after())
             return self._render("transaction.html", transaction=transaction, page=page, title=f"Transaction {id}")
 
     def show_undo(self, id: int) -> ResponseReturnValue:
         with self.connection() as connection:
+            self.record_read(connection, None, None, {"transaction": id})
             plan = self.log.plan_undo(connection, id)
             connection.rollback()
         return self._render("undo.html", id=id, plan=plan, title=f"Undo transaction {id}")

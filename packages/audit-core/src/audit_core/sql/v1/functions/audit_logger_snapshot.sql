@@ -81,7 +81,7 @@ BEGIN
                 ') AS keyed '
                 'WHERE NOT EXISTS ('
                 '    SELECT FROM %1$I.activity AS a'
-                '    WHERE a.table_name = $3 AND a.row_key = keyed.row_key AND a.schema = $2)',
+                '    WHERE a.table_name = $3 AND a.row_key = keyed.row_key AND a.schema = $2 AND a.verb <> ''read'')',
                 @schema_literal@, source)
             USING member, schema_name, table_name, key_columns, excluded, masked, fragile,
                 pg_catalog.format('(%s,0)', page)::tid, pg_catalog.format('(%s,0)', page + pages)::tid;
