@@ -217,7 +217,10 @@ def serve(app: Flask) -> Iterator[str]:
 def wait(console: Console, site: str, database: Database) -> None:
     """Leave the application to the person until Ctrl-C."""
     heading(console, "Now you")
-    console.print(f"[bold]{site}[/] shows each country with its history. Log in and edit:")
+    console.print(
+        f"[bold]{site}[/] shows each country with its history, [bold]{site}/audit/[/] the trail to whom is logged in."
+    )
+    console.print("Log in, edit, and take it back:")
     for login, name, password in edits.USERS:
         console.print(f"  {name}: login [bold]{login}[/], password [bold]{password}[/]")
     if database.data_directory is not None:

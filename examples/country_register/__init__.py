@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask
-from flask_login import LoginManager
+from flask_login import LoginManager, current_user
 from flask_migrate import Migrate
 
-from .models import User, db
+from .models import User, audit_logger, db
 from .views import views
 
 login_manager = LoginManager()
@@ -36,7 +36,19 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     migrate.init_app(app, db)
     login_manager.init_app(app)
     app.register_blueprint(views)
+    audit_logger.init_page(
+        app,
+        access=lambda: current_user.is_authenticated,
+        allow_undo=lambda: current_user.is_authenticated,
+        actor_name=user_name,
+    )
     return app
+
+
+def user_name(user_id: int) -> str | None:
+    """Return what the page of the trail calls a user."""
+    user = db.session.get(User, user_id)
+    return None if user is None else user.name
 
 
 @login_manager.user_loader

@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from audit_core import ConfigurationError, audit_context
@@ -185,8 +186,8 @@ class _Views:
             return self._render("log.html", 400, title="Log", fields=fields, error=_said(error), page=queries.Page([]))
 
     def show_actor(self) -> ResponseReturnValue:
-        key = _argument("id")
-        return self._log({"actor": key}, {"actor": actor_id(self.log, key)}, f"Actor {key}", actor=key)
+        actor = actor_id(self.log, _argument("id"))
+        return self._log({"actor": str(actor)}, {"actor": actor}, f"Actor {self._actor_label(actor)}", actor=actor)
 
     def _log(self, fields: dict[str, str], filters: dict[str, Any], title: str, **more: Any) -> ResponseReturnValue:
         after = _after()
@@ -203,7 +204,7 @@ class _Views:
         key = parse_key(table, row_key)
         with self.reading(table=name, row_key=row_key) as own:
             page = queries.record_page(self.log, own, self.log.history(table, key), _after())
-            return self._render("record.html", table=name, key=row_key, page=page, title="Record")
+            return self._render("record.html", table=name, key=row_key, page=page, title=f"{name} {row_key}")
 
     def show_as_of(self) -> ResponseReturnValue:
         name, row_key = _argument("table"), _argument("key")
@@ -270,7 +271,8 @@ class _Views:
             "differences": lambda each: differences(each.old_data, each.changed_data, each.verb),
             "text_of": text_of,
             "table_name_of": self._table_name,
-            "actor_label": self._actor_label,
+            # A page names few actors many times, and a name may take a query.
+            "actor_label": cache(self._actor_label),
             "may_undo": self.may_undo,
             "csrf": _csrf_token,
             "here": _here,

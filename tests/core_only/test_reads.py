@@ -1,0 +1,66 @@
+"""That somebody read the trail can stand in it, and changes nothing else."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from audit_core import AuditLog, HistoryError
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select, text
+from sqlalchemy.exc import DataError
+
+READ = text("""SELECT audit_logger_record_read('public', 'things', '1', '{"view": "record"}')""")
+
+
+@pytest.fixture
+def things() -> Table:
+    return Table(
+        "things",
+        MetaData(),
+        Column("id", Integer, primary_key=True),
+        Column("name", String),
+        info={"versioned": {}},
+    )
+
+
+def test_a_read_is_an_activity_of_the_record_with_its_reader(connection: Connection, things: Table) -> None:
+    log = AuditLog(things.metadata)
+    things.metadata.create_all(connection)
+    log.install(connection)
+    connection.execute(text("SELECT set_config('audit_logger.actor_id', 'ann', true)"))
+    connection.execute(READ)
+    connection.execute(text("SELECT audit_logger_record_read(NULL, NULL, NULL, '{}')"))
+    activity, transaction = log.activity_cls, log.transaction_cls
+    query = select(activity.verb, activity.table_name, activity.row_key, activity.changed_data, transaction.actor_id)
+    found = connection.execute(query.join(activity.transaction).order_by(activity.id))
+    assert [tuple(row) for row in found] == [
+        ("read", "things", "1", {"view": "record"}, "ann"),
+        ("read", "activity", None, {}, "ann"),
+    ]
+    assert [row.verb for row in connection.execute(log.history(things, 1))] == ["read"]
+
+
+def test_a_history_does_not_begin_with_a_read(connection: Connection, things: Table) -> None:
+    log = AuditLog(things.metadata)
+    things.metadata.create_all(connection)
+    connection.execute(things.insert(), {"id": 1, "name": "old"})
+    log.install(connection)
+    connection.execute(READ)
+    now = dt.datetime.now(dt.timezone.utc)
+    with pytest.raises(HistoryError, match="Nothing is recorded of 'things' 1"):
+        log.get_as_of(connection, things, 1, now)
+    with pytest.raises(DataError, match="the history of things begins at no time yet"):
+        connection.execute(select(log.as_of(things, now)))
+
+
+def test_a_row_that_was_only_read_gets_its_snapshot(connection: Connection, things: Table) -> None:
+    log = AuditLog(things.metadata)
+    things.metadata.create_all(connection)
+    connection.execute(things.insert(), {"id": 1, "name": "old"})
+    log.install(connection)
+    connection.execute(READ)
+    connection.commit()
+    with connection.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as own:
+        own.execute(text("CALL audit_logger_snapshot('things', 100)"))
+        verbs = own.scalars(select(log.activity_cls.verb).order_by(log.activity_cls.id)).all()
+    assert verbs == ["read", "snapshot"]
