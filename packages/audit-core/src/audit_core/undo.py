@@ -51,7 +51,7 @@ from .ddl import execute
 from .errors import HistoryError, UndoConflictError
 from .quoting import qualified
 from .reading.activities import transaction_id
-from .reading.as_of import get_as_of, without_masks
+from .reading.as_of import get_as_of, readable
 from .reading.changes import table_of
 from .reading.tracked import MASK, ROW_VERBS, Tracked, connection_of, merged, past
 from .reading.types import RowType
@@ -268,7 +268,7 @@ class _Target:
         recorded = type_coerce(activity.c.old_data, JSONB()) if before else merged(activity.c)
         empty = cast(null(), RowType(self.relation.name, self.relation.schema))
         names = [each.name for each in self.relation.columns if each.name not in ("tableoid", "ctid")]
-        row = func.jsonb_populate_record(empty, without_masks(self.tracked, recorded)).table_valued(*names)
+        row = func.jsonb_populate_record(empty, readable(self.tracked, recorded)).table_valued(*names)
         chosen = activity.join(row, activity.c.id == any_(literal(activity_ids, ARRAY(BigInteger()))))
         return activity, row, chosen
 

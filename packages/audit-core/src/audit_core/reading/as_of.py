@@ -30,7 +30,7 @@ from sqlalchemy import (
     type_coerce,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH, OID
+from sqlalchemy.dialects.postgresql import ARRAY, HSTORE, JSONB, JSONPATH, OID
 from sqlalchemy.sql.selectable import Subquery
 
 from ..config import OPERATIONS
@@ -143,7 +143,7 @@ def _rows(tracked: Tracked, when: dt.datetime, row_key: ColumnElement[str] | Non
     activity = tracked.activities
     data = merged(activity.c)
     columns = [column(each.name, StoredType(each.type)) for each in tracked.table.columns]
-    record = func.jsonb_to_record(without_masks(tracked, data)).table_valued(*columns).render_derived(with_types=True)
+    record = func.jsonb_to_record(readable(tracked, data)).table_valued(*columns).render_derived(with_types=True)
     rows = (
         select(
             *(_as(each, record.c[each.name]) for each in tracked.table.columns),
@@ -237,10 +237,33 @@ def _one() -> Select[Any]:
     return select(literal(1))
 
 
-def without_masks(tracked: Tracked, data: ColumnElement[Any]) -> ColumnElement[Any]:
+def readable(tracked: Tracked, data: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Give a recorded row the form in which the types of its columns read it."""
+    for each in tracked.table.columns:
+        if isinstance(each.type, HSTORE):
+            data = _with_hstore(data, each.name)
+    return _without_masks(tracked, data)
+
+
+def _with_hstore(data: ColumnElement[Any], name: str) -> ColumnElement[Any]:
+    """Write an hstore, which PostgreSQL converts to a JSON object and not back, as its text."""
+    value = data.op("->", return_type=JSONB())(literal(name, Text()))
+    pair = func.jsonb_each_text(value).table_valued("key", "value", joins_implicitly=True)
+    pairs = _hstore_string(pair.c.key) + "=>" + func.coalesce(_hstore_string(pair.c.value), "NULL")
+    text = select(func.coalesce(func.string_agg(pairs, ", "), "")).correlate_except(pair).scalar_subquery()
+    written = func.jsonb_build_object(literal(name, Text()), text, type_=JSONB())
+    return case((func.jsonb_typeof(value) == "object", data.op("||", return_type=JSONB())(written)), else_=data)
+
+
+def _hstore_string(value: ColumnElement[str]) -> ColumnElement[str]:
+    escaped = func.replace(func.replace(value, "\\", "\\\\"), '"', '\\"', type_=Text())
+    return literal('"', Text()) + escaped + '"'
+
+
+def _without_masks(tracked: Tracked, data: ColumnElement[Any]) -> ColumnElement[Any]:
     """Leave out what stands in the place of masked values, which is no number and no date."""
     name = _unnest(sorted(tracked.may_be_masked))
-    masked = array_of(select(name).where(_is_mask(data, name)))
+    masked = array_of(select(name).where(_is_mask(data, name)).correlate_except(name.scalar_alias))
     return case((_path_exists(data, f'$.* ? (@ == "{MASK}")'), data.op("-", return_type=JSONB())(masked)), else_=data)
 
 
