@@ -31,7 +31,7 @@ EXACT = "12345678901234567890.12345678901234567890"
 @pytest.fixture(scope="module")
 def filled(shared_shop: Shop) -> Shop:
     shared_shop.write(
-        Customer(id=1, name='Ä "quoted"\n\x1b[1m', ssn="123"),
+        Customer(id=1, name='Ä "quoted"\n\x1b[1m', ssn="078-05-1120"),
         Order(id=1, customer_id=1, total=Decimal(EXACT)),
         reason="import",
         client_addr="192.0.2.7",

@@ -17,7 +17,7 @@ EXACT = "12345678901234567890.12345678901234567890"
 def told(shared_shop: Shop) -> Shop:
     """A shop in which Ann added a customer and an order, Ben renamed one and Ann deleted the other."""
     shared_shop.write(
-        Customer(id=1, name="Eva", ssn="123"),
+        Customer(id=1, name="Eva", ssn="078-05-1120"),
         Order(id=1, customer_id=1, total=Decimal(EXACT)),
         Line(order_id=1, code="a", article="pen"),
         reason="import",
