@@ -2,7 +2,7 @@
 
 Each variant is made of the function that is installed. One row is recorded by expressions and an INSERT, several
 rows by a query, more than a hundred by a query that is made for the table: what if one of the three did it all? What
-if the key were looked up at each statement, or the partition named?
+if the key were looked up at each statement, or the partition named, or if each operation had a function of its own?
 """
 
 from __future__ import annotations
@@ -46,6 +46,16 @@ VARIANTS = {
         "activity (": "activity_default (id, ",
         "VALUES (": "VALUES (nextval('public.activity_id_seq'),",
         "SELECT (SELECT": "SELECT nextval('public.activity_id_seq'), (SELECT",
+    },
+    # What is asked of the operation is known, and what other operations do is left out.
+    "a function for each operation": {
+        "TG_OP = 'INSERT'": "false",
+        "TG_OP <> 'INSERT'": "true",
+        "TG_OP = 'DELETE'": "false",
+        "TG_OP <> 'DELETE'": "true",
+        "TG_OP = 'UPDATE'": "true",
+        "CASE TG_OP WHEN 'DELETE' THEN old_json ELSE new_json END": "new_json",
+        "lower(TG_OP)": "'update'",
     },
     "the key looked up": {},
 }

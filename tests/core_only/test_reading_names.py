@@ -7,8 +7,9 @@ import uuid
 
 import pytest
 from audit_core import AuditLog, HistoryError
-from audit_core.reading import find_table, parse_key
+from audit_core.reading import find_table, parse_actor, parse_key
 from sqlalchemy import Column, Date, Integer, MetaData, String, Table, Uuid
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 @pytest.fixture
@@ -68,3 +69,18 @@ def test_a_key_has_the_type_of_its_column(log: AuditLog) -> None:
 def test_a_key_of_the_wrong_shape_is_refused(log: AuditLog, table: str, text: str) -> None:
     with pytest.raises(HistoryError, match="is no primary key of table"):
         parse_key(find_table(log, table), text)
+
+
+def test_an_actor_has_the_type_of_the_actors_key() -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class User(Base):
+        __tablename__ = "users"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    log = AuditLog(Base, actor_cls=User)
+    assert parse_actor(log, "7") == 7
+    with pytest.raises(HistoryError, match=r"'x' is no primary key of an actor, which is of the type Integer\(\)"):
+        parse_actor(log, "x")
+    assert parse_actor(AuditLog(MetaData()), "x") == "x"

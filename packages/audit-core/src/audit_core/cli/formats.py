@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from sqlalchemy import RowMapping
 
 from .errors import Mistake
-from .json import JsonText, dump
+from .json import dump, escape
 
 FORMATS = ("jsonl", "csv", "parquet")
 
@@ -59,11 +59,12 @@ class Writer(AbstractContextManager["Writer"]):
 class JsonLines(Writer):
     def write(self, rows: Rows) -> None:
         for row in rows:
-            values = {
-                name: JsonText(value) if name in JSON_COLUMNS and value is not None else value
+            # What is JSON already stays as the database writes it.
+            values = (
+                f"{dump(name)}: {escape(value) if name in JSON_COLUMNS and value is not None else dump(value)}"
                 for name, value in row.items()
-            }
-            self.file.write(dump(values).encode() + b"\n")
+            )
+            self.file.write(f"{{{', '.join(values)}}}\n".encode())
 
 
 class Csv(Writer):

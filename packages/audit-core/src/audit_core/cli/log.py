@@ -11,6 +11,7 @@ from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from audit_core import AuditLog
+from audit_core.reading import parse_actor
 from audit_core.reading.activities import VERBS
 
 from . import options, times
@@ -91,7 +92,7 @@ def _chosen(
         raise Mistake("--actor and --no-actor exclude each other.")
     whose: dict[str, Any] = {}
     if actor is not None or no_actor:
-        whose["actor"] = None if actor is None else options.read_actor(audit_log, actor)
+        whose["actor"] = None if actor is None else parse_actor(audit_log, actor)
     if transaction is not None:
         options.find_transaction(session, audit_log, transaction)
     return audit_log.activities(

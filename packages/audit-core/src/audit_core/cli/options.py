@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from audit_core import AuditLog, AuditLogTransaction
 from audit_core.reading import find_table, parse_key
-from audit_core.reading.values import convert
 
 from .errors import Mistake
 from .times import read_time
@@ -48,12 +47,3 @@ def find_recorded_table(session: Session, log: AuditLog, name: str) -> Table | s
     if name not in known and session.scalar(select(log.activities(table=name).order_by(None).exists())):
         return name
     return find_table(log, name)
-
-
-def read_actor(log: AuditLog, text: str) -> Any:
-    """Read the primary key of an actor."""
-    type_ = log.actor_id_type()
-    try:
-        return convert(text, type_)
-    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError):
-        raise Mistake(f"{text!r} is no primary key of an actor, which is of the type {type_!r}.") from None

@@ -9,6 +9,7 @@ import click
 from sqlalchemy.orm import Session, joinedload
 
 from audit_core import AuditLog, UndoConflictError, UndoPlan, audit_context
+from audit_core.reading import parse_actor
 
 from . import options
 from .description import ACTIVITY_COLUMNS, activity_json, print_selected, transaction_json
@@ -108,7 +109,7 @@ def undo(
 def _context(log: AuditLog, actor: str | None, reason: str | None) -> dict[str, Any]:
     context: dict[str, Any] = {}
     if actor is not None:
-        context["actor_id"] = options.read_actor(log, actor)
+        context["actor_id"] = parse_actor(log, actor)
     if reason is not None:
         context["reason"] = reason
     return context

@@ -8,7 +8,7 @@ from .activities import ANY, activities
 from .as_of import AsOf, Diff, as_of, diff, get_as_of, row_as_of
 from .changes import after, before, changes
 from .history import history
-from .names import find_table, parse_key
+from .names import find_table, parse_actor, parse_key
 from .stats import Dimension, stats
 from .tracked import schema_of
 from .versions import notes
@@ -28,6 +28,7 @@ __all__ = [
     "get_as_of",
     "history",
     "notes",
+    "parse_actor",
     "parse_key",
     "row_as_of",
     "schema_of",

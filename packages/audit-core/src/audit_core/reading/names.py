@@ -15,6 +15,9 @@ from .values import convert
 if TYPE_CHECKING:
     from ..audit_log import AuditLog
 
+#: What a conversion makes of a text that is no value of the type.
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, InvalidOperation)
+
 
 def find_table(log: AuditLog, name: str) -> Table:
     """Find a recorded table by its name, with its schema where that is needed to tell it from others.
@@ -51,5 +54,17 @@ def parse_key(table: Table, text: str) -> tuple[Any, ...]:
             )
     try:
         return tuple(convert(value, column.type) for value, column in zip(values, columns, strict=True))
-    except (ValueError, TypeError, LookupError, AttributeError, InvalidOperation):
+    except _UNREADABLE:
         raise HistoryError(f"{text!r} is no primary key of table {table.fullname!r}, which is {names}.") from None
+
+
+def parse_actor(log: AuditLog, text: str) -> Any:
+    """Read the primary key of an actor.
+
+    :raises HistoryError: if it is none.
+    """
+    type_ = log.actor_id_type()
+    try:
+        return convert(text, type_)
+    except _UNREADABLE:
+        raise HistoryError(f"{text!r} is no primary key of an actor, which is of the type {type_!r}.") from None

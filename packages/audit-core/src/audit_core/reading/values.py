@@ -45,6 +45,18 @@ def load_json(text: str) -> Any:
     return json.loads(text, parse_float=ExactFloat, parse_int=_integer)
 
 
+def dump_json(value: Any) -> str:
+    """Write a value as JSON in one line; recorded numbers keep all their digits."""
+    if isinstance(value, ExactFloat):
+        return value.text
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(str(name), ensure_ascii=False)}: {dump_json(each)}" for name, each in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(dump_json, value)) + "]"
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
 def to_python(value: Any, type_: TypeEngine[Any]) -> Any:
     """Convert a recorded value into what the type of its column gives in Python.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from audit_core import ConfigurationError, audit_context
 from audit_core.errors import AuditError, HistoryError, UndoConflictError
 from audit_core.quoting import qualified
-from audit_core.reading import find_table, parse_key, row_as_of, schema_of
+from audit_core.reading import find_table, parse_actor, parse_key, row_as_of, schema_of
 from audit_core.reading.activities import VERBS
 from audit_core.reading.changes import table_of
 from audit_core.tracking import tracked_tables
@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 from .._actor import current_actor_id, current_client_addr
 from . import queries
 from .differences import cut, differences, text_of
-from .filters import actor_id, arguments, given, moment, number
+from .filters import arguments, given, moment, number
 
 if TYPE_CHECKING:
     from .._extension import AuditLogger
@@ -186,7 +186,7 @@ class _Views:
             return self._render("log.html", 400, title="Log", fields=fields, error=_said(error), page=queries.Page([]))
 
     def show_actor(self) -> ResponseReturnValue:
-        actor = actor_id(self.log, _argument("id"))
+        actor = parse_actor(self.log, _argument("id"))
         return self._log({"actor": str(actor)}, {"actor": actor}, f"Actor {self._actor_label(actor)}", actor=actor)
 
     def _log(self, fields: dict[str, str], filters: dict[str, Any], title: str, **more: Any) -> ResponseReturnValue:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
-from audit_core.reading.values import ExactFloat
+from audit_core.reading.values import dump_json
 
 #: Longer texts are compared word by word.
 _SHORT = 60
@@ -65,7 +65,7 @@ def differences(old_data: dict[str, Any], changed_data: dict[str, Any], verb: st
 
 def text_of(value: Any) -> str:
     """Write a recorded value as the trail has it: a text bare, anything else as JSON, with all digits."""
-    return value if isinstance(value, str) else "".join(_json(value))
+    return value if isinstance(value, str) else dump_json(value)
 
 
 def cut(text: str) -> tuple[str, str]:
@@ -73,25 +73,6 @@ def cut(text: str) -> tuple[str, str]:
     if len(text) <= _SHOWN:
         return text, ""
     return text[:_SHOWN], f"cut, {len(text):,} characters in all"
-
-
-def _json(value: Any) -> Iterator[str]:
-    if isinstance(value, ExactFloat):
-        yield value.text
-    elif isinstance(value, dict):
-        yield "{"
-        for number, (key, item) in enumerate(value.items()):
-            yield f"{', ' if number else ''}{json.dumps(key, ensure_ascii=False)}: "
-            yield from _json(item)
-        yield "}"
-    elif isinstance(value, list):
-        yield "["
-        for number, item in enumerate(value):
-            yield ", " if number else ""
-            yield from _json(item)
-        yield "]"
-    else:
-        yield json.dumps(value, ensure_ascii=False)
 
 
 def _by_path(name: str, path: str, old: Any, new: Any, depth: int) -> Iterator[Difference]:
@@ -112,7 +93,7 @@ def _is_same(old: Any, new: Any) -> bool:
     if old is _ABSENT or new is _ABSENT:
         return old is new
     # 1, 1.0 and true are equal to Python.
-    return "".join(_json(old)) == "".join(_json(new))
+    return dump_json(old) == dump_json(new)
 
 
 def _member(key: str) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from decimal import InvalidOperation
 from typing import Any
 
 from audit_core import AuditLog
 from audit_core.errors import HistoryError
-from audit_core.reading import find_table
-from audit_core.reading.values import convert
+from audit_core.reading import find_table, parse_actor
 
 #: The fields of the form.
 FIELDS = ("actor", "table", "column", "verb", "since", "until", "request_id", "transaction")
@@ -31,7 +29,7 @@ def arguments(log: AuditLog, fields: Mapping[str, str]) -> dict[str, Any]:
     if "table" in fields:
         found["table"] = _table(log, fields["table"])
     if "actor" in fields:
-        found["actor"] = actor_id(log, fields["actor"])
+        found["actor"] = parse_actor(log, fields["actor"])
     elif "nobody" in fields:
         found["actor"] = None
     found |= {name: moment(fields[name], name) for name in ("since", "until") if name in fields}
@@ -40,17 +38,6 @@ def arguments(log: AuditLog, fields: Mapping[str, str]) -> dict[str, Any]:
     if "transaction" in fields:
         found["transaction"] = number(fields["transaction"], "transaction")
     return found
-
-
-def actor_id(log: AuditLog, text: str) -> Any:
-    """Read the primary key of an actor.
-
-    :raises HistoryError: if it is none.
-    """
-    try:
-        return convert(text, log.actor_id_type())
-    except (ValueError, TypeError, LookupError, AttributeError, InvalidOperation):
-        raise HistoryError(f"{text!r} is no primary key of an actor.") from None
 
 
 def moment(text: str, name: str) -> dt.datetime:
