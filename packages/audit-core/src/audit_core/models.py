@@ -81,7 +81,7 @@ class AuditLogActivity:
     relid: Mapped[int] = mapped_column(OID)
     schema: Mapped[str] = mapped_column(Text)
     table_name: Mapped[str] = mapped_column(Text)
-    #: ``insert``, ``update``, ``delete`` or ``truncate``.
+    #: ``insert``, ``update``, ``delete`` or ``truncate``; also ``snapshot``, ``bypass``, ``maintenance`` and ``read``.
     verb: Mapped[str] = mapped_column(Text)
     #: The primary key after the change: its text, or a JSON array of the columns of a composite one.
     row_key: Mapped[str | None] = mapped_column(Text)
