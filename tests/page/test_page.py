@@ -289,6 +289,14 @@ def test_reading_is_recorded_if_asked(database: URL) -> None:
     assert "Nothing." in body(client, "transaction/5/undo")
 
 
+def test_a_filter_on_a_table_that_is_gone_is_recorded_too(database: URL) -> None:
+    app = create_app(database, log_reads=True)
+    fill(app)
+    body(app.test_client(), "", table="gone")
+    read = audit(app)[-1]
+    assert (read.verb, read.table_name, read.changed_data["table"]) == ("read", "activity", "gone")
+
+
 def audit(app: Flask) -> list[Any]:
     with app.app_context():
         return list(reversed(db.session.scalars(audit_logger.activities()).all()))

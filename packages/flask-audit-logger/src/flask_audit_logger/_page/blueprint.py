@@ -139,10 +139,14 @@ class _Views:
     # The connection.
 
     @contextmanager
-    def reading(self, table: str | None = None, row_key: str | None = None, **asked: Any) -> Iterator[Session]:
-        """Open a session of its own that can only read, after recording what is read."""
+    def reading(self, asked: dict[str, Any], table: str | None = None, row_key: str | None = None) -> Iterator[Session]:
+        """Open a session of its own that can only read, after recording what is read.
+
+        :param asked: what was asked for.
+        :param table: the table of the record that is read, if it is one.
+        """
         with self.connection() as connection:
-            self.record_read(connection, table, row_key, asked)
+            self.record_read(connection, asked, table, row_key)
             queries.start_reading(connection)
             with Session(connection) as own:
                 yield own
@@ -154,7 +158,7 @@ class _Views:
             yield connection
 
     def record_read(
-        self, connection: Connection, table: str | None, row_key: str | None, asked: dict[str, Any]
+        self, connection: Connection, asked: dict[str, Any], table: str | None = None, row_key: str | None = None
     ) -> None:
         """Record that somebody looks, in a transaction of its own: what follows may not write."""
         if not self.log_reads:
@@ -191,7 +195,7 @@ class _Views:
 
     def _log(self, fields: dict[str, str], filters: dict[str, Any], title: str, **more: Any) -> ResponseReturnValue:
         after = _after()
-        with self.reading(**fields) as own:
+        with self.reading(fields) as own:
             page = queries.log_page(self.log, own, filters, after)
             more["columns"] = queries.changed_columns(self.log, own, page)
             if not fields and after is None:
@@ -202,7 +206,7 @@ class _Views:
         name, row_key = _argument("table"), _argument("key")
         table = find_table(self.log, name)
         key = parse_key(table, row_key)
-        with self.reading(table=name, row_key=row_key) as own:
+        with self.reading({}, name, row_key) as own:
             page = queries.record_page(self.log, own, self.log.history(table, key), _after())
             return self._render("record.html", table=name, key=row_key, page=page, title=f"{name} {row_key}")
 
@@ -218,7 +222,7 @@ class _Views:
         # The field takes milliseconds; rounded down, the time would be before the change that it comes from.
         shown["when"] = _up_to_milliseconds(when)
         try:
-            with self.reading(table=name, row_key=row_key, when=when.isoformat()) as own:
+            with self.reading({"when": when.isoformat()}, name, row_key) as own:
                 row, notes = row_as_of(self.log, own.connection(), table, key, when)
         except HistoryError as error:
             return self._render("as_of.html", 400, **shown, error=_said(error))
@@ -229,7 +233,7 @@ class _Views:
 
     def show_transaction(self, id: int) -> ResponseReturnValue:
         number(str(id), "transaction")
-        with self.reading(transaction=id) as own:
+        with self.reading({"transaction": id}) as own:
             transaction = own.get(self.log.transaction_cls, id)
             if transaction is None:
                 error = f"There is no transaction {id} in the trail."
@@ -239,7 +243,7 @@ class _Views:
 
     def show_undo(self, id: int) -> ResponseReturnValue:
         with self.connection() as connection:
-            self.record_read(connection, None, None, {"transaction": id})
+            self.record_read(connection, {"transaction": id})
             plan = self.log.plan_undo(connection, id)
             connection.rollback()
         return self._render("undo.html", id=id, plan=plan, title=f"Undo transaction {id}")
