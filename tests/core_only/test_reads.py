@@ -23,10 +23,19 @@ def things() -> Table:
     )
 
 
-def test_a_read_is_an_activity_of_the_record_with_its_reader(connection: Connection, things: Table) -> None:
+@pytest.fixture
+def log(connection: Connection, things: Table) -> AuditLog:
+    """A trail that begins after the table has a row."""
     log = AuditLog(things.metadata)
     things.metadata.create_all(connection)
+    connection.execute(things.insert(), {"id": 1, "name": "old"})
     log.install(connection)
+    return log
+
+
+def test_a_read_is_an_activity_of_the_record_with_its_reader(
+    connection: Connection, log: AuditLog, things: Table
+) -> None:
     connection.execute(text("SELECT set_config('audit_logger.actor_id', 'ann', true)"))
     connection.execute(READ)
     connection.execute(text("SELECT audit_logger_record_read(NULL, NULL, NULL, '{}')"))
@@ -40,11 +49,7 @@ def test_a_read_is_an_activity_of_the_record_with_its_reader(connection: Connect
     assert [row.verb for row in connection.execute(log.history(things, 1))] == ["read"]
 
 
-def test_a_history_does_not_begin_with_a_read(connection: Connection, things: Table) -> None:
-    log = AuditLog(things.metadata)
-    things.metadata.create_all(connection)
-    connection.execute(things.insert(), {"id": 1, "name": "old"})
-    log.install(connection)
+def test_a_history_does_not_begin_with_a_read(connection: Connection, log: AuditLog, things: Table) -> None:
     connection.execute(READ)
     now = dt.datetime.now(dt.timezone.utc)
     with pytest.raises(HistoryError, match="Nothing is recorded of 'things' 1"):
@@ -53,11 +58,7 @@ def test_a_history_does_not_begin_with_a_read(connection: Connection, things: Ta
         connection.execute(select(log.as_of(things, now)))
 
 
-def test_a_row_that_was_only_read_gets_its_snapshot(connection: Connection, things: Table) -> None:
-    log = AuditLog(things.metadata)
-    things.metadata.create_all(connection)
-    connection.execute(things.insert(), {"id": 1, "name": "old"})
-    log.install(connection)
+def test_a_row_that_was_only_read_gets_its_snapshot(connection: Connection, log: AuditLog) -> None:
     connection.execute(READ)
     connection.commit()
     with connection.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as own:

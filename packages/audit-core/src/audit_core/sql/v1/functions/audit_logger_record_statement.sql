@@ -45,20 +45,7 @@ BEGIN
     PERFORM set_config('audit_logger.maintenance', 'on', true);
     -- An UPDATE that moves a row to another partition reaches the partitions as a DELETE and an INSERT.
     WITH pair AS (
-        SELECT old_row, new_row,
-               new_row - ARRAY(
-                   SELECT e.key FROM jsonb_each(old_row) AS e WHERE e.value = new_row -> e.key) AS changes
-        FROM (
-            SELECT CASE WHEN fragile THEN @schema@.audit_logger_row(before) ELSE to_jsonb(before) END
-                   - excluded AS old_row,
-                   CASE WHEN fragile THEN @schema@.audit_logger_row(after) ELSE to_jsonb(after) END
-                   - excluded AS new_row
-            FROM (SELECT (o.*)::record AS before, row_number() OVER () AS place
-                  FROM old_table AS o) AS olds
-            FULL JOIN (SELECT (n.*)::record AS after, row_number() OVER () AS place
-                       FROM new_table AS n) AS news USING (place)
-            OFFSET 0
-        ) AS converted
+@include paired_rows@
     ), half AS (
         SELECT a.id, a.verb, a.relid, a.row_key, a.old_data, a.changed_data
         FROM @schema@.activity AS a
