@@ -43,7 +43,7 @@ VARIANTS = {
     "the query of many rows for several": {"OFFSET 100": "OFFSET 1"},
     "the query of several rows for many": {"OFFSET 100": "OFFSET 1000000000"},
     "straight into the partition": {
-        "activity (": "activity_default (id, ",
+        "activity (": "activity_open (id, ",
         "VALUES (": "VALUES (nextval('public.activity_id_seq'),",
         "SELECT (SELECT": "SELECT nextval('public.activity_id_seq'), (SELECT",
     },

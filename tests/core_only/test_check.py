@@ -33,7 +33,7 @@ def test_nothing_is_wrong_after_install(connection: Connection, log: AuditLog) -
         ("DROP TRIGGER audit_logger_protect_table ON audit.transaction", "protection"),
         ("GRANT EXECUTE ON FUNCTION audit.audit_logger_transaction_id() TO PUBLIC", "altered functions"),
         ("GRANT INSERT, DELETE ON audit.activity TO PUBLIC", "PUBLIC may delete, insert in audit.activity"),
-        ("GRANT TRUNCATE ON audit.activity_default TO pg_monitor", "pg_monitor may truncate in audit.activity_default"),
+        ("GRANT TRUNCATE ON audit.activity_open TO pg_monitor", "pg_monitor may truncate in audit.activity_open"),
         ("GRANT UPDATE ON audit.transaction TO pg_monitor", "pg_monitor may update in audit.transaction"),
         ("COMMENT ON TABLE audit.activity IS 'audit trail (SQL version 99)'", "SQL version 99.*Upgrade audit-core"),
     ],

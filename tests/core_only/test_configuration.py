@@ -115,7 +115,7 @@ def test_half_a_trail_is_not_touched(engine: Engine) -> None:
         log.metadata.create_all(connection)
         log.install(connection)
         connection.exec_driver_sql("DROP TABLE transaction")
-        with pytest.raises(ConfigurationError, match="only the table 'activity'"):
+        with pytest.raises(ConfigurationError, match="lacks the table transaction"):
             log.install(connection)
 
 

@@ -220,11 +220,12 @@ def test_a_schema_is_made_and_taken_away(connection: Connection) -> None:
     log.install(connection)
     assert sorted(inspect(connection).get_table_names(schema='Audit "Logs"')) == [
         "activity",
-        "activity_default",
+        "activity_coverage",
+        "activity_open",
         "transaction",
     ]
     assert audit_relations(connection) == {
-        (log.schema, name) for name in ("activity", "activity_default", "transaction")
+        (log.schema, name) for name in ("activity", "activity_coverage", "activity_open", "transaction")
     }
     log.uninstall(connection, drop_trail=True)
     assert not inspect(connection).has_schema('Audit "Logs"')

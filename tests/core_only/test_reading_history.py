@@ -272,7 +272,7 @@ def test_history_uses_the_index(session: Session) -> None:
     ):
         assert len(session.scalars(query).all()) == 2
         plan = session.execute(Explain(query)).scalars().all()
-        scans = [line.strip() for line in plan if " on activity_default" in line]
+        scans = [line.strip() for line in plan if " on activity_open" in line]
         assert scans
         assert [line for line in scans if "row_key_id_idx" not in line] == []
 

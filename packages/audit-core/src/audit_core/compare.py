@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from .catalog import Installed
 from .errors import ConfigurationError
-from .objects import TableTriggers, Trail
+from .objects import TABLE_NAMES, TableTriggers, Trail
 
 
 @dataclass(frozen=True)
@@ -148,10 +148,10 @@ def _trail_steps(wanted: Trail, installed: Installed) -> Iterable[Step]:
         )
     if not found.tables:
         yield InitTrail(wanted)
-    elif len(found.tables) < 2:
+    elif missing := [name for name in TABLE_NAMES if name not in found.tables]:
         raise ConfigurationError(
-            f"The audit trail in schema {wanted.schema!r} has only the table {', '.join(found.tables)!r}. Restore the "
-            "other one from a backup, or rename this one: the trail is then made anew."
+            f"The audit trail in schema {wanted.schema!r} lacks the table {', '.join(missing)}. Restore it from a backup, "
+            "or rename the others: the trail is then made anew."
         )
     elif found.trail.version < wanted.version:
         yield UpgradeTrail(found.trail, wanted.version)

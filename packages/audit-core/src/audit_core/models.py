@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, MetaData, Text, inspect, type_coerce
 from sqlalchemy import cast as sql_cast
-from sqlalchemy.dialects.postgresql import INET, JSONB, OID
+from sqlalchemy.dialects.postgresql import ARRAY, INET, JSONB, OID
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, foreign, mapped_column, registry, relationship
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -91,6 +91,8 @@ class AuditLogActivity:
     old_data: Mapped[dict[str, Any]] = mapped_column(RecordedData)
     #: What is new: the row for an insert, the changed columns for an update, empty for a delete.
     changed_data: Mapped[dict[str, Any]] = mapped_column(RecordedData)
+    #: The columns that are masked: what is recorded of them is no value; None where there are none.
+    masked: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
 
     if TYPE_CHECKING:
         transaction: Mapped[AuditLogTransaction]

@@ -10,7 +10,7 @@ from .config import Versioned
 from .quoting import literal, qualified, quote, type_name
 from .sql import FunctionDefinition, TriggerDefinition, latest, release
 
-TABLE_NAMES = ("activity", "transaction")
+TABLE_NAMES = ("activity", "transaction", "activity_coverage")
 
 _KEY = "key"
 
@@ -75,7 +75,7 @@ class Trail:
         return release(self.version).statements(name, **self._values())
 
     def _values(self) -> dict[str, str]:
-        return {"schema": quote(self.schema), "schema_literal": literal(self.schema)}
+        return _values(self.schema)
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,15 @@ class TableTriggers:
         created = release(self.version).triggers(
             self._folder,
             names,
-            schema=quote(self.audit_schema),
+            **_values(self.audit_schema),
             table=self.relation,
             arguments=", ".join(map(literal, self.arguments)),
         )
-        return [*created, self.adopt(f"ARRAY[{', '.join(map(literal, names))}]")]
+        return [
+            self._call("audit_logger_cover", literal("before")),
+            *created,
+            self.adopt(f"ARRAY[{', '.join(map(literal, names))}]"),
+        ]
 
     def adopt(self, *names: str) -> str:
         """Render the statement that gives partitions and children their triggers."""
@@ -145,3 +149,12 @@ class TableTriggers:
 
     def _call(self, function: str, *arguments: str) -> str:
         return f"SELECT {qualified(function, self.audit_schema)}({', '.join([literal(self.relation), *arguments])})"
+
+
+def _values(schema: str) -> dict[str, str]:
+    """Return what the files of the SQL need to know of the schema of a trail."""
+    return {
+        "schema": quote(schema),
+        "schema_literal": literal(schema),
+        "sequence_literal": literal(qualified("activity_id_seq", schema)),
+    }

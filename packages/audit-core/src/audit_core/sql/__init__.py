@@ -31,7 +31,7 @@ _PROTECTION = re.compile(
     r"FOR EACH (?P<level>STATEMENT|ROW) EXECUTE FUNCTION @schema@\.(?P<function>\w+)\(\)\n"
 )
 _FUNCTION = re.compile(r"(?P<head>CREATE .*?)AS \$audit_logger\$(?P<body>.*)\$audit_logger\$", re.DOTALL)
-_SETTING = re.compile(r"SET (\w+) = (\w+(?:, \w+)*)")
+_SETTING = re.compile(r"SET (\w+) = '?(\w+(?:, \w+)*)")
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,11 @@ CREATE TABLE @schema@.activity (
     old_row_key text COLLATE "C",
     old_data jsonb NOT NULL,
     changed_data jsonb NOT NULL,
-    PRIMARY KEY (id, issued_at)
-) PARTITION BY RANGE (issued_at)
+    masked text[],
+    PRIMARY KEY (id)
+) PARTITION BY RANGE (id)
 ;;
-CREATE TABLE @schema@.activity_default PARTITION OF @schema@.activity DEFAULT
+CREATE TABLE @schema@.activity_open PARTITION OF @schema@.activity FOR VALUES FROM (MINVALUE) TO (MAXVALUE)
 ;;
 CREATE INDEX activity_row_key_idx ON @schema@.activity (table_name, row_key, id)
 ;;
@@ -42,8 +43,31 @@ CREATE INDEX activity_old_row_key_idx ON @schema@.activity (table_name, old_row_
 ;;
 CREATE INDEX activity_transaction_id_idx ON @schema@.activity (transaction_id)
 ;;
-REVOKE ALL ON @schema@.transaction, @schema@.activity, @schema@.activity_default FROM PUBLIC
+CREATE TABLE @schema@.activity_coverage (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    issued_at timestamptz NOT NULL,
+    native_transaction_id bigint NOT NULL,
+    relid oid NOT NULL,
+    schema text COLLATE "C" NOT NULL,
+    table_name text COLLATE "C" NOT NULL,
+    event text COLLATE "C" NOT NULL,
+    since timestamptz,
+    operations text[] NOT NULL,
+    arguments text[] NOT NULL,
+    sql_version integer NOT NULL,
+    row_count bigint,
+    row_count_is_exact boolean NOT NULL,
+    actor_id text,
+    db_user text NOT NULL DEFAULT session_user,
+    application_name text NOT NULL DEFAULT current_setting('application_name')
+)
+;;
+CREATE INDEX activity_coverage_table_name_idx ON @schema@.activity_coverage (table_name, id)
+;;
+REVOKE ALL ON @schema@.transaction, @schema@.activity, @schema@.activity_open, @schema@.activity_coverage FROM PUBLIC
 ;;
 COMMENT ON TABLE @schema@.transaction IS 'audit trail: who, from where and why'
+;;
+COMMENT ON TABLE @schema@.activity_coverage IS 'audit trail: what is recorded, and since when'
 ;;
 COMMENT ON TABLE @schema@.activity IS 'audit trail: what changed (SQL version 1)'

@@ -1,3 +1,5 @@
 DROP TABLE @schema@.activity
 ;;
 DROP TABLE @schema@.transaction
+;;
+DROP TABLE @schema@.activity_coverage

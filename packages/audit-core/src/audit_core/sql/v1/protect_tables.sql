@@ -7,7 +7,7 @@ BEFORE TRUNCATE ON @schema@.activity
 FOR EACH STATEMENT EXECUTE FUNCTION @schema@.audit_logger_protect()
 ;;
 CREATE OR REPLACE TRIGGER audit_logger_protect_table
-BEFORE TRUNCATE ON @schema@.activity_default
+BEFORE TRUNCATE ON @schema@.activity_open
 FOR EACH STATEMENT EXECUTE FUNCTION @schema@.audit_logger_protect()
 ;;
 CREATE OR REPLACE TRIGGER audit_logger_protect_rows
@@ -16,4 +16,12 @@ FOR EACH ROW EXECUTE FUNCTION @schema@.audit_logger_protect()
 ;;
 CREATE OR REPLACE TRIGGER audit_logger_protect_table
 BEFORE TRUNCATE ON @schema@.transaction
+FOR EACH STATEMENT EXECUTE FUNCTION @schema@.audit_logger_protect()
+;;
+CREATE OR REPLACE TRIGGER audit_logger_protect_rows
+BEFORE DELETE OR UPDATE ON @schema@.activity_coverage
+FOR EACH ROW EXECUTE FUNCTION @schema@.audit_logger_protect()
+;;
+CREATE OR REPLACE TRIGGER audit_logger_protect_table
+BEFORE TRUNCATE ON @schema@.activity_coverage
 FOR EACH STATEMENT EXECUTE FUNCTION @schema@.audit_logger_protect()

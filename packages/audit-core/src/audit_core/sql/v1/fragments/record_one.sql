@@ -1,18 +1,19 @@
     -- Most statements of an application change one row. Simple expressions, which PL/pgSQL evaluates without
     -- a query, are much faster than a query.
     BEGIN
+        previous_id := currval(@sequence_literal@::regclass);
         IF TG_OP <> 'INSERT' THEN
             old_json := to_jsonb(@old@);
         END IF;
         IF TG_OP <> 'DELETE' THEN
             new_json := to_jsonb(@new@);
         END IF;
-    EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+    EXCEPTION WHEN data_exception OR program_limit_exceeded OR internal_error OR object_not_in_prerequisite_state THEN
         IF TG_OP <> 'INSERT' THEN
-            old_json := @schema@.audit_logger_row(@old@);
+            old_json := @schema@.audit_logger_row(@old@::record);
         END IF;
         IF TG_OP <> 'DELETE' THEN
-            new_json := @schema@.audit_logger_row(@new@);
+            new_json := @schema@.audit_logger_row(@new@::record);
         END IF;
     END;
     IF TG_NARGS > 0 THEN
@@ -31,26 +32,37 @@
         old_json := old_json - excluded;
         new_json := new_json - excluded;
     END IF;
-    row_key := CASE WHEN cardinality(key_columns) = 1 THEN key_json ->> key_columns[1]
-                    ELSE @schema@.audit_logger_composite_key(key_json, key_columns) END;
+    row_key :=
+@include row_key data=key_json@
+    ;
     IF TG_OP = 'UPDATE' THEN
         IF old_json = new_json THEN
-            RETURN NULL;
+            -- Whether something changed is told by the values: JSON has one zero, and numbers without a scale.
+            IF @old@ *= @new@ THEN
+                RETURN NULL;
+            END IF;
+            EXECUTE coalesce(
+                @schema@.audit_logger_unlike_query(TG_RELID, excluded, TG_LEVEL), 'SELECT ''{}''::text[]')
+            INTO unlike USING @old@, @new@;
+            IF unlike = '{}' THEN
+                RETURN NULL;
+            END IF;
         END IF;
         new_json := new_json - ARRAY(
-            SELECT e.key FROM jsonb_each(old_json) AS e WHERE e.value = new_json -> e.key);
-        old_row_key := CASE WHEN cardinality(key_columns) = 1 THEN nullif(old_json ->> key_columns[1], row_key)
-                            WHEN new_json ?| key_columns
-                            THEN @schema@.audit_logger_composite_key(old_json, key_columns) END;
+            SELECT e.key FROM jsonb_each(old_json) AS e
+            WHERE e.value = new_json -> e.key AND e.key = ANY (unlike) IS NOT TRUE);
+        old_row_key := CASE WHEN new_json ?| key_columns THEN nullif(
+@include row_key data=old_json@
+            , row_key) END;
     END IF;
     IF masked <> '{}' THEN
         old_json := @schema@.audit_logger_mask(old_json, masked);
         new_json := @schema@.audit_logger_mask(new_json, masked);
     END IF;
 @include row_of_transaction@
-    INSERT INTO @schema@.activity (
+    INSERT INTO @schema@.activity AS a (
         transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
-        row_key, old_row_key, old_data, changed_data)
+        row_key, old_row_key, old_data, changed_data, masked)
     VALUES (
         coalesce(
             (SELECT t.id FROM @schema@.transaction AS t
@@ -58,4 +70,22 @@
                AND t.native_transaction_id = xid AND t.issued_at = transaction_timestamp()),
             @schema@.audit_logger_transaction_id()),
         recorded_at, xid, TG_RELID, @schema_name@, @table_name@, lower(TG_OP),
-        row_key, old_row_key, old_json, new_json);
+        row_key, old_row_key, old_json, new_json, nullif(masked, '{}'))
+    RETURNING id,
+        -- Has this session recorded anything else in this command? Then it may have come later, and be recorded first.
+        -- What looks like the row before this one in the same statement is left to the end of the statement.
+        CASE WHEN is_serializable
+             THEN current_setting('audit_logger.recorded_at', true) = statement_timestamp()::text
+             ELSE coalesce((
+                 SELECT p.issued_at >= statement_timestamp() AND (
+                     TG_LEVEL = 'STATEMENT' OR p.table_name <> a.table_name OR p.verb <> a.verb
+                     OR p.old_row_key IS NOT NULL OR p.row_key IS NOT DISTINCT FROM a.row_key)
+                 FROM @schema@.activity AS p WHERE p.id = previous_id), true)
+        END
+    INTO own_id, is_not_alone;
+    IF is_not_alone THEN
+        PERFORM @schema@.audit_logger_put_in_order(own_id, own_id);
+    END IF;
+    IF is_serializable THEN
+        PERFORM set_config('audit_logger.recorded_at', statement_timestamp()::text, true);
+    END IF;

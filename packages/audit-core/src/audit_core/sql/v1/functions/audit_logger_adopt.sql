@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION @schema@.audit_logger_adopt(relation regclass, names text[] DEFAULT NULL)
 RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 AS $audit_logger$
 DECLARE
     parent CONSTANT text := (
@@ -12,7 +12,8 @@ BEGIN
     -- Of the table itself, only the named triggers stay.
     FOR statement IN
         SELECT format('DROP TRIGGER %I ON %s', t.tgname, relation)
-        FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+        FROM pg_trigger AS t
+        JOIN pg_proc AS p ON p.oid = t.tgfoid AND p.pronamespace = quote_ident(@schema_literal@)::regnamespace
         WHERE t.tgrelid = relation AND t.tgparentid = 0 AND NOT t.tgisinternal
           AND starts_with(p.proname, 'audit_logger_record') AND t.tgname <> ALL (names)
     LOOP
@@ -26,8 +27,10 @@ BEGIN
             UNION SELECT i.inhrelid FROM descendant AS d JOIN pg_inherits AS i ON i.inhparent = d.relid
         ), ours (relid, name, definition, function) AS (
             SELECT t.tgrelid, t.tgname, pg_get_triggerdef(t.oid), p.proname
-            FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
-            WHERE t.tgparentid = 0 AND NOT t.tgisinternal
+            FROM pg_trigger AS t
+            JOIN pg_proc AS p ON p.oid = t.tgfoid AND p.pronamespace = quote_ident(@schema_literal@)::regnamespace
+            WHERE (t.tgrelid = relation OR t.tgrelid IN (SELECT d.relid FROM descendant AS d))
+              AND t.tgparentid = 0 AND NOT t.tgisinternal
               AND starts_with(p.proname, 'audit_logger_record')
         ), member (relid, name, is_partition) AS (
             SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relispartition
@@ -55,6 +58,7 @@ BEGIN
     LOOP
         EXECUTE statement;
     END LOOP;
+    PERFORM @schema@.audit_logger_cover(relation, 'begin'::text);
 END
 $audit_logger$
 ;;

@@ -4,7 +4,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $audit_logger$
     SELECT EXISTS (
         SELECT FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
-        WHERE t.tgrelid = relation AND p.proname = function_name AND t.tgenabled = 'O'
+        WHERE t.tgrelid = relation AND p.proname = function_name AND t.tgenabled IN ('O', 'A')
+          AND p.pronamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = @schema_literal@)
           AND t.tgtype & CASE operation WHEN 'INSERT' THEN 4 WHEN 'DELETE' THEN 8 WHEN 'UPDATE' THEN 16
                                         WHEN 'TRUNCATE' THEN 32 END <> 0)
 $audit_logger$

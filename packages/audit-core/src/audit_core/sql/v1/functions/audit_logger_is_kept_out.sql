@@ -17,7 +17,7 @@ BEGIN
                 USING ERRCODE = 'AU004', HINT = 'Do it without disable(), that is, with audit_logger.enabled not off.';
         END IF;
         -- That it was kept out is recorded.
-        IF row_count > 0 THEN
+        IF row_count IS DISTINCT FROM 0 THEN
             INSERT INTO @schema@.activity (
                 transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
                 row_key, old_data, changed_data)

@@ -1,10 +1,15 @@
 CREATE OR REPLACE FUNCTION @schema@.audit_logger_record() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER
+@include value_settings@
+SET enable_seqscan = off
 AS $audit_logger$
 DECLARE
 @include record_one_variables@
     first record;
     affected bigint;
+    low bigint;
+    is_few boolean;
+    only_unlike boolean := false;
     fragile boolean;
     old_columns text;
     new_columns text;
@@ -15,17 +20,23 @@ BEGIN
     -- In each query below, the innermost level has the columns of the application's table in scope and
     -- names nothing but whole rows.
     IF TG_OP = 'INSERT' THEN
-        SELECT NULL AS before, (n.*)::record AS after, EXISTS (SELECT FROM new_table OFFSET 1) AS has_next
+        SELECT NULL AS before, (n.*)::record AS after, EXISTS (SELECT FROM new_table OFFSET 1) AS has_next,
+@include has_cast_to_json@
         INTO first FROM new_table AS n LIMIT 1;
     ELSIF TG_OP = 'DELETE' THEN
-        SELECT (o.*)::record AS before, NULL AS after, EXISTS (SELECT FROM old_table OFFSET 1) AS has_next
+        SELECT (o.*)::record AS before, NULL AS after, EXISTS (SELECT FROM old_table OFFSET 1) AS has_next,
+@include has_cast_to_json@
         INTO first FROM old_table AS o LIMIT 1;
     ELSE
-        SELECT (o.*)::record AS before, (n.*)::record AS after, EXISTS (SELECT FROM new_table OFFSET 1) AS has_next
+        SELECT (o.*)::record AS before, (n.*)::record AS after, EXISTS (SELECT FROM new_table OFFSET 1) AS has_next,
+@include has_cast_to_json@
         INTO first FROM old_table AS o CROSS JOIN new_table AS n LIMIT 1;
     END IF;
     IF NOT FOUND THEN
         RETURN NULL;
+    END IF;
+    IF first.has_cast_to_json THEN
+        PERFORM @schema@.audit_logger_refuse_casts(TG_RELID);
     END IF;
 @include if_it_may_be_kept_out@
         IF TG_OP = 'DELETE' THEN
@@ -34,7 +45,7 @@ BEGIN
             SELECT count(*) INTO affected FROM new_table;
         END IF;
         IF @schema@.audit_logger_is_kept_out(
-            TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP, affected, TG_ARGV)
+            TG_RELID, TG_TABLE_SCHEMA::text, TG_TABLE_NAME::text, TG_OP, affected, TG_ARGV)
         THEN
             RETURN NULL;
         END IF;
@@ -49,18 +60,23 @@ BEGIN
     FROM @schema@.audit_logger_options(TG_RELID, TG_ARGV) AS o;
     fragile := @schema@.audit_logger_is_fragile(TG_RELID);
 
+    IF @schema@.audit_logger_has_recorded() THEN
+        low := nextval(@sequence_literal@::regclass);
+    END IF;
+
     -- OFFSET 0 keeps the conversion from being computed twice. The transaction's id is asked for by the first
     -- row, so that there is no transaction without activity.
     IF TG_OP = 'INSERT' THEN
         INSERT INTO @schema@.activity (
             transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
-            row_key, old_data, changed_data)
+            row_key, old_data, changed_data, masked)
         SELECT (SELECT @schema@.audit_logger_transaction_id()),
             recorded_at, xid, TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, 'insert',
-            CASE WHEN cardinality(key_columns) = 1 THEN new_row ->> key_columns[1]
-                 ELSE @schema@.audit_logger_composite_key(new_row, key_columns) END,
+@include row_key data=new_row@
+            ,
             '{}',
-            CASE WHEN masked = '{}' THEN new_row ELSE @schema@.audit_logger_mask(new_row, masked) END
+            CASE WHEN masked = '{}' THEN new_row ELSE @schema@.audit_logger_mask(new_row, masked) END,
+            nullif(masked, '{}')
         FROM (
             SELECT CASE WHEN fragile THEN @schema@.audit_logger_row(entry) ELSE to_jsonb(entry) END
                    - excluded AS new_row
@@ -70,40 +86,55 @@ BEGIN
     ELSIF TG_OP = 'DELETE' THEN
         INSERT INTO @schema@.activity (
             transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
-            row_key, old_data, changed_data)
+            row_key, old_data, changed_data, masked)
         SELECT (SELECT @schema@.audit_logger_transaction_id()),
             recorded_at, xid, TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, 'delete',
-            CASE WHEN cardinality(key_columns) = 1 THEN old_row ->> key_columns[1]
-                 ELSE @schema@.audit_logger_composite_key(old_row, key_columns) END,
+@include row_key data=old_row@
+            ,
             CASE WHEN masked = '{}' THEN old_row ELSE @schema@.audit_logger_mask(old_row, masked) END,
-            '{}'
+            '{}', nullif(masked, '{}')
         FROM (
             SELECT CASE WHEN fragile THEN @schema@.audit_logger_row(entry) ELSE to_jsonb(entry) END
                    - excluded AS old_row
             FROM (SELECT (o.*)::record AS entry FROM old_table AS o) AS entries
             OFFSET 0
         ) AS converted;
-    ELSIF NOT EXISTS (SELECT FROM new_table OFFSET 100) THEN
+    ELSE
+        is_few := NOT EXISTS (SELECT FROM new_table OFFSET 100);
+    END IF;
+    IF is_few THEN
         -- The transition tables are filled in step. A full join cannot become a nested loop, so that a
         -- plan made for one row stays good for 50,000.
         INSERT INTO @schema@.activity (
             transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
-            row_key, old_row_key, old_data, changed_data)
+            row_key, old_row_key, old_data, changed_data, masked)
         SELECT (SELECT @schema@.audit_logger_transaction_id()),
             recorded_at, xid, TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, 'update',
-            CASE WHEN cardinality(key_columns) = 1 THEN new_row ->> key_columns[1]
-                 ELSE @schema@.audit_logger_composite_key(new_row, key_columns) END,
-            CASE WHEN cardinality(key_columns) = 1
-                 THEN nullif(old_row ->> key_columns[1], new_row ->> key_columns[1])
-                 WHEN changes ?| key_columns
-                 THEN @schema@.audit_logger_composite_key(old_row, key_columns) END,
+@include row_key data=new_row@
+            ,
+            CASE WHEN changes ?| key_columns THEN nullif(
+@include row_key data=old_row@
+            ,
+@include row_key data=new_row@
+            ) END,
             CASE WHEN masked = '{}' THEN old_row ELSE @schema@.audit_logger_mask(old_row, masked) END,
-            CASE WHEN masked = '{}' THEN changes ELSE @schema@.audit_logger_mask(changes, masked) END
+            CASE WHEN masked = '{}' THEN changes ELSE @schema@.audit_logger_mask(changes, masked) END,
+            nullif(masked, '{}')
         FROM (
 @include paired_rows@
             WHERE old_row <> new_row
         ) AS changed;
-    ELSE
+        GET DIAGNOSTICS affected = ROW_COUNT;
+        -- Rows that changed, and are the same JSON as before?
+        is_few := @schema@.audit_logger_unlike_query(TG_RELID, excluded, TG_LEVEL) IS NULL OR affected = (
+            SELECT count(*)
+            FROM (SELECT (o.*)::record AS before, row_number() OVER () AS place FROM old_table AS o) AS olds
+            JOIN (SELECT (n.*)::record AS after, row_number() OVER () AS place FROM new_table AS n) AS news
+                USING (place)
+            WHERE before *<> after);
+        only_unlike := NOT is_few;
+    END IF;
+    IF NOT is_few THEN
         -- Of many rows, those in which nothing changed that is recorded are sorted out before they are converted,
         -- and unchanged columns are told by their values. Both need the names of the columns, as they are now, and
         -- so a statement that is made, and planned, each time: for a few rows that would take longer.
@@ -119,34 +150,48 @@ BEGIN
         EXECUTE format($query$
             INSERT INTO %1$I.activity (
                 transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
-                row_key, old_row_key, old_data, changed_data)
+                row_key, old_row_key, old_data, changed_data, masked)
             SELECT (SELECT %1$I.audit_logger_transaction_id()),
-                $1, $2, $3, $4, $5, 'update',
-                CASE WHEN cardinality($6) = 1 THEN new_row ->> $6[1]
-                     ELSE %1$I.audit_logger_composite_key(new_row, $6) END,
-                CASE WHEN cardinality($6) = 1 THEN nullif(old_row ->> $6[1], new_row ->> $6[1])
-                     WHEN changes ?| $6 THEN %1$I.audit_logger_composite_key(old_row, $6) END,
+                $1, $2, $3, $4, $5, 'update', new_key, nullif(old_key, new_key),
                 CASE WHEN $8 = '{}' THEN old_row ELSE %1$I.audit_logger_mask(old_row, $8) END,
-                CASE WHEN $8 = '{}' THEN changes ELSE %1$I.audit_logger_mask(changes, $8) END
+                CASE WHEN $8 = '{}' THEN changes ELSE %1$I.audit_logger_mask(changes, $8) END,
+                nullif($8, '{}')
             FROM (
-                SELECT old_row, new_row, new_row - array_remove(unchanged, NULL) AS changes
+                SELECT old_row, changes,
+                       CASE WHEN cardinality($6) = 1 AND octet_length(new_row ->> $6[1]) <= 1000 THEN new_row ->> $6[1]
+                            ELSE %1$I.audit_logger_key(new_row, $6) END AS new_key,
+                       CASE WHEN NOT changes ?| $6 THEN NULL
+                            WHEN cardinality($6) = 1 AND octet_length(old_row ->> $6[1]) <= 1000 THEN old_row ->> $6[1]
+                            ELSE %1$I.audit_logger_key(old_row, $6) END AS old_key
                 FROM (
-                    SELECT CASE WHEN $9 THEN %1$I.audit_logger_row(before) ELSE to_jsonb(before) END
-                           - $7 AS old_row,
-                           CASE WHEN $9 THEN %1$I.audit_logger_row(after) ELSE to_jsonb(after) END
-                           - $7 AS new_row,
-                           ARRAY[%6$s] AS unchanged
-                    FROM (SELECT (o.*)::record AS before, row_number() OVER () AS place, %2$s
-                          FROM old_table AS o) AS olds
-                    JOIN (SELECT (n.*)::record AS after, row_number() OVER () AS place, %3$s
-                          FROM new_table AS n) AS news USING (place)
-                    WHERE ROW(%4$s)::record *<> ROW(%5$s)::record
-                    OFFSET 0
-                ) AS converted
-                WHERE old_row <> new_row
-            ) AS changed
+                    SELECT old_row, new_row, new_row - array_remove(unchanged, NULL) AS changes
+                    FROM (
+                        SELECT CASE WHEN $9 THEN %1$I.audit_logger_row(before) ELSE to_jsonb(before) END
+                               - $7 AS old_row,
+                               CASE WHEN $9 THEN %1$I.audit_logger_row(after) ELSE to_jsonb(after) END
+                               - $7 AS new_row,
+                               ARRAY[%6$s] AS unchanged
+                        FROM (SELECT (o.*)::record AS before, row_number() OVER () AS place, %2$s
+                              FROM old_table AS o) AS olds
+                        JOIN (SELECT (n.*)::record AS after, row_number() OVER () AS place, %3$s
+                              FROM new_table AS n) AS news USING (place)
+                        WHERE ROW(%4$s)::record *<> ROW(%5$s)::record
+                        OFFSET 0
+                    ) AS converted
+                    WHERE NOT $10 OR old_row = new_row
+                ) AS changed
+            ) AS keyed
             $query$, @schema_literal@, old_columns, new_columns, old_values, new_values, unchanged)
-        USING recorded_at, xid, TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, key_columns, excluded, masked, fragile;
+        USING recorded_at, xid, TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, key_columns, excluded, masked, fragile,
+            only_unlike;
+    END IF;
+
+    IF low IS NOT NULL THEN
+        PERFORM @schema@.audit_logger_put_in_order(
+            low, currval(@sequence_literal@::regclass));
+    END IF;
+    IF is_serializable THEN
+        PERFORM set_config('audit_logger.recorded_at', statement_timestamp()::text, true);
     END IF;
     RETURN NULL;
 END

@@ -4,7 +4,6 @@ AS $audit_logger$
 DECLARE
     member oid;
     rest bytea;
-    split integer;
     arguments text[];
     schema_name text;
     table_name text;
@@ -16,32 +15,28 @@ DECLARE
     page bigint;
     last_page bigint;
 BEGIN
-    -- It commits after each batch, so it cannot fix the search path; it runs with the rights of its caller.
+    -- It commits after each batch, so it cannot have settings of its own; it runs with the rights of its caller.
+@include local_settings@
     SELECT n.nspname, c.relname INTO schema_name, table_name
     FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE c.oid = relation;
+    WHERE c.oid = relation::oid;
     SELECT t.tgargs INTO rest
     FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
-    WHERE t.tgrelid = relation AND pg_catalog.starts_with(p.proname, 'audit_logger_record')
+    WHERE t.tgrelid = relation::oid AND p.proname::text LIKE 'audit\_logger\_record%'
+      AND p.pronamespace = (SELECT s.oid FROM pg_catalog.pg_namespace AS s WHERE s.nspname = @schema_literal@)
     LIMIT 1;
     IF NOT FOUND THEN
         RAISE EXCEPTION '%.% has no audit triggers', schema_name, table_name
             USING ERRCODE = 'AU006', HINT = 'Call op.init_audit_logger_triggers() first, so that no change is missed.';
     END IF;
-    -- The arguments of a trigger are stored as one string, with a NUL after each.
-    WHILE pg_catalog.length(rest) > 0 LOOP
-        split := pg_catalog."position"(rest, pg_catalog.decode('00', 'hex'));
-        arguments := arguments || pg_catalog.convert_from(
-            pg_catalog.substr(rest, 1, split - 1), pg_catalog.getdatabaseencoding());
-        rest := pg_catalog.substr(rest, split + 1);
-    END LOOP;
+    arguments := @schema@.audit_logger_arguments(rest);
     FOR member IN
         WITH RECURSIVE tree (relid) AS (
             SELECT relation::oid
             UNION SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits AS i ON i.inhparent = tree.relid)
         SELECT c.oid
         FROM tree JOIN pg_catalog.pg_class AS c ON c.oid = tree.relid
-        WHERE c.relkind = 'r' AND (c.oid = relation OR c.relispartition)
+        WHERE c.relkind = 'r' AND (c.oid = relation::oid OR c.relispartition)
         ORDER BY c.oid
     LOOP
         SELECT o.key_columns, o.excluded, o.masked
@@ -55,6 +50,7 @@ BEGIN
         SELECT pg_catalog.format('ONLY %I.%I', n.nspname, c.relname) INTO source
         FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         WHERE c.oid = member;
+        PERFORM @schema@.audit_logger_refuse_casts(member);
         page := 0;
         last_page := pg_catalog.pg_relation_size(member)
             / pg_catalog.current_setting('block_size')::bigint;
@@ -64,13 +60,12 @@ BEGIN
             EXECUTE pg_catalog.format(
                 'INSERT INTO %1$I.activity ('
                 '    transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,'
-                '    row_key, old_data, changed_data) '
+                '    row_key, old_data, changed_data, masked) '
                 'SELECT (SELECT %1$I.audit_logger_transaction_id()), pg_catalog.clock_timestamp(),'
                 '    pg_catalog.pg_current_xact_id()::text::bigint, $1, $2, $3, ''snapshot'', row_key, ''{}'','
-                '    %1$I.audit_logger_mask(payload, $6) '
+                '    %1$I.audit_logger_mask(payload, $6), nullif($6, ''{}'') '
                 'FROM ('
-                '    SELECT payload, CASE WHEN pg_catalog.cardinality($4) = 1 THEN payload ->> $4[1]'
-                '        ELSE %1$I.audit_logger_composite_key(payload, $4) END AS row_key'
+                '    SELECT payload, %1$I.audit_logger_key(payload, $4) AS row_key'
                 '    FROM ('
                 '        SELECT CASE WHEN $7 THEN %1$I.audit_logger_row(entry) ELSE pg_catalog.to_jsonb(entry) END'
                 '               - $5 AS payload'
@@ -86,6 +81,7 @@ BEGIN
             USING member, schema_name, table_name, key_columns, excluded, masked, fragile,
                 pg_catalog.format('(%s,0)', page)::tid, pg_catalog.format('(%s,0)', page + pages)::tid;
             COMMIT;
+@include local_settings@
             page := page + pages;
         END LOOP;
     END LOOP;

@@ -29,6 +29,10 @@ BEGIN
         RAISE EXCEPTION 'audit_logger.actor_id has % bytes, and 1000 are the limit', octet_length(raw_actor)
             USING ERRCODE = 'AU001', HINT = 'Set it to a primary key of the actors'' table.';
     END IF;
+    IF octet_length(raw_meta) > 1000000 THEN
+        RAISE EXCEPTION 'audit_logger.meta has % bytes, and 1000000 are the limit', octet_length(raw_meta)
+            USING ERRCODE = 'AU002', HINT = 'Store what is that long in a table of your own, and its key in the meta data.';
+    END IF;
     BEGIN
         actor := raw_actor;
         context := raw_meta::jsonb;
@@ -54,6 +58,10 @@ BEGIN
             context := coalesce(context, '{}') || jsonb_build_object('client_addr', raw_addr);
         END IF;
     END;
+    IF jsonb_typeof(context) <> 'object' THEN
+        RAISE EXCEPTION 'audit_logger.meta is a JSON %', jsonb_typeof(context)
+            USING ERRCODE = 'AU002', HINT = 'Set it to a JSON object.';
+    END IF;
     -- A context that changes inside a database transaction gets a row of its own, so that no
     -- change is credited to another actor; one that comes back finds its row again.
     IF current_setting('audit_logger.transaction_row', true) <> '' THEN
