@@ -46,6 +46,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
+from .connections import connection_of, unwrapped
 from .context import audit_context
 from .ddl import execute
 from .errors import HistoryError, UndoConflictError
@@ -53,7 +54,7 @@ from .quoting import qualified
 from .reading.activities import transaction_id
 from .reading.as_of import get_as_of, readable
 from .reading.changes import table_of
-from .reading.tracked import MASK, ROW_VERBS, Tracked, connection_of, merged, past
+from .reading.tracked import MASK, ROW_VERBS, Tracked, merged, past
 from .reading.types import RowType
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ class UndoPlan:
 def plan_undo(log: AuditLog, session: Any, what: Any) -> UndoPlan:
     """Plan to take changes back; see :meth:`audit_core.AuditLog.plan_undo`."""
     connection = _connection(log, session)
+    session = unwrapped(session)
     activity = log.activity_cls
     undoes: int | None = None
     if isinstance(what, (int, log.transaction_cls)):
@@ -176,6 +178,7 @@ def restore(log: AuditLog, session: Any, model: Any, key: Any, when: dt.datetime
     tracked = Tracked.find(log, model)
     past(when)
     connection = _connection(log, session)
+    session = unwrapped(session)
     row_key = tracked.row_key(key)
     activity = log.activity_cls
     of_row = select(activity.id).where(
@@ -720,7 +723,7 @@ def _activity_ids(log: AuditLog, what: Any) -> set[int]:
 
 def _connection(log: AuditLog, session: Any) -> Connection:
     """Return the connection of a session, with what is pending sent."""
-    connection = connection_of(log, session)
+    connection = connection_of(session, log.bind_arguments(), HistoryError)
     if not isinstance(session, Connection):
         session.flush()
     return connection

@@ -13,7 +13,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
-    Connection,
     Executable,
     Result,
     Select,
@@ -34,11 +33,12 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import JSONB, OID, REGCLASS
-from sqlalchemy.orm import Mapper, Session, scoped_session
+from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.selectable import FromClause
 from sqlalchemy.types import JSON, Enum, NullType, String, TypeDecorator, TypeEngine
 
 from ..config import Versioned
+from ..connections import connection_of
 from ..errors import HistoryError
 from ..tracking import is_tracked
 from .types import StoredType
@@ -259,27 +259,11 @@ def partitions_of(relid: ColumnElement[int]) -> ColumnElement[Any]:
 
 
 def execute(log: AuditLog, session: Any, statement: Executable) -> Result[Any]:
-    """Run a query of the trail on a Session or a Connection.
+    """Run a query of the trail on a session or a connection.
 
     :raises HistoryError: if it is asynchronous.
     """
-    return connection_of(log, session).execute(statement)
-
-
-def connection_of(log: AuditLog, session: Any) -> Connection:
-    """Return the connection on which a Session has the tables of the trail; a Connection is one itself.
-
-    :raises HistoryError: if it is asynchronous.
-    """
-    if isinstance(session, Connection):
-        return session
-    if isinstance(session, (Session, scoped_session)):
-        return session.connection(bind_arguments=log.bind_arguments())
-    if hasattr(session, "run_sync"):
-        raise HistoryError(
-            f"{type(session).__name__!r} is asynchronous: await session.run_sync(lambda session: ...) and ask in there."
-        )
-    raise HistoryError(f"{session!r} is neither a Session nor a Connection.")
+    return connection_of(session, log.bind_arguments(), HistoryError).execute(statement)
 
 
 def instant(when: dt.datetime, name: str = "when") -> dt.datetime:
