@@ -54,6 +54,7 @@ from .quoting import qualified
 from .reading.activities import transaction_id
 from .reading.as_of import get_as_of, readable
 from .reading.changes import table_of
+from .reading.entities import Entity
 from .reading.tracked import MASK, ROW_VERBS, Tracked, merged, past
 from .reading.types import RowType
 
@@ -175,31 +176,38 @@ def plan_undo(log: AuditLog, session: Any, what: Any) -> UndoPlan:
 
 def restore(log: AuditLog, session: Any, model: Any, key: Any, when: dt.datetime) -> AuditLogTransaction | None:
     """Bring a row back to what it was; see :meth:`audit_core.AuditLog.restore`."""
-    tracked = Tracked.find(log, model)
+    entity = Entity.find(log, model)
     past(when)
     connection = _connection(log, session)
     session = unwrapped(session)
-    row_key = tracked.row_key(key)
-    activity = log.activity_cls
-    of_row = select(activity.id).where(
-        tracked.is_of(activity), activity.verb.in_(ROW_VERBS), activity.row_key == row_key
-    )
-    then = connection.scalar(of_row.where(activity.issued_at <= when).order_by(activity.id.desc()).limit(1))
+    name = entity.tracked.table.fullname
     # Also says so if the row was not there, or its history begins later.
-    if get_as_of(log, connection, tracked.table, key, when) is None or then is None:
-        raise HistoryError(
-            f"{tracked.table.fullname!r} {key!r} was gone at {when.isoformat()}. Ask for a time at which it was there."
+    was_there = get_as_of(log, connection, model, key, when) is not None
+    activity = log.activity_cls
+    wanted: list[_Change] = []
+    gone: dict[int, _Change] = {}
+    # What is referenced comes first: the row of the class above.
+    for tracked in reversed(entity.own):
+        of_row = select(activity.id).where(
+            tracked.is_of(activity),
+            activity.verb.in_(ROW_VERBS),
+            activity.row_key == tracked.row_key(entity.key_of(tracked, key)),
         )
-    last = connection.scalar(of_row.order_by(activity.id.desc()).limit(1))
-    assert last is not None
-    (change,) = _load(log, connection, activity.id == then)
-    gone = [each for each in _load(log, connection, activity.id == last) if each.verb == "delete"]
-    cascade = _deleted_with(log, connection, gone[0]) if gone else []
-    meta = {"restores": {"table": tracked.table.fullname, "row_key": change.row_key, "as_of": when.isoformat()}}
+        then = connection.scalar(of_row.where(activity.issued_at <= when).order_by(activity.id.desc()).limit(1))
+        if not was_there or then is None:
+            raise HistoryError(
+                f"{name!r} {key!r} was gone at {when.isoformat()}. Ask for a time at which it was there."
+            )
+        wanted += _load(log, connection, activity.id == then)
+        last = connection.scalar(of_row.order_by(activity.id.desc()).limit(1))
+        for change in _load(log, connection, and_(activity.id == last, activity.verb == "delete")):
+            gone |= {each.id: each for each in [change, *_deleted_with(log, connection, change)]}
+    meta = {"restores": {"table": name, "row_key": wanted[-1].row_key, "as_of": when.isoformat()}}
     with connection.begin_nested():
         run = _Run(log, connection, meta)
-        steps, conflicts = run.undo([*gone, *cascade], finish=False)
-        run.bring_back(change)
+        steps, conflicts = run.undo(list(gone.values()), finish=False)
+        for change in wanted:
+            run.bring_back(change)
         conflicts += run.finish()
         if conflicts:
             raise UndoConflictError(conflicts)

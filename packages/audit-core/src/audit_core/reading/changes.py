@@ -58,7 +58,7 @@ def _version(activity: AuditLogActivity, data: dict[str, Any]) -> Any:
         elif column.name in masked and data[column.name] == MASK:
             said.append(masked_note(column.name))
         else:
-            values[column.key] = _value(table, column.name, data[column.name])
+            values[column] = _value(table, column.name, data[column.name])
     return build(mapper, values, said)
 
 

@@ -70,43 +70,37 @@ _RELATIONS = pg_class.join(pg_namespace, pg_namespace.c.oid == pg_class.c.relnam
 
 @dataclass(frozen=True)
 class Tracked:
-    """A table of the application that one AuditLog records, and the model of its rows."""
+    """A table of the application that one AuditLog records, and the model of all its rows."""
 
     log: AuditLog
     table: Table
     mapper: Mapper[Any] | None
 
     @classmethod
-    def find(cls, log: AuditLog, model: Any) -> Tracked:
-        """Find what is recorded of a model; a Table will do.
+    def find(cls, log: AuditLog, table: Table, mapper: Mapper[Any] | None = None) -> Tracked:
+        """Find what is recorded of a table.
 
         :raises HistoryError: if nothing is.
         """
-        mapper = None
-        if not isinstance(model, Table):
-            mapper = inspect(model, raiseerr=False) if isinstance(model, type) else None
-            if not isinstance(mapper, Mapper):
-                raise HistoryError(f"{model!r} is neither a mapped class nor a Table, so it has no history.")
-            if len(mapper.tables) != 1 or not isinstance(mapper.local_table, Table):
-                names = ", ".join(repr(str(each)) for each in mapper.tables)
-                raise HistoryError(
-                    f"The rows of {model.__name__!r} come from several tables ({names}), each with a history of its "
-                    f"own. Ask for one of the tables, as {model.__name__}.__table__."
-                )
-            model = mapper.local_table
-        if model.metadata is not log.metadata or not is_tracked(model):
+        if table.metadata is not log.metadata or not is_tracked(table):
             raise HistoryError(
-                f"Table {model.fullname!r} is not recorded, so it has no history. Mark it with "
+                f"Table {table.fullname!r} is not recorded, so it has no history. Mark it with "
                 '{"info": {"versioned": {}}}, and write a migration.'
             )
-        if not model.primary_key.columns:
-            raise HistoryError(f"Table {model.fullname!r} has no primary key, so its records cannot be told apart.")
-        return cls(log, model, mapper)
+        if not table.primary_key.columns:
+            raise HistoryError(f"Table {table.fullname!r} has no primary key, so its records cannot be told apart.")
+        return cls(log, table, mapper)
 
     @cached_property
     def versioned(self) -> Versioned:
         """How the table is recorded now."""
         return Versioned.read(self.table)
+
+    def records(self, name: str) -> bool:
+        """Tell whether the values of a column are recorded."""
+        options = self.versioned
+        kept = not options.include or name in options.include or name in self.table.primary_key.columns
+        return kept and name not in options.exclude and name not in options.mask
 
     @cached_property
     def may_be_masked(self) -> frozenset[str]:
