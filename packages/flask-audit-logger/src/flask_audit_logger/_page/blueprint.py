@@ -18,6 +18,7 @@ from audit_core.quoting import qualified
 from audit_core.reading import find_table, parse_actor, parse_key, row_as_of, schema_of
 from audit_core.reading.activities import VERBS
 from audit_core.reading.changes import table_of
+from audit_core.refusals import headline
 from audit_core.tracking import tracked_tables
 from flask import Blueprint, Flask, Response, abort, current_app, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -333,7 +334,7 @@ def _as_text(value: Any) -> str:
 
 
 def _said(error: AuditError | DataError) -> str:
-    return str(error) if isinstance(error, AuditError) else str(error.orig).partition("\n")[0]
+    return str(error) if isinstance(error, AuditError) else headline(error)
 
 
 def _up_to_milliseconds(when: dt.datetime) -> str:
