@@ -8,6 +8,9 @@ import pytest
 from audit_core import AuditLog, HistoryError
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select, text
 from sqlalchemy.exc import DataError
+from sqlalchemy.orm import Session
+
+from tests.contract.forged import META, forge
 
 READ = text("""SELECT audit_logger_record_read('public', 'things', '1', '{"view": "record"}')""")
 
@@ -65,3 +68,23 @@ def test_a_row_that_was_only_read_gets_its_snapshot(connection: Connection, log:
         own.execute(text("CALL audit_logger_snapshot('things', 100)"))
         verbs = own.scalars(select(log.activity_cls.verb).order_by(log.activity_cls.id)).all()
     assert verbs == ["read", "snapshot"]
+
+
+@pytest.mark.parametrize("forged", META)
+def test_a_filter_of_any_kind_can_be_read(connection: Connection, log: AuditLog, things: Table, forged: str) -> None:
+    activity = log.activity_cls
+    id_ = forge(connection, forged, forged, "things", "1")
+    connection.execute(things.update().values(name="new"))
+    assert len(connection.execute(log.history(things, 1)).all()) == 2
+    assert len(connection.execute(log.history(things, 1, related=True)).all()) == 2
+    now = dt.datetime.now(dt.timezone.utc)
+    assert connection.execute(select(log.as_of(things, now))).one().name == "new"
+    session = Session(connection)
+    read, update = session.scalars(log.activities().order_by(None).order_by(activity.id)).all()
+    assert (read.changes, read.before, read.after) == ({}, None, None)
+    assert isinstance(read.data, dict)
+    assert repr(read.transaction.meta)
+    assert connection.scalars(select(activity.data).order_by(activity.id)).all()[1] == update.data
+    log.attach(connection.engine)
+    assert log.plan_undo(session, id_).conflicts == []
+    log.detach(connection.engine)

@@ -57,11 +57,15 @@ from .reading.changes import table_of
 from .reading.entities import Entity
 from .reading.tracked import MASK, ROW_VERBS, Tracked, merged, past
 from .reading.types import RowType
+from .reading.values import as_object
 from .refusals import Refusal
 
 if TYPE_CHECKING:
     from .audit_log import AuditLog
     from .models import AuditLogTransaction
+
+#: The verbs of activities that can be taken back.
+_TAKEN_BACK = ("insert", "update", "delete")
 
 _pg_attribute = table(
     "pg_attribute",
@@ -475,7 +479,8 @@ class _Run:
         self._own = None
         target = self._target(statement[0])
         # All are looked up before one is changed: their keys may have changed places.
-        found = {} if target is None else self._find(target, statement)
+        has_rows = statement[0].verb in _TAKEN_BACK
+        found = self._find(target, statement) if has_rows and target is not None else {}
         steps = [step for each in statement if (step := self._plan(target, each, found.get(each.id))) is not None]
         alike: dict[Any, list[tuple[Step, _Found | None]]] = {}
         for step in steps:
@@ -491,7 +496,7 @@ class _Run:
 
     def _plan(self, target: _Target | None, change: _Change, found: _Found | None) -> Step | None:
         """Compare a row with what the activity left; None if there is nothing to do, or a conflict."""
-        if change.verb not in ("insert", "update", "delete"):
+        if change.verb not in _TAKEN_BACK:
             if change.verb not in ("snapshot", "read") and change.changed.get("rows") != 0:
                 self._refuse(change, "unknown", f"{change.verb} of {change.table_name}: the rows were not recorded")
             return None
@@ -696,7 +701,7 @@ def _load(log: AuditLog, connection: Connection, chosen: Any) -> list[_Change]:
     ]
     query = select(*columns).where(chosen).order_by(activity.id.desc())
     rows: Iterable[Any] = connection.execute(query)
-    return [_Change(*[*row[:-2], _read(row[-2]), _read(row[-1])]) for row in rows]
+    return [_Change(*[*row[:-2], *_data(row.id, row.verb, row[-2:])]) for row in rows]
 
 
 def _deleted_with(log: AuditLog, connection: Connection, gone: _Change) -> list[_Change]:
@@ -776,6 +781,20 @@ def _connection(log: AuditLog, session: Any) -> Connection:
     return connection
 
 
+def _data(id_: int, verb: str, texts: Iterable[str]) -> list[dict[str, Any]]:
+    """Read what an activity recorded of a row, or of how many there were."""
+    if verb not in (*ROW_VERBS, "truncate"):
+        return [{}, {}]
+    try:
+        return [_read(each) for each in texts]
+    except RecursionError:
+        raise HistoryError(f"Activity {id_} holds a value that is nested more deeply than Python can read.") from None
+
+
 def _read(data: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(data, parse_float=Decimal)
-    return found
+    # Python refuses to read integers of more digits than a decimal can have.
+    return as_object(json.loads(data, parse_float=Decimal, parse_int=_integer))
+
+
+def _integer(text: str) -> int | Decimal:
+    return int(text) if len(text) < 4000 else Decimal(text)

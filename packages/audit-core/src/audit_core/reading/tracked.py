@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     and_,
     any_,
+    case,
     cast,
     column,
     exists,
@@ -243,7 +244,9 @@ def schema_of(log: AuditLog, table: Table) -> Select[Any]:
 def merged(activity: Any) -> ColumnElement[Any]:
     """The row as a change left it; for a delete, as it was."""
     old = type_coerce(activity.old_data, JSONB())
-    return old.op("||", return_type=JSONB())(type_coerce(activity.changed_data, JSONB()))
+    both = old.op("||", return_type=JSONB())(type_coerce(activity.changed_data, JSONB()))
+    # What was read is what somebody says: where it is no object, the two cannot be put together.
+    return case((activity.verb == "read", old), else_=both)
 
 
 def partitions_of(relid: ColumnElement[int]) -> ColumnElement[Any]:

@@ -274,6 +274,7 @@ class _Views:
     def names(self) -> dict[str, Any]:
         return {
             "differences": lambda each: differences(each.old_data, each.changed_data, each.verb),
+            "said": _said_beside,
             "text_of": text_of,
             "table_name_of": self._table_name,
             # A page names few actors many times, and a name may take a query.
@@ -304,6 +305,11 @@ class _Views:
 def _harden(response: Response) -> Response:
     response.headers.update(_HEADERS)
     return response
+
+
+def _said_beside(meta: Any) -> list[tuple[str, Any]]:
+    """Return the pairs of ``meta``, which is no object if somebody wrote it by hand."""
+    return [] if meta is None else list(meta.items()) if isinstance(meta, dict) else [("meta", meta)]
 
 
 def _argument(name: str) -> str:
