@@ -22,6 +22,7 @@ from sqlalchemy import (
     any_,
     case,
     cast,
+    collate,
     column,
     exists,
     func,
@@ -55,6 +56,9 @@ MASK = "***"
 
 # Clocks differ: what the server recorded just now must not be in the future here.
 _CLOCK_SKEW = dt.timedelta(minutes=1)
+
+#: So many activities that are reads of made-up names are passed at a time.
+_PASSED = 500
 
 pg_class = table(
     "pg_class",
@@ -217,23 +221,37 @@ class Tracked:
     def _names(self) -> CTE:
         """The table's name, and the names that no table has any more, which may have been its own.
 
-        A walk along the index from one name to the next: it takes a look-up for each.
+        A walk along the index from one name to the next: it takes a look-up for each. Names that were only read, which
+        anybody may make up, are passed in a row.
         """
-        activity = self.all_activities
-        first = select(activity.c.table_name.label("name")).order_by(activity.c.table_name).limit(1)
-        walk = first.cte(recursive=True)
-        other = self.all_activities
-        following = (
-            select(other.c.table_name)
-            .where(other.c.table_name > walk.c.name)
-            .order_by(other.c.table_name)
+        # A recursion has one collation from the start: that of the columns of the trail.
+        walk = select(collate(literal("", Text()), "C").label("name")).cte(recursive=True)
+        others = _following(self.all_activities, walk.c.name)
+        following = func.coalesce(
+            select(others.c.table_name)
+            .where(others.c.verb != "read")
+            .order_by(others.c.table_name)
             .limit(1)
-            .scalar_subquery()
+            .scalar_subquery(),
+            # Not all of the last one was seen, so it counts.
+            select(func.max(_following(self.all_activities, walk.c.name).c.table_name)).scalar_subquery(),
         )
         walk = walk.union_all(select(following).where(walk.c.name.is_not(None)))
         is_taken = exists(select(literal(1)).where(pg_class.c.relname == walk.c.name))
-        former = select(walk.c.name).where(walk.c.name.is_not(None), ~is_taken)
+        former = select(walk.c.name).where(walk.c.name != "", ~is_taken)
         return select(literal(self.table.name, Text()).label("name")).union(former).cte()
+
+
+def _following(activity: FromClause, name: ColumnElement[str]) -> FromClause:
+    """Select the next activities along the index of names."""
+    return (
+        select(activity.c.table_name, activity.c.verb)
+        .where(activity.c.table_name > name)
+        .order_by(activity.c.table_name)
+        .limit(_PASSED)
+        .correlate_except(activity)
+        .subquery()
+    )
 
 
 def schema_of(log: AuditLog, table: Table) -> Select[Any]:
@@ -243,10 +261,10 @@ def schema_of(log: AuditLog, table: Table) -> Select[Any]:
 
 def merged(activity: Any) -> ColumnElement[Any]:
     """The row as a change left it; for a delete, as it was."""
-    old = type_coerce(activity.old_data, JSONB())
-    both = old.op("||", return_type=JSONB())(type_coerce(activity.changed_data, JSONB()))
+    old, new = type_coerce(activity.old_data, JSONB()), type_coerce(activity.changed_data, JSONB())
     # What was read is what somebody says: where it is no object, the two cannot be put together.
-    return case((activity.verb == "read", old), else_=both)
+    changed = case((activity.verb == "read", literal({}, JSONB())), else_=new)
+    return old.op("||", return_type=JSONB())(changed)
 
 
 def partitions_of(relid: ColumnElement[int]) -> ColumnElement[Any]:
