@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.project import CommandError
 from tests.contract.setups import AlembicSetup, MigratedProject, Setup
 
 
@@ -162,3 +163,43 @@ def test_a_script_rewrites_the_same(recorded: MigratedProject) -> None:
     recorded.execute(recorded.script("upgrade", f"{start}:head"))
     row = {"id": "%: 1", "a:b %s": "first", "c": {":x": "%(y)s"}}
     assert history(recorded)[0] == ("insert", {}, row)
+
+
+@pytest.mark.parametrize(
+    ("operation", "name"),
+    [
+        ("op.rename_audited_column('notes', 'title', 'body', audit_schema='Audit Logs')", "column 'body'"),
+        # An earlier column, which no row has together with the one that gets its name.
+        ("op.rename_audited_column('notes', 'title', 'was', audit_schema='Audit Logs')", "column 'was'"),
+        ("op.rename_audited_table('articles', 'notes', audit_schema='Audit Logs')", "table 'notes'"),
+    ],
+)
+def test_a_name_that_history_has_already_is_refused(recorded: MigratedProject, operation: str, name: str) -> None:
+    recorded.execute("INSERT INTO notes (title, body) VALUES ('x', 'y')")
+    recorded.write_migration(
+        "op.remove_audited_column('notes', 'title', audit_schema='Audit Logs')\n"
+        "op.rename_audited_column('notes', 'body', 'was', audit_schema='Audit Logs')"
+        if "was" in name
+        else "pass"
+    )
+    recorded.upgrade()
+    recorded.execute("INSERT INTO notes (title, body) VALUES ('x', 'y'), ('z', NULL)")
+    before = history(recorded), history(recorded, table="notes")
+    recorded.write_migration(operation)
+    with pytest.raises(CommandError, match=rf"another {name} already"):
+        recorded.upgrade()
+    assert (history(recorded), history(recorded, table="notes")) == before
+
+
+def test_a_migration_that_comes_late_finds_the_new_name(recorded: MigratedProject) -> None:
+    recorded.execute(
+        "ALTER TABLE articles RENAME title TO head; INSERT INTO articles (head) VALUES ('x');"
+        "ALTER TABLE notes RENAME TO memos; INSERT INTO memos (title) VALUES ('y')"
+    )
+    recorded.write_migration(
+        "op.rename_audited_column('articles', 'title', 'head', audit_schema='Audit Logs')\n"
+        "op.rename_audited_table('notes', 'memos', audit_schema='Audit Logs')"
+    )
+    recorded.upgrade()
+    assert [(old | new)["head"] for _, old, new in history(recorded)] == ["first", "second", "second", "x"]
+    assert [(old | new)["title"] for _, old, new in history(recorded, table="memos")][-2:] == ["second", "y"]

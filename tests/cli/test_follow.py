@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import BigInteger, Connection, Text, cast, func, select, text
 from sqlalchemy.orm import Session
 
 from tests.cli.conftest import ROOT, Shop
@@ -127,6 +127,49 @@ def test_between_two_looks_no_transaction_is_open(own_shop: Shop) -> None:
             deadline = time.monotonic() + 4
             while connection.scalars(others).all() != ["idle"]:
                 assert time.monotonic() < deadline
+
+
+def test_a_trail_from_another_cluster_is_shown_once(own_shop: Shop) -> None:
+    """Its transactions have numbers that this one has yet to reach, and some that are in progress here."""
+    own_shop.write(Customer(id=1, name="x"))
+    with own_shop.engine.connect() as other, own_shop.engine.begin() as connection:
+        in_progress = other.scalar(select(cast(cast(func.pg_current_xact_id(), Text), BigInteger)))
+        assert in_progress is not None
+        for number, native in enumerate([1, in_progress, in_progress + 20, in_progress + 10**9], 2):
+            restore(connection, number, native)
+        with following(own_shop) as shown:
+            assert shown.keys(1) == ["1"]
+            connection.commit()
+            # In this look they are visible; after it, they would be so again and again.
+            own_shop.write(Customer(id=10, name="x"))
+            assert shown.keys(1) == ["10"]
+            own_shop.write(Customer(id=11, name="x"))
+            assert shown.keys(1) == ["11"]
+        with following(own_shop) as shown:
+            assert shown.keys(7) == ["1", "2", "3", "4", "5", "10", "11"]
+            other.rollback()
+            # This one reaches the numbers.
+            for number in range(12, 40):
+                own_shop.write(Customer(id=number, name="x"))
+            assert shown.keys(28) == [str(number) for number in range(12, 40)]
+
+
+def restore(connection: Connection, number: int, native_transaction_id: int) -> None:
+    """Write an activity as pg_restore does."""
+    transaction_id = connection.scalar(
+        text(
+            "INSERT INTO transaction (native_transaction_id, issued_at) VALUES (:native, now()) RETURNING id",
+        ),
+        {"native": native_transaction_id},
+    )
+    connection.execute(
+        text(
+            "INSERT INTO activity (transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,"
+            " row_key, old_data, changed_data)"
+            " VALUES (:id, now(), :native, 0, 'public', 'customers', 'insert', :key, '{}', '{}')"
+        ),
+        {"id": transaction_id, "native": native_transaction_id, "key": str(number)},
+    )
 
 
 def test_without_json_the_heading_stands_once(own_shop: Shop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tests.cli.conftest import Shop
@@ -77,3 +78,24 @@ def test_what_is_in_conflict_can_be_left_out(own_shop: Shop) -> None:
 
 def test_an_unknown_transaction_is_a_mistake(shared_shop: Shop) -> None:
     assert shared_shop.mistake("undo", "4711", "--dry-run") == "Error: There is no transaction 4711 in the trail."
+
+
+def test_details_of_a_refusal_are_not_shown(own_shop: Shop) -> None:
+    """They quote whole rows, what is masked in them, too."""
+    added = own_shop.write(Customer(id=1, name="Eva", ssn="secret-1"))
+    with own_shop.engine.begin() as connection:
+        connection.execute(
+            text(
+                "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                " RAISE 'Nobody goes' USING DETAIL = OLD.ssn; END $$"
+            )
+        )
+        connection.execute(text("CREATE TRIGGER keep BEFORE DELETE ON customers FOR EACH ROW EXECUTE FUNCTION keep()"))
+    assert own_shop.mistake("undo", str(added), "--yes") == "Error: The database refuses: Nobody goes"
+    with own_shop.engine.begin() as connection:
+        connection.execute(text("DROP TRIGGER keep ON customers"))
+        connection.execute(text("CREATE TABLE notes (customer int REFERENCES customers DEFERRABLE INITIALLY DEFERRED)"))
+        connection.execute(text("INSERT INTO notes VALUES (1)"))
+    shown = own_shop.run("undo", str(added), "--dry-run", code=1).stdout
+    assert 'the foreign key "notes_customer_fkey" of notes (customer) stands against it (SQLSTATE 23503)' in shown
+    assert "secret" not in shown

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from audit_core import AuditLog, HistoryError
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select, text
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, event, select, text
 from sqlalchemy.exc import DataError
+from sqlalchemy.orm import Session
+
+from tests.contract.forged import META, forge
 
 READ = text("""SELECT audit_logger_record_read('public', 'things', '1', '{"view": "record"}')""")
 
@@ -65,3 +70,65 @@ def test_a_row_that_was_only_read_gets_its_snapshot(connection: Connection, log:
         own.execute(text("CALL audit_logger_snapshot('things', 100)"))
         verbs = own.scalars(select(log.activity_cls.verb).order_by(log.activity_cls.id)).all()
     assert verbs == ["read", "snapshot"]
+
+
+@pytest.mark.parametrize("forged", META)
+def test_a_filter_of_any_kind_can_be_read(connection: Connection, log: AuditLog, things: Table, forged: str) -> None:
+    activity = log.activity_cls
+    id_ = forge(connection, forged, forged, "things", "1")
+    connection.execute(things.update().values(name="new"))
+    assert len(connection.execute(log.history(things, 1)).all()) == 2
+    assert len(connection.execute(log.history(things, 1, related=True)).all()) == 2
+    now = dt.datetime.now(dt.timezone.utc)
+    assert connection.execute(select(log.as_of(things, now))).one().name == "new"
+    session = Session(connection)
+    read, update = session.scalars(log.activities().order_by(None).order_by(activity.id)).all()
+    assert (read.changes, read.before, read.after) == ({}, None, None)
+    assert isinstance(read.data, dict)
+    assert repr(read.transaction.meta)
+    assert connection.scalars(select(activity.data).order_by(activity.id)).all()[1] == update.data
+    log.attach(connection.engine)
+    assert log.plan_undo(session, id_).conflicts == []
+    log.detach(connection.engine)
+
+
+def test_names_that_were_only_read_cost_nothing(connection: Connection, log: AuditLog, things: Table) -> None:
+    """Former names are found among thousands of names that somebody made up."""
+    connection.execute(text("UPDATE things SET name = 'first'"))
+    connection.execute(text("ALTER TABLE things RENAME TO mmm; UPDATE mmm SET name = 'second'"))
+    connection.execute(text("ALTER TABLE mmm RENAME TO things; UPDATE things SET name = 'third'"))
+    forge(connection, "{}", "{}", "mmm", "1")
+    connection.execute(
+        text(
+            "INSERT INTO activity (transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,"
+            " row_key, old_data, changed_data) SELECT 1, now(), 1, 0, 'public', p || n, 'read', '1', '{}', '{}'"
+            " FROM generate_series(1, 10000) AS n, (VALUES ('a'), ('mmm'), ('zz')) AS v (p)"
+        )
+    )
+    connection.execute(text("ANALYZE activity"))
+    now = dt.datetime.now(dt.timezone.utc)
+    for query in (log.history(things, 1), select(log.as_of(things, now)), log.activities(table=things)):
+        looks = [node for node in nodes(explained(connection, query)) if "activity" in node.get("Relation Name", "")]
+        assert 0 < sum(node["Actual Loops"] for node in looks) < 1000
+    assert [each.changed_data for each in connection.execute(log.history(things, 1)) if each.verb == "update"] == [
+        {"name": "third"},
+        {"name": "second"},
+        {"name": "first"},
+    ]
+
+
+def explained(connection: Connection, query: Any) -> dict[str, Any]:
+    def explain(conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
+        return f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters
+
+    event.listen(connection, "before_cursor_execute", explain, retval=True)
+    with connection.execute(query) as result:
+        plan: dict[str, Any] = result.cursor.fetchone()[0][0]["Plan"]  # type: ignore[union-attr]
+    event.remove(connection, "before_cursor_execute", explain)
+    return plan
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for each in plan.get("Plans", []):
+        yield from nodes(each)

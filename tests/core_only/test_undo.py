@@ -398,6 +398,103 @@ def test_a_failure_takes_all_of_it_back(session: Session) -> None:
 
 
 @pytest.mark.parametrize(
+    "statements",
+    [
+        ["UPDATE orders SET id = 7"],
+        ["UPDATE orders SET id = 7", "UPDATE lines SET article = 'x'"],
+        ["UPDATE lines SET article = 'x'", "UPDATE orders SET id = 7"],
+        ["UPDATE orders SET id = 7", "UPDATE orders SET id = 8"],
+        ["UPDATE lines SET number = number + 5", "UPDATE orders SET id = 7", "DELETE FROM lines"],
+        ["UPDATE lines SET number = number + 5", "UPDATE orders SET id = 7", "DELETE FROM customers"],
+    ],
+)
+def test_a_key_that_a_cascade_carried_on_comes_back_with_it(session: Session, statements: list[str]) -> None:
+    commit(
+        session,
+        "INSERT INTO customers VALUES (1, 'Ann')",
+        "INSERT INTO orders VALUES (1, 1, 5, 'OPEN'), (2, 1, 5, 'OPEN')",
+        "INSERT INTO lines VALUES (1, 1, 'a'), (1, 2, 'b')",
+        "DELETE FROM orders WHERE id = 2",
+        "INSERT INTO deliveries VALUES (1, 1, 1)",
+    )
+    before = held(session)
+    done = commit(session, *statements)
+    plan = audit_log.plan_undo(session, done)
+    assert plan.conflicts == []
+    undo(session, done)
+    assert held(session) == before
+
+
+def test_a_row_that_has_the_old_key_and_is_another_one_is_no_answer(session: Session) -> None:
+    commit(
+        session,
+        "INSERT INTO customers VALUES (1, 'Ann')",
+        "INSERT INTO orders VALUES (1, 1, 5, 'OPEN')",
+        "INSERT INTO lines VALUES (1, 1, 'a')",
+    )
+    done = commit(session, "UPDATE lines SET number = 2")
+    commit(session, "DELETE FROM lines", "INSERT INTO lines VALUES (1, 1, 'other')")
+    plan = audit_log.plan_undo(session, done)
+    assert [each.message for each in plan.conflicts] == ["lines [1, 2] is gone"]
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg"])
+def test_conflicts_name_the_constraint_and_no_values(session: Session, driver: str) -> None:
+    """What is masked, or not recorded, stands in PostgreSQL's details."""
+    session.execute(text("ALTER TABLE people ADD UNIQUE (ssn), ADD CHECK (hair <> 'secret'), ALTER name SET NOT NULL"))
+    session.execute(text("CREATE UNIQUE INDEX by_age ON people (age, hair)"))
+    commit(session, "INSERT INTO people VALUES (1, 'Ann', 'secret-red', 'secret-1', 41)")
+    done = commit(session, "DELETE FROM people")
+    session.execute(text("ALTER TABLE people ALTER hair SET DEFAULT 'secret'"))
+    session.commit()
+
+    def messages() -> list[str]:
+        if driver != "asyncpg":
+            engine = create_engine(session.connection().engine.url.set(drivername=f"postgresql+{driver}"))
+            audit_log.attach(engine)
+            with Session(engine) as own:
+                found = [each.message for each in audit_log.plan_undo(own, done).conflicts]
+            engine.dispose()
+            return found
+
+        async def ask() -> list[str]:
+            engine = create_async_engine(session.connection().engine.url.set(drivername="postgresql+asyncpg"))
+            audit_log.attach(engine)
+            try:
+                async with AsyncSession(engine) as own:
+                    plan = await own.run_sync(lambda sync: audit_log.plan_undo(sync, done))
+            finally:
+                await engine.dispose()
+            return [each.message for each in plan.conflicts]
+
+        return asyncio.run(ask())
+
+    assert messages() == [
+        'people 1: the check constraint "people_hair_check" of people (hair) stands against it (SQLSTATE 23514)'
+    ]
+    session.execute(text("ALTER TABLE people ALTER hair SET DEFAULT 'secret-blue', ALTER ssn SET DEFAULT 'secret-2'"))
+    commit(session, "INSERT INTO people VALUES (2, 'Ben', 'x', 'secret-2', 1)")
+    assert messages() == [
+        'people 1: the unique constraint "people_ssn_key" of people (ssn) stands against it (SQLSTATE 23505)'
+    ]
+    session.execute(text("ALTER TABLE people ALTER ssn DROP DEFAULT, ALTER age SET DEFAULT 1"))
+    session.execute(text("ALTER TABLE people ALTER hair SET DEFAULT 'x'"))
+    session.commit()
+    assert messages() == [
+        'people 1: the unique constraint "by_age" of people (age, hair) stands against it (SQLSTATE 23505)'
+    ]
+    session.execute(text("DELETE FROM people"))
+    session.execute(text("ALTER TABLE people ALTER age DROP DEFAULT, ALTER ssn SET NOT NULL"))
+    session.commit()
+    (message,) = messages()
+    assert message.startswith("people 1: the not-null constraint")
+    assert message.endswith("of people (ssn) stands against it (SQLSTATE 23502)")
+    session.execute(text("ALTER TABLE people ALTER ssn DROP NOT NULL, ALTER name TYPE varchar(2)"))
+    session.commit()
+    assert messages() == ["people 1: a value does not fit the table as it is now (SQLSTATE 22001)"]
+
+
+@pytest.mark.parametrize(
     ("what", "message"),
     [
         (999, "There is no transaction 999 in the trail"),

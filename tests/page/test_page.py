@@ -13,6 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import URL
 
+from tests.contract.forged import META, forge
 from tests.page.app import Article, audit_logger, create_app, db
 from tests.page.conftest import KEY, OLD, dispose, fill
 
@@ -295,6 +296,38 @@ def test_a_filter_on_a_table_that_is_gone_is_recorded_too(database: URL) -> None
     body(app.test_client(), "", table="gone")
     read = audit(app)[-1]
     assert (read.verb, read.table_name, read.changed_data["table"]) == ("read", "activity", "gone")
+
+
+@pytest.mark.parametrize("forged", META)
+def test_forged_meta_and_filters_are_shown(app: Flask, client: FlaskClient, forged: str) -> None:
+    with app.app_context(), db.engine.begin() as connection:
+        id_ = forge(connection, forged, forged, TABLE, "one")
+    assert f"transaction/{id_}" in body(client, "")
+    assert "read" in body(client, f"transaction/{id_}")
+    assert "read" in body(client, "record", table=TABLE, key="one")
+    assert f"transaction/{id_}" in body(client, "", verb="read")
+    assert "Nothing." in body(client, f"transaction/{id_}/undo")
+    assert "update" in body(client, "transaction/2/undo")
+    for activity in audit(app):
+        assert activity.data is not None
+        assert activity.changes is not None
+
+
+def test_conflicts_do_not_show_what_is_masked(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        name = audit_logger.metadata.tables[TABLE].name.replace('"', '""')
+        with db.engine.begin() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE \"{name}\" ALTER secret SET DEFAULT 'hunter2'")
+            connection.exec_driver_sql(f"DELETE FROM \"{name}\" WHERE key = 'one'")
+            connection.exec_driver_sql(f'ALTER TABLE "{name}" ADD CONSTRAINT "no secret" CHECK (secret <> \'hunter2\')')
+    last = audit(app)[-1].transaction_id
+    shown = body(client, f"transaction/{last}/undo")
+    assert "the check constraint &#34;no secret&#34;" in shown
+    assert "hunter2" not in shown
+    sent = token(client, 3)
+    refused = client.post(f"/audit/transaction/{last}/undo", data={"audit_csrf": sent})
+    assert refused.status_code == 409
+    assert "hunter2" not in refused.text
 
 
 def audit(app: Flask) -> list[Any]:

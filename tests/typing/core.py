@@ -10,7 +10,7 @@ from typing import Any
 from audit_core import AuditLog, AuditLogActivity, audit_context, notes
 from sqlalchemy import create_engine, select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
 
 class Base(DeclarativeBase):
@@ -43,7 +43,7 @@ with engine.begin() as connection:
 def import_accounts(passwords: list[str]) -> int:
     with Session(engine) as session, audit_context(actor_id=7):
         session.add_all(Account(password=password) for password in passwords)
-        with audit_log.disable(session, reason="rebuild"):
+        with audit_log.disable(session, reason="rebuild"), audit_log.disable(scoped_session(sessionmaker(engine))):
             session.commit()
     return len(passwords)
 

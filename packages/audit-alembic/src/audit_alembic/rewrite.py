@@ -39,6 +39,15 @@ class RewriteOperation(AuditOperation):
         """Return what is set, and which of the table's activities are concerned."""
         raise NotImplementedError
 
+    def recorded_already(self, of_rows: str) -> tuple[str, str] | None:
+        """Return a query for what the history has under the new name already, and what to say of it.
+
+        What was recorded later has that name because the migration is late: it belongs together.
+
+        :param of_rows: selects from activities that hold rows and are of the same schema.
+        """
+        return None
+
     def arguments(self) -> tuple[list[Any], dict[str, Any]]:
         named: dict[str, Any] = {}
         if self.schema is not None:
@@ -58,10 +67,19 @@ class RewriteOperation(AuditOperation):
         positional, _ = self.arguments()
         note = literal(json.dumps({"operation": self.name, "arguments": positional}))
         activity = qualified("activity", self.audit_schema)
+        refusal = ""
+        recorded = self.recorded_already(f"FROM {activity} AS a WHERE schema = {schema} AND {_OF_ROWS}")
+        if recorded is not None:
+            query, message = recorded
+            refusal = f"""
+    IF EXISTS ({query}) THEN
+        RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = {literal(f"op.{self.name}(): {message}")},
+            HINT = {literal("Give what was recorded under that name another one first, or remove it.")};
+    END IF;"""
         body = f"""
 DECLARE
     rewritten bigint;
-BEGIN
+BEGIN{refusal}
     PERFORM pg_catalog.set_config('audit_logger.maintenance', 'on', true);
     UPDATE {activity}
     SET {assignments}
@@ -118,6 +136,15 @@ class RenameAuditedColumnOp(RewriteOperation):
     def assignments(self) -> tuple[str, str]:
         old, new = literal(self.old_name), literal(self.new_name)
         return _for_each_data(old, lambda data: f"{data} - {old} || jsonb_build_object({new}, {data} -> {old})")
+
+    def recorded_already(self, of_rows: str) -> tuple[str, str]:
+        rows = f"{of_rows} AND table_name = {literal(self.table_name)}"
+        old, new = (
+            f"{rows} AND (old_data ? {literal(name)} OR changed_data ? {literal(name)})"
+            for name in (self.old_name, self.new_name)
+        )
+        query = f"SELECT {new} AND id <= (SELECT pg_catalog.max(id) {old})"
+        return query, f"the history of {self.table_name!r} has another column {self.new_name!r} already."
 
     def reverse(self) -> MigrateOperation:
         return RenameAuditedColumnOp(self.table_name, self.new_name, self.old_name, self.schema, self.audit_schema)
@@ -289,6 +316,16 @@ class RenameAuditedTableOp(RewriteOperation):
 
     def assignments(self) -> tuple[str, str]:
         return f"table_name = {literal(self.new_name)}", "true"
+
+    def recorded_already(self, of_rows: str) -> tuple[str, str]:
+        old, new = (f"{of_rows} AND table_name = {literal(name)}" for name in (self.table_name, self.new_name))
+        # Partitions have numbers of their own, and may have come later.
+        table = "coalesce(pg_catalog.pg_partition_root(a.relid::pg_catalog.oid), a.relid)"
+        query = (
+            f"SELECT {new} AND EXISTS (SELECT {old}) AND (id <= (SELECT pg_catalog.max(id) {old})"
+            f" OR {table} NOT IN (SELECT {table} {old}))"
+        )
+        return query, f"the trail has the history of another table {self.new_name!r} already."
 
     def reverse(self) -> MigrateOperation:
         return RenameAuditedTableOp(self.new_name, self.table_name, self.schema, self.audit_schema)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Dialect, Engine, MetaData, Select, Table, Text, inspect
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import DeclarativeBase, Mapper, Session, registry
+from sqlalchemy.orm import DeclarativeBase, Mapper, registry
 from sqlalchemy.types import TypeEngine
 
 from . import catalog, checking, ddl, listeners, reading, tracking, undo
 from .checking import Problem
 from .compare import Step, compare
+from .connections import AsyncTarget, Target, connection_of
 from .context import (
     NOTHING_SAID,
     UNSET,
@@ -34,7 +35,7 @@ from .reading import AsOf, Diff, Dimension
 from .undo import UndoPlan
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     Resolvers = tuple[
         Callable[[], Any] | None,
@@ -118,15 +119,16 @@ class AuditLog:
         """Undo :meth:`attach`."""
         listeners.detach(engine, self._settings)
 
-    def install(self, connection: Connection) -> None:
+    def install(self, connection: Target) -> None:
         """Create what is missing and change what differs: tables, functions and triggers.
 
         For applications without Alembic; call it after ``create_all()`` and commit. Doing it again does nothing.
 
+        :param connection: a Connection or a Session.
         :raises ConfigurationError: if a setting or a marked table cannot be used.
         :raises UnsupportedDatabaseError: if the database is not PostgreSQL 14 or later.
         """
-        ddl.require_postgresql(connection.dialect)
+        connection = self._connection(connection)
         installed = catalog.read(connection, self.schema)
         steps = self.steps(installed)
         if message := installed.version_problem or self.actor_id_type_problem(connection):
@@ -134,12 +136,13 @@ class AuditLog:
         for step in steps:
             ddl.execute(connection, step.statements())
 
-    def uninstall(self, connection: Connection, *, drop_trail: bool = False) -> None:
+    def uninstall(self, connection: Target, *, drop_trail: bool = False) -> None:
         """Stop recording: drop the triggers and the functions.
 
+        :param connection: a Connection or a Session.
         :param drop_trail: drop the tables too, with all that was recorded.
         """
-        ddl.require_postgresql(connection.dialect)
+        connection = self._connection(connection)
         installed = catalog.read(connection, self.schema)
         for found in installed.triggers.values():
             if found.audit_schema == self.schema:
@@ -151,37 +154,37 @@ class AuditLog:
             # What was recorded stays protected.
             ddl.execute(connection, trail.drop_functions(keep=["audit_logger_protect"]))
 
-    def disable(
-        self, target: Session | Connection | AsyncSession | AsyncConnection, reason: str | None = None
-    ) -> Disabled:
+    def disable(self, target: Target | AsyncTarget, reason: str | None = None) -> Disabled:
         """Do not record the changes within the block: ``with audit_log.disable(session): ...``.
 
         That there were some is recorded: each statement leaves one activity ``bypass``, with operation, number of
         rows and reason.
 
         It holds for the transaction in progress on that session or connection, and for no other: a commit
-        inside ends it. Pending changes of a session are flushed at both ends of the block. With an
-        ``AsyncSession`` or ``AsyncConnection``, use ``async with``.
+        inside ends it. Pending changes of a session are flushed at both ends of the block. With one
+        that is asynchronous, use ``async with``.
 
+        :param target: a session, a ``scoped_session`` or a connection, asynchronous or not.
         :param reason: why, kept in the trail.
         :raises ConfigurationError: if the engine is not attached.
         """
         return Disabled(target, self.bind_arguments(), reason)
 
-    def check(self, connection: Connection) -> list[Problem]:
+    def check(self, connection: Target) -> list[Problem]:
         """List every table that is not recorded, and everything that is not protected, as it should be.
 
+        :param connection: a Connection or a Session.
         :raises ConfigurationError: if a setting or a marked table cannot be used.
         """
-        ddl.require_postgresql(connection.dialect)
-        return list(checking.check(self, connection))
+        return list(checking.check(self, self._connection(connection)))
 
-    def send_context(self, connection: Connection) -> None:
+    def send_context(self, connection: Target) -> None:
         """Send the context now, for writes that SQLAlchemy does not see, such as COPY on the driver's cursor.
 
+        :param connection: a Connection or a Session.
         :raises ConfigurationError: if the engine is not attached.
         """
-        listeners.send_context(connection)
+        listeners.send_context(connection_of(connection, self.bind_arguments()))
 
     def history(self, target: Any, *key: Any, related: bool = False) -> Select[Any]:
         """Select the activities of one record, newest first: ``history(obj)`` or ``history(Model, key)``.
@@ -247,7 +250,7 @@ class AuditLog:
         """
         return reading.as_of(self, model, when)
 
-    def get_as_of(self, session: Session | Connection, model: type[_T], key: Any, when: dt.datetime) -> _T | None:
+    def get_as_of(self, session: Target, model: type[_T], key: Any, when: dt.datetime) -> _T | None:
         """Load one row as it was at an instant, as an object that belongs to no session; None if it was gone.
 
         :param model: a model; of a Table you get a mapping.
@@ -257,7 +260,7 @@ class AuditLog:
         found: _T | None = reading.get_as_of(self, session, model, key, when)
         return found
 
-    def diff(self, session: Session | Connection, model: Any, key: Any, a: dt.datetime, b: dt.datetime) -> Diff:
+    def diff(self, session: Target, model: Any, key: Any, a: dt.datetime, b: dt.datetime) -> Diff:
         """Compare a row at two instants: ``{column: (then, later)}`` of the columns that differ.
 
         :raises HistoryError: as in :meth:`get_as_of`.
@@ -279,7 +282,7 @@ class AuditLog:
         """
         return reading.stats(self, by, since, until)
 
-    def plan_undo(self, session: Session | Connection, what: Any) -> UndoPlan:
+    def plan_undo(self, session: Target, what: Any) -> UndoPlan:
         """Find out what it takes to take changes back, row by row, and what stands against it.
 
         It is tried and rolled back, so the rows are locked for a moment. ``plan.apply()`` does it.
@@ -290,9 +293,7 @@ class AuditLog:
         """
         return undo.plan_undo(self, session, what)
 
-    def restore(
-        self, session: Session | Connection, model: Any, key: Any, when: dt.datetime
-    ) -> AuditLogTransaction | None:
+    def restore(self, session: Target, model: Any, key: Any, when: dt.datetime) -> AuditLogTransaction | None:
         """Make a row what it was at an instant, and return the transaction of the trail that did it.
 
         A row that was deleted comes back, with the rows that referenced it and went in the same transaction.
@@ -364,6 +365,12 @@ class AuditLog:
             if tracking.is_tracked(table):
                 return {"clause": table}
         return {}
+
+    def _connection(self, target: Target) -> Connection:
+        """Return the connection that installs or checks the trail."""
+        connection = connection_of(target, self.bind_arguments())
+        ddl.require_postgresql(connection.dialect)
+        return connection
 
     def mappers(self) -> frozenset[Mapper[Any]]:
         """Return the mappers of the application's models, if it has any."""

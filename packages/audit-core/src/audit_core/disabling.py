@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
+from .connections import connection_of, is_asynchronous, unwrapped
 from .context import bypass_reason_text
 from .errors import ConfigurationError
 from .listeners import TransactionState, transaction_state
@@ -19,15 +19,35 @@ class Disabled:
     def __init__(self, target: Any, bind_arguments: dict[str, Any], reason: str | None) -> None:
         self._reason = bypass_reason_text(reason)
         self._bind_arguments = bind_arguments
-        self._async_target = target if hasattr(target, "run_sync") else None
-        self._target: Session | Connection = (
-            getattr(target, "sync_session", None) or getattr(target, "sync_connection", None) or target
-        )
+        # Both ends of the block are those of one session.
+        self._target = unwrapped(target)
         self._state: TransactionState | None = None
 
     def __enter__(self) -> None:
-        self._flush()
-        connection = self._connection()
+        if is_asynchronous(self._target):
+            raise ConfigurationError(f"disable() of an {type(self._target).__name__!r} is written with async with.")
+        self._enter(self._target)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit(self._target, kind)
+
+    async def __aenter__(self) -> None:
+        if not is_asynchronous(self._target):
+            raise ConfigurationError(f"disable() of a {type(self._target).__name__!r} is written with a plain with.")
+        await self._target.run_sync(self._enter)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._target.run_sync(self._exit, kind)
+
+    def _enter(self, target: Any) -> None:
+        _flush(target)
+        connection = connection_of(target, self._bind_arguments)
+        if not connection.in_transaction():
+            connection.begin()
         state = transaction_state(connection)
         if state is None:
             raise ConfigurationError(
@@ -36,33 +56,17 @@ class Disabled:
         state.disabled.append(self._reason)
         self._state = state
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _exit(self, target: Any, kind: type[BaseException] | None) -> None:
         state, self._state = self._state, None
         try:
             if kind is None:
-                self._flush()
+                _flush(target)
         finally:
             # If the transaction has ended, its state has no effect any more.
             if state is not None:
                 state.disabled.pop()
 
-    async def __aenter__(self) -> None:
-        await self._async_target.run_sync(lambda _: self.__enter__())  # type: ignore[union-attr]
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._async_target.run_sync(lambda _: self.__exit__(kind, error, trace))  # type: ignore[union-attr]
-
-    def _flush(self) -> None:
-        if isinstance(self._target, Session):
-            self._target.flush()
-
-    def _connection(self) -> Connection:
-        if isinstance(self._target, Session):
-            return self._target.connection(bind_arguments=self._bind_arguments)
-        if not self._target.in_transaction():
-            self._target.begin()
-        return self._target
+def _flush(target: Any) -> None:
+    if isinstance(target, Session):
+        target.flush()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, MetaData, Text, inspect, type_coerce
 from sqlalchemy import cast as sql_cast
@@ -19,14 +19,17 @@ from sqlalchemy.orm import Mapped, foreign, mapped_column, registry, relationshi
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from . import reading
-from .reading.values import load_json
+from .reading.values import as_object, load_json
 
 if TYPE_CHECKING:
     from .audit_log import AuditLog
 
 
 class RecordedData(TypeDecorator[dict[str, Any]]):
-    """A recorded row, read from its text: a number keeps all its digits on its way through JSON."""
+    """A recorded row, read from its text: a number keeps all its digits on its way through JSON.
+
+    Python's own way through it fails at a number of 5000 digits, which anybody can have written into ``meta``.
+    """
 
     impl = JSONB
     cache_ok = True
@@ -51,7 +54,8 @@ class AuditLogTransaction:
     #: When the database transaction began.
     issued_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
     client_addr: Mapped[Any] = mapped_column(INET, nullable=True)
-    meta: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    #: Whatever else was said; anybody who may write can say anything, also what is no object.
+    meta: Mapped[dict[str, Any] | None] = mapped_column(RecordedData)
     #: The role that logged in, as the server saw it.
     db_user: Mapped[str] = mapped_column(Text)
     application_name: Mapped[str] = mapped_column(Text)
@@ -102,12 +106,12 @@ class AuditLogActivity:
     @hybrid_property
     def data(self) -> dict[str, Any]:
         """The row as the change left it; for a delete, as it was."""
-        return {**self.old_data, **self.changed_data}
+        return {**as_object(self.old_data), **as_object(self.changed_data)}
 
     @data.inplace.expression
     @classmethod
     def _data(cls) -> ColumnElement[dict[str, Any]]:
-        merged: ColumnElement[dict[str, Any]] = cast(Any, cls.old_data).op("||", return_type=JSONB())(cls.changed_data)
+        merged: ColumnElement[dict[str, Any]] = reading.merged(cls)
         return merged
 
     @property

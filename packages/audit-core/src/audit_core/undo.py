@@ -32,7 +32,6 @@ from sqlalchemy import (
     func,
     insert,
     literal,
-    literal_column,
     null,
     select,
     table,
@@ -41,11 +40,13 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, OID, REGCLASS
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
+from .claims import UNDOES, undone_by
+from .connections import connection_of, unwrapped
 from .context import audit_context
 from .ddl import execute
 from .errors import HistoryError, UndoConflictError
@@ -53,15 +54,18 @@ from .quoting import qualified
 from .reading.activities import transaction_id
 from .reading.as_of import get_as_of, readable
 from .reading.changes import table_of
-from .reading.tracked import MASK, ROW_VERBS, Tracked, connection_of, merged, past
+from .reading.entities import Entity
+from .reading.tracked import MASK, ROW_VERBS, Tracked, merged, past
 from .reading.types import RowType
+from .reading.values import as_object
+from .refusals import Refusal
 
 if TYPE_CHECKING:
     from .audit_log import AuditLog
     from .models import AuditLogTransaction
 
-#: The key of ``transaction.meta`` that names what was undone.
-UNDOES = "undoes"
+#: The verbs of activities that can be taken back.
+_TAKEN_BACK = ("insert", "update", "delete")
 
 _pg_attribute = table(
     "pg_attribute",
@@ -152,6 +156,7 @@ class UndoPlan:
 def plan_undo(log: AuditLog, session: Any, what: Any) -> UndoPlan:
     """Plan to take changes back; see :meth:`audit_core.AuditLog.plan_undo`."""
     connection = _connection(log, session)
+    session = unwrapped(session)
     activity = log.activity_cls
     undoes: int | None = None
     if isinstance(what, (int, log.transaction_cls)):
@@ -173,30 +178,38 @@ def plan_undo(log: AuditLog, session: Any, what: Any) -> UndoPlan:
 
 def restore(log: AuditLog, session: Any, model: Any, key: Any, when: dt.datetime) -> AuditLogTransaction | None:
     """Bring a row back to what it was; see :meth:`audit_core.AuditLog.restore`."""
-    tracked = Tracked.find(log, model)
+    entity = Entity.find(log, model)
     past(when)
     connection = _connection(log, session)
-    row_key = tracked.row_key(key)
-    activity = log.activity_cls
-    of_row = select(activity.id).where(
-        tracked.is_of(activity), activity.verb.in_(ROW_VERBS), activity.row_key == row_key
-    )
-    then = connection.scalar(of_row.where(activity.issued_at <= when).order_by(activity.id.desc()).limit(1))
+    session = unwrapped(session)
+    name = entity.tracked.table.fullname
     # Also says so if the row was not there, or its history begins later.
-    if get_as_of(log, connection, tracked.table, key, when) is None or then is None:
-        raise HistoryError(
-            f"{tracked.table.fullname!r} {key!r} was gone at {when.isoformat()}. Ask for a time at which it was there."
+    was_there = get_as_of(log, connection, model, key, when) is not None
+    activity = log.activity_cls
+    wanted: list[_Change] = []
+    gone: dict[int, _Change] = {}
+    # What is referenced comes first: the row of the class above.
+    for tracked in reversed(entity.own):
+        of_row = select(activity.id).where(
+            tracked.is_of(activity),
+            activity.verb.in_(ROW_VERBS),
+            activity.row_key == tracked.row_key(entity.key_of(tracked, key)),
         )
-    last = connection.scalar(of_row.order_by(activity.id.desc()).limit(1))
-    assert last is not None
-    (change,) = _load(log, connection, activity.id == then)
-    gone = [each for each in _load(log, connection, activity.id == last) if each.verb == "delete"]
-    cascade = _deleted_with(log, connection, gone[0]) if gone else []
-    meta = {"restores": {"table": tracked.table.fullname, "row_key": change.row_key, "as_of": when.isoformat()}}
+        then = connection.scalar(of_row.where(activity.issued_at <= when).order_by(activity.id.desc()).limit(1))
+        if not was_there or then is None:
+            raise HistoryError(
+                f"{name!r} {key!r} was gone at {when.isoformat()}. Ask for a time at which it was there."
+            )
+        wanted += _load(log, connection, activity.id == then)
+        last = connection.scalar(of_row.order_by(activity.id.desc()).limit(1))
+        for change in _load(log, connection, and_(activity.id == last, activity.verb == "delete")):
+            gone |= {each.id: each for each in [change, *_deleted_with(log, connection, change)]}
+    meta = {"restores": {"table": name, "row_key": wanted[-1].row_key, "as_of": when.isoformat()}}
     with connection.begin_nested():
         run = _Run(log, connection, meta)
-        steps, conflicts = run.undo([*gone, *cascade], finish=False)
-        run.bring_back(change)
+        steps, conflicts = run.undo(list(gone.values()), finish=False)
+        for change in wanted:
+            run.bring_back(change)
         conflicts += run.finish()
         if conflicts:
             raise UndoConflictError(conflicts)
@@ -214,6 +227,7 @@ class _Change:
     table_name: str
     verb: str
     row_key: str | None
+    old_row_key: str | None
     native_transaction_id: int
     issued_at: dt.datetime
     old: dict[str, Any]
@@ -222,6 +236,10 @@ class _Change:
     @property
     def after(self) -> dict[str, Any]:
         return {**self.old, **self.changed}
+
+    @property
+    def key_before(self) -> str | None:
+        return self.row_key if self.old_row_key is None else self.old_row_key
 
     @property
     def name(self) -> str:
@@ -307,6 +325,11 @@ class _Run:
         self.conflicts: list[Conflict] = []
         self._targets: dict[tuple[str, str], _Target | None] = {}
         self._deferrable: list[str] | None = None
+        self._referring: dict[tuple[str, str], frozenset[str]] = {}
+        #: Where the activities of this undo begin.
+        self._before = self._last_activity()
+        #: Those of one table, until more come.
+        self._own: tuple[tuple[str, str], dict[Any, list[_Change]]] | None = None
 
     def undo(self, changes: list[_Change], finish: bool = True) -> tuple[list[Step], list[Conflict]]:
         """Take activities back; what is in conflict is left out."""
@@ -328,7 +351,8 @@ class _Run:
             postponed: list[list[_Change]] = []
             waiting: set[Any] = set()
             refused = len(self.conflicts)
-            for statement in pending:
+            rest: list[list[_Change]] = []
+            for position, statement in enumerate(pending, 1):
                 if waiting.isdisjoint(key for change in statement for key in self._keys(change)):
                     stopped = self._undo(statement, expected)
                 else:
@@ -337,13 +361,21 @@ class _Run:
                 if stopped:
                     postponed.append(stopped)
                     waiting.update(key for change in stopped for key in self._keys(change))
-            if sum(map(len, postponed)) == sum(map(len, pending)):
+                elif any(self._is_referenced(statement[0], each[0]) for each in postponed):
+                    # What waits may have waited for this, and what is older may take it away again.
+                    rest = pending[position:]
+                    break
+            if sum(map(len, postponed)) + sum(map(len, rest)) == sum(map(len, pending)):
                 self._refuse_waiting(postponed)
                 return
             ids = {change.id for statement in postponed for change in statement}
             self.conflicts[refused:] = [each for each in self.conflicts[refused:] if each.activity_id not in ids]
             expected |= {(change.table_name, change.row_key) for statement in postponed for change in statement}
-            pending = postponed
+            pending = [*postponed, *rest]
+
+    def _is_referenced(self, change: _Change, other: _Change) -> bool:
+        """Tell whether the table of a change is one that the table of another one references."""
+        return bool(self._references(other.table_name, change.table_name))
 
     def _refuse_waiting(self, statements: list[list[_Change]]) -> None:
         refused = {conflict.activity_id for conflict in self.conflicts}
@@ -375,16 +407,22 @@ class _Run:
 
     def finish(self) -> list[Conflict]:
         """Check what was deferred."""
+        refusal = None
         check = self.connection.begin_nested()
         try:
             execute(self.connection, ["SET CONSTRAINTS ALL IMMEDIATE"])
         except IntegrityError as error:
-            return [Conflict(None, "constraint", _message(error))]
+            refusal = Refusal.read(error)
         finally:
             # What waits for the commit goes on to do so.
             check.rollback()
+        if refusal is not None:
+            return [Conflict(None, "constraint", self._described(refusal))]
         self._defer("IMMEDIATE")
         return []
+
+    def _described(self, refusal: Refusal) -> str:
+        return refusal.message(refusal.columns(self.connection))
 
     def bring_back(self, change: _Change) -> None:
         """Make a row what an activity left, whether it is there or not."""
@@ -408,15 +446,20 @@ class _Run:
         nested = self.connection.begin_nested()
         try:
             reason = self._try(statement, expected)
-        except (IntegrityError, DataError) as error:
-            reason = ("constraint", _message(error))
+        except DBAPIError as error:
+            refusal = Refusal.read(error)
+            nested.rollback()
+            if not refusal.is_of_row:
+                raise
+            reason = ("constraint", self._described(refusal))
         except BaseException:
             nested.rollback()
             raise
         if reason is None:
             nested.commit()
         else:
-            nested.rollback()
+            if nested.is_active:
+                nested.rollback()
             del self.steps[done:], self.conflicts[refused:]
             if len(statement) > 1 and not self._changes_keys(statement[0]):
                 # One by one, what stands against one row leaves the others alone.
@@ -433,9 +476,11 @@ class _Run:
     def _try(self, statement: list[_Change], expected: set[tuple[str, str | None]]) -> tuple[str, str] | None:
         """Take back what one statement did; return what happened instead, if that has to be rolled back."""
         before = self._last_activity()
+        self._own = None
         target = self._target(statement[0])
         # All are looked up before one is changed: their keys may have changed places.
-        found = {} if target is None else self._find(target, statement)
+        has_rows = statement[0].verb in _TAKEN_BACK
+        found = self._find(target, statement) if has_rows and target is not None else {}
         steps = [step for each in statement if (step := self._plan(target, each, found.get(each.id))) is not None]
         alike: dict[Any, list[tuple[Step, _Found | None]]] = {}
         for step in steps:
@@ -451,7 +496,7 @@ class _Run:
 
     def _plan(self, target: _Target | None, change: _Change, found: _Found | None) -> Step | None:
         """Compare a row with what the activity left; None if there is nothing to do, or a conflict."""
-        if change.verb not in ("insert", "update", "delete"):
+        if change.verb not in _TAKEN_BACK:
             if change.verb not in ("snapshot", "read") and change.changed.get("rows") != 0:
                 self._refuse(change, "unknown", f"{change.verb} of {change.table_name}: the rows were not recorded")
             return None
@@ -468,10 +513,10 @@ class _Run:
             if _differing(found.data, target.known(change.old)):
                 self._refuse(change, "exists", f"{change.name} is there again, and is another one")
             return None
-        if found is None:
-            self._refuse(change, "gone", f"{change.name} is gone")
-            return None
         if change.verb == "insert":
+            if found is None:
+                self._refuse(change, "gone", f"{change.name} is gone")
+                return None
             if changed := _differing(found.data, target.known(change.changed)):
                 self._refuse(change, "changed", f"{change.name} was changed since: {', '.join(changed)}")
                 return None
@@ -480,10 +525,15 @@ class _Run:
         if masked := [name for name in change.changed if name in target.columns and name not in known]:
             self._refuse(change, "unknown", f"{change.name}: the value of {', '.join(masked)} is masked")
             return None
-        # A cascade may have taken it back already.
         old = {name: change.old.get(name) for name in known}
-        columns = _differing(found.data, old)
-        if changed := _differing(found.data, {name: known[name] for name in columns}):
+        columns = () if found is None else _differing(found.data, old)
+        changed = () if found is None else _differing(found.data, {name: known[name] for name in columns})
+        if (found is None or changed) and self._was_carried_back(change, known, old):
+            return None
+        if found is None:
+            self._refuse(change, "gone", f"{change.name} is gone")
+            return None
+        if changed:
             self._refuse(change, "changed", f"{change.name} was changed since: {', '.join(changed)}")
             return None
         return Step(change.id, "update", change.table_name, row_key, columns) if columns else None
@@ -545,9 +595,8 @@ class _Run:
         if not deleted:
             return []
         activity = self.log.activity_cls
-        xid = func.pg_current_xact_id()
         query = select(activity.verb, activity.table_name, activity.row_key, activity.changed_data).where(
-            activity.id > before, activity.native_transaction_id == cast(cast(xid, Text), activity.id.type)
+            *self._is_own(before)
         )
         found = []
         for verb, table_name, row_key, changed in self.connection.execute(query):
@@ -557,16 +606,40 @@ class _Run:
                 found.append(f"{table_name} {row_key}")
         return found
 
-    def _references(self, table_name: str, referred: str) -> set[str]:
+    def _references(self, table_name: str, referred: str) -> frozenset[str]:
         """Name the columns of a table that reference another one."""
-        return {
+        if (table_name, referred) not in self._referring:
+            self._referring[table_name, referred] = self._find_references(table_name, referred)
+        return self._referring[table_name, referred]
+
+    def _find_references(self, table_name: str, referred: str) -> frozenset[str]:
+        return frozenset(
             element.parent.name
             for each in self.log.metadata.tables.values()
             if each.name == table_name
             for constraint in each.foreign_key_constraints
             if constraint.referred_table.name == referred
             for element in constraint.elements
-        }
+        )
+
+    def _was_carried_back(self, change: _Change, known: dict[str, Any], old: dict[str, Any]) -> bool:
+        """Tell whether a cascade of this undo has taken an update of a row back, as the trail tells it."""
+        activity = self.log.activity_cls
+        table = (change.schema, change.table_name)
+        if self._own is None or self._own[0] != table:
+            of_table = and_(activity.schema == change.schema, activity.table_name == change.table_name)
+            found: dict[Any, list[_Change]] = {}
+            for each in _load(self.log, self.connection, and_(*self._is_own(self._before), of_table)):
+                found.setdefault((each.verb, each.key_before, each.row_key), []).append(each)
+            self._own = (table, found)
+        candidates = self._own[1].get(("update", change.row_key, change.key_before), [])
+        return any(not _differing(each.old, known) and not _differing(each.after, old) for each in candidates)
+
+    def _is_own(self, before: int) -> tuple[ColumnElement[bool], ...]:
+        """Choose the activities of this database transaction that came after another one."""
+        activity = self.log.activity_cls
+        xid = cast(cast(func.pg_current_xact_id(), Text), activity.id.type)
+        return activity.id > before, activity.native_transaction_id == xid
 
     def _last_activity(self) -> int:
         return self.connection.scalar(select(func.max(self.log.activity_cls.id))) or 0
@@ -614,22 +687,21 @@ def _differing(data: dict[str, Any], wanted: dict[str, Any]) -> tuple[str, ...]:
 
 def _load(log: AuditLog, connection: Connection, chosen: Any) -> list[_Change]:
     activity = log.activity_cls
-    query = (
-        select(
-            activity.id,
-            activity.schema,
-            activity.table_name,
-            activity.verb,
-            activity.row_key,
-            activity.native_transaction_id,
-            activity.issued_at,
-            cast(type_coerce(activity.old_data, JSONB()), Text),
-            cast(type_coerce(activity.changed_data, JSONB()), Text),
-        )
-        .where(chosen)
-        .order_by(activity.id.desc())
-    )
-    return [_Change(*row[:-2], _read(row[-2]), _read(row[-1])) for row in connection.execute(query)]
+    columns: list[Any] = [
+        activity.id,
+        activity.schema,
+        activity.table_name,
+        activity.verb,
+        activity.row_key,
+        activity.old_row_key,
+        activity.native_transaction_id,
+        activity.issued_at,
+        cast(type_coerce(activity.old_data, JSONB()), Text),
+        cast(type_coerce(activity.changed_data, JSONB()), Text),
+    ]
+    query = select(*columns).where(chosen).order_by(activity.id.desc())
+    rows: Iterable[Any] = connection.execute(query)
+    return [_Change(*[*row[:-2], *_data(row.id, row.verb, row[-2:])]) for row in rows]
 
 
 def _deleted_with(log: AuditLog, connection: Connection, gone: _Change) -> list[_Change]:
@@ -664,27 +736,10 @@ def _referenced(log: AuditLog, child: _Change, parent: _Change) -> bool:
 
 
 def _refuse_what_is_undone(log: AuditLog, connection: Connection, undoes: int | None) -> None:
-    if undoes is not None and (by := _undone_by(log, connection, undoes)) is not None:
+    if undoes is not None and (by := undone_by(log, connection, undoes)) is not None:
         raise HistoryError(
             f"Transaction {undoes} was undone by transaction {by} already. Undo {by} to have its changes again."
         )
-
-
-def _undone_by(log: AuditLog, connection: Connection, undoes: int) -> int | None:
-    """Return the transaction that undid another one and was not undone itself."""
-    transaction = log.transaction_cls
-    meta = type_coerce(transaction.meta, JSONB())
-    # Both as in the index, which a bound name would not match.
-    key: ColumnElement[str] = literal_column(f"'{UNDOES}'", Text())
-    query = (
-        select(transaction.id)
-        .where(meta.has_key(key), meta.op("->", return_type=JSONB())(key) == literal(undoes, JSONB()))
-        .order_by(transaction.id.desc())
-    )
-    for found in connection.scalars(query).all():
-        if _undone_by(log, connection, found) is None:
-            return found
-    return None
 
 
 def _transaction(log: AuditLog, session: Any, meta: dict[str, Any]) -> Any:
@@ -720,16 +775,26 @@ def _activity_ids(log: AuditLog, what: Any) -> set[int]:
 
 def _connection(log: AuditLog, session: Any) -> Connection:
     """Return the connection of a session, with what is pending sent."""
-    connection = connection_of(log, session)
+    connection = connection_of(session, log.bind_arguments(), HistoryError)
     if not isinstance(session, Connection):
         session.flush()
     return connection
 
 
+def _data(id_: int, verb: str, texts: Iterable[str]) -> list[dict[str, Any]]:
+    """Read what an activity recorded of a row, or of how many there were."""
+    if verb not in (*ROW_VERBS, "truncate"):
+        return [{}, {}]
+    try:
+        return [_read(each) for each in texts]
+    except RecursionError:
+        raise HistoryError(f"Activity {id_} holds a value that is nested more deeply than Python can read.") from None
+
+
 def _read(data: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(data, parse_float=Decimal)
-    return found
+    # Python refuses to read integers of more digits than a decimal can have.
+    return as_object(json.loads(data, parse_float=Decimal, parse_int=_integer))
 
 
-def _message(error: Exception) -> str:
-    return str(getattr(error, "orig", error)).strip().replace("\n", " ")
+def _integer(text: str) -> int | Decimal:
+    return int(text) if len(text) < 4000 else Decimal(text)

@@ -8,6 +8,8 @@ from flask import current_app, has_request_context, request
 from flask_login import current_user
 from sqlalchemy import inspect
 
+from ._meta import storable
+
 
 def current_actor_id() -> Any:
     """Return the primary key of the logged-in user; None outside a request and for anonymous users."""
@@ -25,4 +27,5 @@ def current_actor_id() -> Any:
 
 def current_client_addr() -> str | None:
     """Return the address of the client; None outside a request."""
-    return request.remote_addr if has_request_context() else None
+    # Behind a proxy it is what a header says.
+    return storable(request.remote_addr) if has_request_context() and request.remote_addr else None

@@ -9,6 +9,7 @@ from sqlalchemy import Select
 from sqlalchemy.orm import Session, joinedload
 
 from audit_core import AuditLog, AuditLogActivity, AuditLogTransaction
+from audit_core.reading.values import as_object
 
 from .output import Listing, print_json, value_text
 from .times import shown
@@ -67,7 +68,7 @@ def _text_or_dash(value: Any) -> str:
 
 def recorded_changes(activity: AuditLogActivity) -> dict[str, tuple[Any, Any]]:
     """Return what changed as ``{column: (old, new)}``, with the values as they are recorded."""
-    old, new = activity.old_data, activity.changed_data
+    old, new = as_object(activity.old_data), as_object(activity.changed_data)
     return {name: (old.get(name), new.get(name)) for name in activity.changes}
 
 
@@ -77,6 +78,9 @@ def _change_lines(activity: AuditLogActivity) -> list[str]:
         return [f"{name}: {value_text(old)} → {value_text(new)}" for name, (old, new) in changes.items()]
     if activity.verb == "delete":
         return [f"{name}: {value_text(old)}" for name, (old, _) in changes.items()]
+    if not isinstance(activity.changed_data, dict):
+        # What was read is what somebody says.
+        return [value_text(activity.changed_data)]
     return [f"{name}: {value_text(new)}" for name, new in activity.changed_data.items()]
 
 

@@ -11,6 +11,7 @@ import click
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from audit_core.errors import AuditError
+from audit_core.refusals import headline
 
 #: The answer is "no".
 NO = 1
@@ -40,9 +41,9 @@ def mistakes_in_one_line() -> Iterator[None]:
     except AuditError as error:
         raise Mistake(_one_line(error)) from None
     except (OperationalError, InterfaceError) as error:
-        raise Mistake(f"The database does not answer: {_one_line(error.orig)}") from None
+        raise Mistake(f"The database does not answer: {headline(error)}") from None
     except DBAPIError as error:
-        raise Mistake(f"The database refuses: {_one_line(error.orig)}") from None
+        raise Mistake(f"The database refuses: {headline(error)}") from None
     except BrokenPipeError:
         # Python flushes the stream once more at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
-from sqlalchemy import Select, Text, cast, func, literal, not_, select
+from sqlalchemy import ColumnElement, Select, Text, cast, func, literal, literal_column, not_, select
 from sqlalchemy.orm import Session
 from sqlalchemy.types import UserDefinedType
 
@@ -45,7 +45,8 @@ def follow(
     """Print the newest activities of a query, and then new ones as they are committed, oldest first.
 
     Ids are drawn before the commit, so a later commit may bring a smaller one. What is new is told by the snapshots
-    of two looks: it is visible in this one, and its transaction was not yet over in the one before.
+    of two looks: it is visible in this one, and its transaction was not yet over in the one before. Numbers of
+    transactions mean nothing in another cluster: what a restored trail brought along is shown once, and then left out.
     """
     log = database.audit_log
     activity = log.activity_cls
@@ -57,10 +58,11 @@ def follow(
             newest = select(query.limit(limit).with_only_columns(activity.id).subquery().c.id)
             first = select(activity).where(activity.id.in_(newest)).order_by(activity.id)
             print_selected(session, log, first, listing)
+            foreign = session.scalar(_last_foreign(log, seen)) or 0
         while True:
             time.sleep(interval)
             with interruption.deferred(), _look(database) as (session, snapshot):
-                new = query_forwards.where(activity.transaction_id.in_(_over_since(log, seen)))
+                new = query_forwards.where(activity.transaction_id.in_(_over_since(log, seen, snapshot, foreign)))
                 print_selected(session, log, new, listing)
                 seen = snapshot
     except KeyboardInterrupt:
@@ -107,13 +109,34 @@ def _look(database: Database) -> Iterator[tuple[Session, str]]:
         yield session, snapshot
 
 
-def _over_since(log: AuditLog, seen: str) -> Select[Any]:
-    """Select the transactions that were not over in an earlier snapshot."""
+def _over_since(log: AuditLog, seen: str, snapshot: str, foreign: int) -> Select[Any]:
+    """Select the transactions that were not over in an earlier snapshot, and are in this one."""
     transaction = log.transaction_cls
-    earlier = cast(literal(seen, Text()), _Snapshot())
-    oldest = int(seen.partition(":")[0])
-    number = cast(cast(transaction.native_transaction_id, Text), _Xid8())
     return select(transaction.id).where(
-        transaction.native_transaction_id >= oldest,  # by the index
-        not_(func.pg_visible_in_snapshot(number, earlier)),
+        transaction.native_transaction_id >= _oldest(seen),  # by the index
+        transaction.id > foreign,
+        not_(_is_over(transaction.native_transaction_id, seen)),
+        # Also restored while this goes on.
+        _is_over(transaction.native_transaction_id, snapshot),
     )
+
+
+def _last_foreign(log: AuditLog, seen: str) -> Select[Any]:
+    """Select the last transaction that is there and, by its number, has not happened in this cluster yet."""
+    transaction = log.transaction_cls
+    # By the index of the numbers: the planner would go down all ids to find the largest one.
+    last = func.max(transaction.id + literal_column("0"))
+    number = transaction.native_transaction_id
+    return select(last).where(number >= _oldest(seen), not_(_is_over(number, seen)))
+
+
+def _oldest(snapshot: str) -> int:
+    """Return the number of the oldest transaction that was in progress in a snapshot."""
+    return int(snapshot.partition(":")[0])
+
+
+def _is_over(number: Any, snapshot: str) -> ColumnElement[bool]:
+    found: ColumnElement[bool] = func.pg_visible_in_snapshot(
+        cast(cast(number, Text), _Xid8()), cast(literal(snapshot, Text()), _Snapshot())
+    )
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from contextlib import suppress
 from typing import Any
 
 from audit_core.reading.values import dump_json
@@ -14,7 +15,10 @@ _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 def dump(value: Any) -> str:
     """Write a value as JSON in one line; numbers keep all their digits, and times are those of UTC."""
-    return escape(dump_json(_in_utc(value)))
+    # Of what is nested too deeply, dump_json() says so.
+    with suppress(RecursionError):
+        value = _in_utc(value)
+    return escape(dump_json(value))
 
 
 def escape(text: str) -> str:

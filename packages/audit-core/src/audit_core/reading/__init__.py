@@ -10,7 +10,7 @@ from .changes import after, before, changes
 from .history import history
 from .names import find_table, parse_actor, parse_key
 from .stats import Dimension, stats
-from .tracked import schema_of
+from .tracked import merged, schema_of
 from .versions import notes
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "find_table",
     "get_as_of",
     "history",
+    "merged",
     "notes",
     "parse_actor",
     "parse_key",

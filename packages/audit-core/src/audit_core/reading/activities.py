@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import InstrumentedAttribute
 
 from ..errors import HistoryError
+from .entities import Entity
 from .tracked import Tracked, instant
 
 if TYPE_CHECKING:
@@ -115,13 +116,13 @@ def _columns(log: AuditLog, table: Any) -> set[str] | None:
     if table is None or isinstance(table, str):
         return None
     # A column that was dropped since is still in the trail, and not to be asked for by a typing error.
-    return {each.name for each in Tracked.find(log, table).table.columns}
+    return {each.name for part in Entity.find(log, table).own for each in part.table.columns}
 
 
 def _is_of_table(log: AuditLog, table: Any) -> ColumnElement[bool]:
     """Tell whether an activity is of a table, given as a model, a Table or a name."""
     if not isinstance(table, str):
-        return Tracked.find(log, table).is_of(log.activity_cls)
+        return Entity.find(log, table).is_of(log.activity_cls)
     known = log.metadata.tables.get(table)
     if known is not None:
         return Tracked.find(log, known).is_of(log.activity_cls)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     ColumnElement,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     cast,
     column,
     exists,
+    false,
     func,
     literal,
     not_,
@@ -35,14 +37,17 @@ from sqlalchemy.sql.selectable import Subquery
 
 from ..config import OPERATIONS
 from ..errors import HistoryError, HistoryWarning
+from .entities import Entity
 from .tracked import MASK, ROW_VERBS, Tracked, array_of, execute, merged, partitions_of, past, pg_class
 from .types import StoredType
-from .versions import BYPASS_NOTE, Versions, build, masked_note, missing_note
+from .versions import BYPASS_NOTE, Versions, build_labelled, masked_note, missing_note, no_row_note
 
 if TYPE_CHECKING:
     from ..audit_log import AuditLog
 
 _EXTRA_COLUMNS = ("audit_activity_id", "audit_notes")
+
+_ALL: Any = object()
 
 
 class AsOf(Subquery):
@@ -54,7 +59,7 @@ class AsOf(Subquery):
 
     inherit_cache = True
 
-    _tracked: Tracked
+    _entity: Entity
 
     @property
     def objects(self) -> Versions[Any]:
@@ -62,34 +67,30 @@ class AsOf(Subquery):
 
         :raises HistoryError: if it was asked for a Table.
         """
-        mapper = self._tracked.mapper
-        if mapper is None:
+        entity = self._entity
+        if entity.mapper is None:
             raise HistoryError(
-                f"as_of() was asked for the table {self._tracked.table.fullname!r}; ask for its model to get objects."
+                f"as_of() was asked for the table {entity.tracked.table.fullname!r}; ask for its model to get objects."
             )
-        keys = self._tracked.table.columns.keys()
-        return Versions(mapper, keys, *(self.c[key] for key in keys), self.c.audit_notes)
+        return Versions(entity.mapper, entity.labels, self.c)
 
 
 def as_of(log: AuditLog, model: Any, when: dt.datetime) -> AsOf:
     """Select the rows of a model as they were; see :meth:`audit_core.AuditLog.as_of`."""
-    tracked = Tracked.find(log, model)
-    when = past(when)
-    return _as_of(tracked, _rows(tracked, when).where(_has_begun(tracked, when)))
+    entity = Entity.find(log, model)
+    return _as_of(entity, _rows_of(entity, past(when)))
 
 
 def get_as_of(log: AuditLog, session: Any, model: Any, key: Any, when: dt.datetime) -> Any:
     """Load one row as it was; see :meth:`audit_core.AuditLog.get_as_of`."""
-    tracked = Tracked.find(log, model)
-    row, notes = _row(tracked, session, key, past(when))
+    entity = Entity.find(log, model)
+    row, notes = _row(entity, session, key, past(when))
     if row is None:
         for note in notes:
-            warnings.warn(HistoryWarning(f"{tracked.table.fullname!r} {key!r} was gone, and {note}."), stacklevel=3)
+            table = entity.tracked.table
+            warnings.warn(HistoryWarning(f"{table.fullname!r} {key!r} was gone, and {note}."), stacklevel=3)
         return None
-    if tracked.mapper is None:
-        return row
-    keys = tracked.table.columns.keys()
-    return build(tracked.mapper, {each: row[each] for each in keys}, row["audit_notes"])
+    return row if entity.mapper is None else build_labelled(entity.mapper, entity.labels, row, row["audit_notes"])
 
 
 def row_as_of(
@@ -99,19 +100,19 @@ def row_as_of(
 
     :raises HistoryError: as in :meth:`audit_core.AuditLog.get_as_of`.
     """
-    return _row(Tracked.find(log, table), session, key, past(when))
+    return _row(Entity.find(log, table), session, key, past(when))
 
 
 def diff(log: AuditLog, session: Any, model: Any, key: Any, a: dt.datetime, b: dt.datetime) -> Diff:
     """Compare a row at two instants; see :meth:`audit_core.AuditLog.diff`."""
-    tracked = Tracked.find(log, model)
+    entity = Entity.find(log, model)
     (old, old_notes), (new, new_notes) = (
-        _row(tracked, session, key, past(when, name)) for name, when in (("a", a), ("b", b))
+        _row(entity, session, key, past(when, name)) for name, when in (("a", a), ("b", b))
     )
-    pairs = {
-        each.name: (None if old is None else old[each.key], None if new is None else new[each.key])
-        for each in tracked.table.columns
-    }
+    pairs: dict[str, tuple[Any, Any]] = {}
+    for each, label in entity.labels.items():
+        name = each.name if label == each.key else label
+        pairs.setdefault(name, (None if old is None else old[label], None if new is None else new[label]))
     said = dict.fromkeys([*old_notes, *new_notes])
     return Diff({name: pair for name, pair in pairs.items() if pair[0] != pair[1]}, said)
 
@@ -125,10 +126,66 @@ class Diff(dict[str, tuple[Any, Any]]):
         self.notes = tuple(notes)
 
 
-def _as_of(tracked: Tracked, rows: Select[Any]) -> AsOf:
+def _as_of(entity: Entity, rows: Select[Any]) -> AsOf:
     found: AsOf = AsOf._construct(rows)
-    found._tracked = tracked
+    found._entity = entity
     return found
+
+
+def _rows_of(entity: Entity, when: dt.datetime, key: Any = _ALL) -> Select[Any]:
+    """Select the objects of a model, or one of them; of all, only at a time of which something is recorded."""
+    parts = {}
+    for part in entity.parts:
+        row_key = None if key is _ALL else part.row_key(entity.key_of(part, key))
+        parts[part.table] = _rows(part, when, row_key)
+        # Of a subclass there may be no object yet.
+        if key is _ALL and part in entity.own:
+            parts[part.table] = parts[part.table].where(_has_begun(part, when))
+    rows = parts[entity.tracked.table]
+    if len(parts) > 1:
+        rows = _joined(entity, {table: part.subquery() for table, part in parts.items()})
+    if entity.shares_table and (discriminator := entity.discriminator) is not None:
+        kind = rows.selected_columns[entity.labels[discriminator]]
+        rows = rows.where(kind.in_(entity.identities))
+    return rows
+
+
+def _joined(entity: Entity, parts: dict[Table, Subquery]) -> Select[Any]:
+    """Put the rows together that are in several tables."""
+    own = parts[entity.tracked.table]
+    source: FromClause = own
+    said: ColumnElement[Any] = own.c.audit_notes
+    kinds = None if entity.mapper is None else entity.mapper.polymorphic_on
+    for part in entity.parts[1:]:
+        found = parts[part.table]
+        source = source.outerjoin(
+            found, and_(*(found.c[each.key] == own.c[other.key] for each, other in entity.links(part)))
+        )
+        is_missing: ColumnElement[bool] = found.c.audit_activity_id.is_(None)
+        if part in entity.below:
+            # Only the objects of the subclass have a row there.
+            is_missing = and_(is_missing, _is_kind(part, kinds, parts))
+        unknown = literal([no_row_note(part.table.name)], ARRAY(Text()))
+        said = said + func.coalesce(found.c.audit_notes, case((is_missing, unknown), else_=literal([], ARRAY(Text()))))
+    columns: dict[str, ColumnElement[Any]] = {}
+    for each, label in entity.labels.items():
+        columns.setdefault(label, parts[each.table].c[each.key].label(label))
+    return select(
+        *columns.values(),
+        func.greatest(*(each.c.audit_activity_id for each in parts.values()), type_=BigInteger()).label(
+            "audit_activity_id"
+        ),
+        type_coerce(said, ARRAY(Text())).label("audit_notes"),
+    ).select_from(source)
+
+
+def _is_kind(part: Tracked, kinds: Any, parts: dict[Table, Subquery]) -> ColumnElement[bool]:
+    """Tell whether a row is one of those that have another one in the table of a subclass."""
+    if not isinstance(kinds, Column) or kinds.table not in parts:
+        return false()
+    assert part.mapper is not None
+    identities = [each.polymorphic_identity for each in part.mapper.self_and_descendants]
+    return parts[kinds.table].c[kinds.key].in_(identities)
 
 
 def _rows(tracked: Tracked, when: dt.datetime, row_key: ColumnElement[str] | None = None) -> Select[Any]:
@@ -144,7 +201,7 @@ def _rows(tracked: Tracked, when: dt.datetime, row_key: ColumnElement[str] | Non
     data = merged(activity.c)
     columns = [column(each.name, StoredType(each.type)) for each in tracked.table.columns]
     record = func.jsonb_to_record(readable(tracked, data)).table_valued(*columns).render_derived(with_types=True)
-    rows = (
+    return (
         select(
             *(_as(each, record.c[each.name]) for each in tracked.table.columns),
             activity.c.id.label("audit_activity_id"),
@@ -163,11 +220,6 @@ def _rows(tracked: Tracked, when: dt.datetime, row_key: ColumnElement[str] | Non
         .join(record, true())
         .where(not_(_is_truncated(tracked, activity.c, until)))
     )
-    mapper = tracked.mapper
-    if mapper is not None and mapper.inherits is not None and mapper.polymorphic_on is not None:
-        identities = [each.polymorphic_identity for each in mapper.self_and_descendants]
-        rows = rows.where(type_coerce(record.c[mapper.polymorphic_on.name], mapper.polymorphic_on.type).in_(identities))
-    return rows
 
 
 def _as(wanted: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -315,10 +367,11 @@ def _has_begun(tracked: Tracked, when: dt.datetime) -> ColumnElement[bool]:
     return case((begun, true()), else_=cast(refusal, Boolean))
 
 
-def _row(tracked: Tracked, session: Any, key: Any, when: dt.datetime) -> tuple[RowMapping | None, tuple[str, ...]]:
+def _row(entity: Entity, session: Any, key: Any, when: dt.datetime) -> tuple[RowMapping | None, tuple[str, ...]]:
     """Load one row as it was, None if it was gone, with its notes."""
-    row_key = tracked.row_key(key)
-    row = execute(tracked.log, session, select(_as_of(tracked, _rows(tracked, when, row_key)))).mappings().first()
+    tracked = entity.tracked
+    row_key = tracked.row_key(entity.key_of(tracked, key))
+    row = execute(tracked.log, session, select(_as_of(entity, _rows_of(entity, when, key)))).mappings().first()
     if row is not None:
         return row, tuple(row["audit_notes"])
     name = f"{tracked.table.fullname!r} {key!r}"

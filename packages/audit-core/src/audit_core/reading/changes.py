@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapper
 from ..errors import HistoryError
 from ..tracking import is_tracked
 from .tracked import MASK, Tracked
-from .values import to_python
+from .values import as_object, to_python
 from .versions import build, masked_note, missing_note
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _WITH_ROW_AFTER = ("insert", "update", "snapshot")
 def changes(activity: AuditLogActivity) -> dict[str, tuple[Any, Any]]:
     """Return what changed as ``{column: (old, new)}``; a side that was not there is None."""
     table = table_of(activity.audit_log, activity.schema, activity.table_name)
-    old, new = activity.old_data, activity.changed_data
+    old, new = as_object(activity.old_data), as_object(activity.changed_data)
     if activity.verb in _WITH_ROW_AFTER:
         return {name: (_value(table, name, old.get(name)), _value(table, name, new[name])) for name in new}
     if activity.verb == "delete":
@@ -34,7 +34,7 @@ def changes(activity: AuditLogActivity) -> dict[str, tuple[Any, Any]]:
 
 def before(activity: AuditLogActivity) -> Any:
     """Return the row before the change as an object of the model; None if there was none."""
-    return _version(activity, activity.old_data) if activity.verb in _WITH_ROW_BEFORE else None
+    return _version(activity, as_object(activity.old_data)) if activity.verb in _WITH_ROW_BEFORE else None
 
 
 def after(activity: AuditLogActivity) -> Any:
@@ -58,7 +58,7 @@ def _version(activity: AuditLogActivity, data: dict[str, Any]) -> Any:
         elif column.name in masked and data[column.name] == MASK:
             said.append(masked_note(column.name))
         else:
-            values[column.key] = _value(table, column.name, data[column.name])
+            values[column] = _value(table, column.name, data[column.name])
     return build(mapper, values, said)
 
 

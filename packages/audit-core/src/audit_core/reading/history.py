@@ -30,6 +30,7 @@ from sqlalchemy import (
 
 from ..errors import HistoryError
 from ..tracking import is_tracked
+from .entities import Entity
 from .tracked import ROW_VERBS, Tracked, merged
 
 if TYPE_CHECKING:
@@ -47,19 +48,45 @@ def history(log: AuditLog, target: Any, key: Any = _MISSING, *, related: bool = 
                 f"{target!r} is no object of a mapped class. Write history(obj), or history(Model, key) for a record "
                 "that is not loaded."
             )
-        tracked = Tracked.find(log, type(target))
-        key = tracked.key_of(target)
+        entity = Entity.find(log, type(target))
+        key = entity.tracked.key_of(target)
     else:
-        tracked = Tracked.find(log, target)
-    keys = _keys(tracked, tracked.row_key(key))
+        entity = Entity.find(log, target)
     activity = log.activity_cls
     newest_first = select(activity).order_by(activity.id.desc())
-    if not related:
-        return newest_first.join(keys, _is_under(activity, keys)).where(tracked.is_of(activity))
-    own = tracked.activities
-    ids = [select(own.c.id).join(keys, _is_under(own.c, keys))]
-    ids += [_ids_of_referencing(tracked, constraint, keys) for constraint in _references(tracked)]
+    keys = {part.table: _keys(part, part.row_key(entity.key_of(part, key))) for part in entity.parts}
+    if (is_one := _is_one(entity, keys)) is not None:
+        newest_first = newest_first.where(is_one)
+    tracked = entity.tracked
+    if not related and len(keys) == 1:
+        under = keys[tracked.table]
+        return newest_first.join(under, _is_under(activity, under)).where(tracked.is_of(activity))
+    ids = []
+    for part in entity.parts:
+        own, under = part.activities, keys[part.table]
+        ids.append(select(own.c.id).join(under, _is_under(own.c, under)))
+        if related:
+            ids += [_ids_of_referencing(part, constraint, under) for constraint in _references(part)]
     return newest_first.where(activity.id.in_(union_all(*ids)))
+
+
+def _is_one(entity: Entity, keys: dict[Table, CTE]) -> ColumnElement[bool] | None:
+    """Tell whether the record ever was an object of the model, where its table has those of other classes, too."""
+    try:
+        discriminator = entity.discriminator if entity.shares_table else None
+    except HistoryError:
+        # It has the key that was asked for; nothing else is known.
+        return None
+    if discriminator is None:
+        return None
+    (holder,) = (part for part in entity.own if part.table is discriminator.table)
+    activity, under = holder.activities, keys[holder.table]
+    return exists(
+        select(literal(1))
+        .select_from(activity)
+        .join(under, _is_under(activity.c, under))
+        .where(activity.c.verb.in_(ROW_VERBS), entity.is_kind(activity.c, discriminator))
+    )
 
 
 def _keys(tracked: Tracked, row_key: ColumnElement[str]) -> CTE:

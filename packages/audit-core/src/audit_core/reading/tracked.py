@@ -13,7 +13,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
-    Connection,
     Executable,
     Result,
     Select,
@@ -21,7 +20,9 @@ from sqlalchemy import (
     Text,
     and_,
     any_,
+    case,
     cast,
+    collate,
     column,
     exists,
     func,
@@ -34,11 +35,12 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import JSONB, OID, REGCLASS
-from sqlalchemy.orm import Mapper, Session, scoped_session
+from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.selectable import FromClause
 from sqlalchemy.types import JSON, Enum, NullType, String, TypeDecorator, TypeEngine
 
 from ..config import Versioned
+from ..connections import connection_of
 from ..errors import HistoryError
 from ..tracking import is_tracked
 from .types import StoredType
@@ -55,6 +57,9 @@ MASK = "***"
 # Clocks differ: what the server recorded just now must not be in the future here.
 _CLOCK_SKEW = dt.timedelta(minutes=1)
 
+#: So many activities that are reads of made-up names are passed at a time.
+_PASSED = 500
+
 pg_class = table(
     "pg_class",
     column("oid", OID),
@@ -70,43 +75,37 @@ _RELATIONS = pg_class.join(pg_namespace, pg_namespace.c.oid == pg_class.c.relnam
 
 @dataclass(frozen=True)
 class Tracked:
-    """A table of the application that one AuditLog records, and the model of its rows."""
+    """A table of the application that one AuditLog records, and the model of all its rows."""
 
     log: AuditLog
     table: Table
     mapper: Mapper[Any] | None
 
     @classmethod
-    def find(cls, log: AuditLog, model: Any) -> Tracked:
-        """Find what is recorded of a model; a Table will do.
+    def find(cls, log: AuditLog, table: Table, mapper: Mapper[Any] | None = None) -> Tracked:
+        """Find what is recorded of a table.
 
         :raises HistoryError: if nothing is.
         """
-        mapper = None
-        if not isinstance(model, Table):
-            mapper = inspect(model, raiseerr=False) if isinstance(model, type) else None
-            if not isinstance(mapper, Mapper):
-                raise HistoryError(f"{model!r} is neither a mapped class nor a Table, so it has no history.")
-            if len(mapper.tables) != 1 or not isinstance(mapper.local_table, Table):
-                names = ", ".join(repr(str(each)) for each in mapper.tables)
-                raise HistoryError(
-                    f"The rows of {model.__name__!r} come from several tables ({names}), each with a history of its "
-                    f"own. Ask for one of the tables, as {model.__name__}.__table__."
-                )
-            model = mapper.local_table
-        if model.metadata is not log.metadata or not is_tracked(model):
+        if table.metadata is not log.metadata or not is_tracked(table):
             raise HistoryError(
-                f"Table {model.fullname!r} is not recorded, so it has no history. Mark it with "
+                f"Table {table.fullname!r} is not recorded, so it has no history. Mark it with "
                 '{"info": {"versioned": {}}}, and write a migration.'
             )
-        if not model.primary_key.columns:
-            raise HistoryError(f"Table {model.fullname!r} has no primary key, so its records cannot be told apart.")
-        return cls(log, model, mapper)
+        if not table.primary_key.columns:
+            raise HistoryError(f"Table {table.fullname!r} has no primary key, so its records cannot be told apart.")
+        return cls(log, table, mapper)
 
     @cached_property
     def versioned(self) -> Versioned:
         """How the table is recorded now."""
         return Versioned.read(self.table)
+
+    def records(self, name: str) -> bool:
+        """Tell whether the values of a column are recorded."""
+        options = self.versioned
+        kept = not options.include or name in options.include or name in self.table.primary_key.columns
+        return kept and name not in options.exclude and name not in options.mask
 
     @cached_property
     def may_be_masked(self) -> frozenset[str]:
@@ -222,23 +221,37 @@ class Tracked:
     def _names(self) -> CTE:
         """The table's name, and the names that no table has any more, which may have been its own.
 
-        A walk along the index from one name to the next: it takes a look-up for each.
+        A walk along the index from one name to the next: it takes a look-up for each. Names that were only read, which
+        anybody may make up, are passed in a row.
         """
-        activity = self.all_activities
-        first = select(activity.c.table_name.label("name")).order_by(activity.c.table_name).limit(1)
-        walk = first.cte(recursive=True)
-        other = self.all_activities
-        following = (
-            select(other.c.table_name)
-            .where(other.c.table_name > walk.c.name)
-            .order_by(other.c.table_name)
+        # A recursion has one collation from the start: that of the columns of the trail.
+        walk = select(collate(literal("", Text()), "C").label("name")).cte(recursive=True)
+        others = _following(self.all_activities, walk.c.name)
+        following = func.coalesce(
+            select(others.c.table_name)
+            .where(others.c.verb != "read")
+            .order_by(others.c.table_name)
             .limit(1)
-            .scalar_subquery()
+            .scalar_subquery(),
+            # Not all of the last one was seen, so it counts.
+            select(func.max(_following(self.all_activities, walk.c.name).c.table_name)).scalar_subquery(),
         )
         walk = walk.union_all(select(following).where(walk.c.name.is_not(None)))
         is_taken = exists(select(literal(1)).where(pg_class.c.relname == walk.c.name))
-        former = select(walk.c.name).where(walk.c.name.is_not(None), ~is_taken)
+        former = select(walk.c.name).where(walk.c.name != "", ~is_taken)
         return select(literal(self.table.name, Text()).label("name")).union(former).cte()
+
+
+def _following(activity: FromClause, name: ColumnElement[str]) -> FromClause:
+    """Select the next activities along the index of names."""
+    return (
+        select(activity.c.table_name, activity.c.verb)
+        .where(activity.c.table_name > name)
+        .order_by(activity.c.table_name)
+        .limit(_PASSED)
+        .correlate_except(activity)
+        .subquery()
+    )
 
 
 def schema_of(log: AuditLog, table: Table) -> Select[Any]:
@@ -248,8 +261,10 @@ def schema_of(log: AuditLog, table: Table) -> Select[Any]:
 
 def merged(activity: Any) -> ColumnElement[Any]:
     """The row as a change left it; for a delete, as it was."""
-    old = type_coerce(activity.old_data, JSONB())
-    return old.op("||", return_type=JSONB())(type_coerce(activity.changed_data, JSONB()))
+    old, new = type_coerce(activity.old_data, JSONB()), type_coerce(activity.changed_data, JSONB())
+    # What was read is what somebody says: where it is no object, the two cannot be put together.
+    changed = case((activity.verb == "read", literal({}, JSONB())), else_=new)
+    return old.op("||", return_type=JSONB())(changed)
 
 
 def partitions_of(relid: ColumnElement[int]) -> ColumnElement[Any]:
@@ -259,27 +274,11 @@ def partitions_of(relid: ColumnElement[int]) -> ColumnElement[Any]:
 
 
 def execute(log: AuditLog, session: Any, statement: Executable) -> Result[Any]:
-    """Run a query of the trail on a Session or a Connection.
+    """Run a query of the trail on a session or a connection.
 
     :raises HistoryError: if it is asynchronous.
     """
-    return connection_of(log, session).execute(statement)
-
-
-def connection_of(log: AuditLog, session: Any) -> Connection:
-    """Return the connection on which a Session has the tables of the trail; a Connection is one itself.
-
-    :raises HistoryError: if it is asynchronous.
-    """
-    if isinstance(session, Connection):
-        return session
-    if isinstance(session, (Session, scoped_session)):
-        return session.connection(bind_arguments=log.bind_arguments())
-    if hasattr(session, "run_sync"):
-        raise HistoryError(
-            f"{type(session).__name__!r} is asynchronous: await session.run_sync(lambda session: ...) and ask in there."
-        )
-    raise HistoryError(f"{session!r} is neither a Session nor a Connection.")
+    return connection_of(session, log.bind_arguments(), HistoryError).execute(statement)
 
 
 def instant(when: dt.datetime, name: str = "when") -> dt.datetime:

@@ -41,19 +41,34 @@ class ExactFloat(float):
 
 
 def load_json(text: str) -> Any:
-    """Read a recorded row without losing digits."""
-    return json.loads(text, parse_float=ExactFloat, parse_int=_integer)
+    """Read a recorded row without losing digits; what is nested deeper than Python can read stays a text."""
+    try:
+        return json.loads(text, parse_float=ExactFloat, parse_int=_integer)
+    except RecursionError:
+        return text
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return what is read as a JSON object, or an empty one: anybody can have something else written in some places."""
+    return value if isinstance(value, dict) else {}
 
 
 def dump_json(value: Any) -> str:
     """Write a value as JSON in one line; recorded numbers keep all their digits."""
+    try:
+        return _dumped(value)
+    except RecursionError:
+        return json.dumps("nested too deeply to be shown")
+
+
+def _dumped(value: Any) -> str:
     if isinstance(value, ExactFloat):
         return value.text
     if isinstance(value, dict):
-        pairs = (f"{json.dumps(str(name), ensure_ascii=False)}: {dump_json(each)}" for name, each in value.items())
+        pairs = (f"{json.dumps(str(name), ensure_ascii=False)}: {_dumped(each)}" for name, each in value.items())
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(dump_json, value)) + "]"
+        return "[" + ", ".join(map(_dumped, value)) + "]"
     return json.dumps(value, ensure_ascii=False, default=str)
 
 

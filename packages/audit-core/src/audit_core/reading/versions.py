@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import inspect
+from sqlalchemy import Column, inspect
 from sqlalchemy.orm import Bundle, Mapper
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -33,30 +33,47 @@ def masked_note(name: str) -> str:
     return f'"{name}" is masked'
 
 
-def build(mapper: Mapper[Any], values: Mapping[str, Any], said: Iterable[str]) -> Any:
-    """Make an object from the values of its table's columns, by their keys.
+def elsewhere_note(column: Column[Any]) -> str:
+    """Say that a column is in another table of the model."""
+    return f'"{column.name}" is in table "{column.table.name}", of which this says nothing'
+
+
+def no_row_note(name: str) -> str:
+    """Say that one of several tables has no row of an object."""
+    return f'nothing is known of its row in table "{name}"'
+
+
+def build(mapper: Mapper[Any], values: Mapping[Column[Any], Any], said: Iterable[str]) -> Any:
+    """Make an object from the values of columns.
 
     As when an object is loaded, neither its constructor nor its validators run. Columns without a value
     are left unset, so that a ``merge()`` of the object keeps what the row has now.
     """
     if mapper.polymorphic_on is not None:
-        mapper = mapper.polymorphic_map.get(values.get(mapper.polymorphic_on.key), mapper)
+        kind = values.get(mapper.polymorphic_on)  # type: ignore[call-overload]
+        mapper = mapper.polymorphic_map.get(kind, mapper)
     obj = mapper.class_manager.new_instance()
+    tables = {each.table for each in values}
+    missing = []
     for attribute in mapper.column_attrs:
-        column = attribute.columns[0]
-        if column.table is mapper.local_table and column.key in values:
-            set_committed_value(obj, attribute.key, values[column.key])
-    inspect(obj).info[_NOTES_KEY] = tuple(said)
+        columns = [each for each in attribute.columns if isinstance(each, Column)]
+        known = [each for each in columns if each in values]
+        if known:
+            set_committed_value(obj, attribute.key, values[known[0]])
+        elif columns and tables.isdisjoint(each.table for each in columns):
+            missing.append(elsewhere_note(columns[0]))
+    inspect(obj).info[_NOTES_KEY] = tuple(dict.fromkeys([*said, *missing]))
     return obj
 
 
 class Versions(Bundle[_T], Generic[_T]):
-    """Columns of a query that become an object of the model: the columns of its table, and the notes."""
+    """Columns of a query that become an object of the model: those of its tables by their labels, and the notes."""
 
-    def __init__(self, mapper: Mapper[_T], keys: Sequence[str], *columns: Any) -> None:
-        super().__init__(mapper.class_.__name__, *columns)
+    def __init__(self, mapper: Mapper[_T], labels: Mapping[Column[Any], str], selected: Any) -> None:
+        self._names = list(dict.fromkeys(labels.values()))
+        super().__init__(mapper.class_.__name__, *(selected[name] for name in self._names), selected.audit_notes)
         self._mapper = mapper
-        self._keys = keys
+        self._labels = labels
 
     def create_row_processor(
         self, query: Any, procs: Sequence[Callable[[Any], Any]], labels: Sequence[str]
@@ -65,6 +82,13 @@ class Versions(Bundle[_T], Generic[_T]):
 
         def version(row: Any) -> Any:
             *values, said = (proc(row) for proc in procs)
-            return build(self._mapper, dict(zip(self._keys, values, strict=True)), said)
+            return build_labelled(self._mapper, self._labels, dict(zip(self._names, values, strict=True)), said)
 
         return version
+
+
+def build_labelled(
+    mapper: Mapper[Any], labels: Mapping[Column[Any], str], values: Mapping[Any, Any], said: Iterable[str]
+) -> Any:
+    """Make an object from the values of columns, by their labels."""
+    return build(mapper, {column: values[label] for column, label in labels.items()}, said)

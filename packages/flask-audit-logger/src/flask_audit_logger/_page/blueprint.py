@@ -18,6 +18,7 @@ from audit_core.quoting import qualified
 from audit_core.reading import find_table, parse_actor, parse_key, row_as_of, schema_of
 from audit_core.reading.activities import VERBS
 from audit_core.reading.changes import table_of
+from audit_core.refusals import headline
 from audit_core.tracking import tracked_tables
 from flask import Blueprint, Flask, Response, abort, current_app, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -273,6 +274,7 @@ class _Views:
     def names(self) -> dict[str, Any]:
         return {
             "differences": lambda each: differences(each.old_data, each.changed_data, each.verb),
+            "said": _said_beside,
             "text_of": text_of,
             "table_name_of": self._table_name,
             # A page names few actors many times, and a name may take a query.
@@ -305,6 +307,11 @@ def _harden(response: Response) -> Response:
     return response
 
 
+def _said_beside(meta: Any) -> list[tuple[str, Any]]:
+    """Return the pairs of ``meta``, which is no object if somebody wrote it by hand."""
+    return [] if meta is None else list(meta.items()) if isinstance(meta, dict) else [("meta", meta)]
+
+
 def _argument(name: str) -> str:
     if name not in request.args:
         raise HistoryError(f"{name!r} is missing in the address.")
@@ -333,7 +340,7 @@ def _as_text(value: Any) -> str:
 
 
 def _said(error: AuditError | DataError) -> str:
-    return str(error) if isinstance(error, AuditError) else str(error.orig).partition("\n")[0]
+    return str(error) if isinstance(error, AuditError) else headline(error)
 
 
 def _up_to_milliseconds(when: dt.datetime) -> str:

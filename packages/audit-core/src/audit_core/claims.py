@@ -1,0 +1,82 @@
+"""Which transactions were taken back, as others claim in ``meta["undoes"]`` and as their activities bear out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    inspect,
+    literal,
+    literal_column,
+    select,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+if TYPE_CHECKING:
+    from .audit_log import AuditLog
+
+#: The key of ``transaction.meta`` that names what was undone.
+UNDOES = "undoes"
+
+_TAKEN_BACK = ("insert", "update", "delete")
+
+
+def undone_by(log: AuditLog, connection: Connection, transaction_id: int) -> int | None:
+    """Return the transaction that undid another one and was not undone itself.
+
+    Anybody may write a claim. It counts if it is later than what it claims to have undone, and has an activity
+    against each of its activities.
+    """
+    claims = _claims(log, cast(literal(transaction_id), BigInteger())).cte("claims", recursive=True)
+    claims = claims.union(_claims(log, claims.c.by))
+    by: dict[int, list[int]] = {}
+    for undoes, claimant in connection.execute(select(claims.c.undoes, claims.c.by)):
+        by.setdefault(undoes, []).append(claimant)
+    # A claimant is later than what it undid: from the last one on, each is known when it is asked for.
+    standing: dict[int, int | None] = {}
+    for undoes in sorted(by, reverse=True):
+        standing[undoes] = max((each for each in by[undoes] if standing.get(each) is None), default=None)
+    return standing.get(transaction_id)
+
+
+def _claims(log: AuditLog, undoes: ColumnElement[int]) -> Select[Any]:
+    """Select the claims to have undone a transaction that count."""
+    transaction: FromClause = inspect(log.transaction_cls).local_table.alias()
+    activity: FromClause = inspect(log.activity_cls).local_table
+    meta = type_coerce(transaction.c.meta, JSONB())
+    # Both as in the index, which a bound name would not match.
+    key: ColumnElement[str] = literal_column(f"'{UNDOES}'", Text())
+    done, against = activity.alias(), activity.alias()
+    is_done = and_(done.c.transaction_id == undoes, done.c.verb.in_(_TAKEN_BACK))
+    is_against = and_(
+        against.c.transaction_id == transaction.c.id,
+        against.c.verb == case({"insert": "delete", "delete": "insert"}, value=done.c.verb, else_="update"),
+        against.c.row_key == func.coalesce(done.c.old_row_key, done.c.row_key),
+        func.coalesce(against.c.old_row_key, against.c.row_key) == done.c.row_key,
+        against.c.table_name == done.c.table_name,
+        against.c.schema == done.c.schema,
+    )
+    is_left = ~exists(_one().where(is_against).correlate_except(against))
+    return select(undoes.label("undoes"), transaction.c.id.label("by")).where(
+        meta.has_key(key),
+        meta.op("->", return_type=JSONB())(key) == func.to_jsonb(undoes, type_=JSONB()),
+        transaction.c.id > undoes,
+        exists(_one().where(is_done).correlate_except(done)),
+        ~exists(_one().where(is_done, is_left).correlate_except(done)),
+    )
+
+
+def _one() -> Select[Any]:
+    return select(literal_column("1"))
