@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,11 +27,12 @@ from .context import (
     meta_text,
 )
 from .disabling import Disabled
-from .errors import ConfigurationError
+from .errors import ConfigurationError, ProtectionWarning
 from .models import AuditLogActivity, AuditLogTransaction, map_models
 from .objects import TABLE_NAMES, TableTriggers, Trail
 from .quoting import qualified
 from .reading import AsOf, Diff, Dimension
+from .search_path import fixed_search_path
 from .undo import UndoPlan
 
 if TYPE_CHECKING:
@@ -122,17 +124,21 @@ class AuditLog:
         """Create what is missing and change what differs: tables, functions and triggers.
 
         For applications without Alembic; call it after ``create_all()`` and commit. Doing it again does nothing.
+        A :class:`ProtectionWarning` says so if others may create functions in the schema of the trail.
 
         :raises ConfigurationError: if a setting or a marked table cannot be used.
         :raises UnsupportedDatabaseError: if the database is not PostgreSQL 14 or later.
         """
         ddl.require_postgresql(connection.dialect)
-        installed = catalog.read(connection, self.schema)
+        with fixed_search_path(connection):
+            installed = catalog.read(connection, self.schema)
         steps = self.steps(installed)
         if message := installed.version_problem or self.actor_id_type_problem(connection):
             raise ConfigurationError(message)
         for step in steps:
             ddl.execute(connection, step.statements())
+        for message in checking.creators(connection, self.schema):
+            warnings.warn(ProtectionWarning(message), stacklevel=2)
 
     def uninstall(self, connection: Connection, *, drop_trail: bool = False) -> None:
         """Stop recording: drop the triggers and the functions.
@@ -140,7 +146,8 @@ class AuditLog:
         :param drop_trail: drop the tables too, with all that was recorded.
         """
         ddl.require_postgresql(connection.dialect)
-        installed = catalog.read(connection, self.schema)
+        with fixed_search_path(connection):
+            installed = catalog.read(connection, self.schema)
         for found in installed.triggers.values():
             if found.audit_schema == self.schema:
                 ddl.execute(connection, found.triggers.drop())
@@ -174,7 +181,7 @@ class AuditLog:
         :raises ConfigurationError: if a setting or a marked table cannot be used.
         """
         ddl.require_postgresql(connection.dialect)
-        return list(checking.check(self, connection))
+        return checking.check(self, connection)
 
     def send_context(self, connection: Connection) -> None:
         """Send the context now, for writes that SQLAlchemy does not see, such as COPY on the driver's cursor.
