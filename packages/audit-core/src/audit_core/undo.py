@@ -53,6 +53,7 @@ from .quoting import qualified
 from .reading.activities import transaction_id
 from .reading.as_of import get_as_of, readable
 from .reading.changes import table_of
+from .reading.exact import ExactText, equal, exact_text, operate, pg
 from .reading.tracked import MASK, ROW_VERBS, Tracked, connection_of, merged, past
 from .reading.types import RowType
 
@@ -66,10 +67,10 @@ UNDOES = "undoes"
 _pg_attribute = table(
     "pg_attribute",
     column("attrelid", OID),
-    column("attname", Text),
+    column("attname", ExactText),
     column("attnum"),
     column("attisdropped"),
-    column("attgenerated", Text),
+    column("attgenerated", ExactText),
     schema="pg_catalog",
 )
 
@@ -268,13 +269,13 @@ class _Target:
         recorded = type_coerce(activity.c.old_data, JSONB()) if before else merged(activity.c)
         empty = cast(null(), RowType(self.relation.name, self.relation.schema))
         names = [each.name for each in self.relation.columns if each.name not in ("tableoid", "ctid")]
-        row = func.jsonb_populate_record(empty, readable(self.tracked, recorded)).table_valued(*names)
+        row = pg.jsonb_populate_record(empty, readable(self.tracked, recorded)).table_valued(*names)
         chosen = activity.join(row, activity.c.id == any_(literal(activity_ids, ARRAY(BigInteger()))))
         return activity, row, chosen
 
     def key_is(self, relation: FromClause, row: FromClause) -> ColumnElement[bool]:
         """Tell whether a row of the table has the key of another one."""
-        return and_(*(relation.c[name] == row.c[name] for name in self.key))
+        return and_(*(equal(relation.c[each.name], row.c[each.name], each.type) for each in self.tracked.key_columns))
 
 
 @dataclass(frozen=True)
@@ -493,7 +494,7 @@ class _Run:
         row = target.relation.alias()
         activity, key, chosen = target.rows([change.id for change in changes], before=False)
         query = (
-            select(activity.c.id, row.c.tableoid, cast(row.c.ctid, Text), cast(func.to_jsonb(row.table_valued()), Text))
+            select(activity.c.id, row.c.tableoid, cast(row.c.ctid, Text), cast(pg.to_jsonb(row.table_valued()), Text))
             .select_from(chosen.join(row, target.key_is(row, key)))
             .with_for_update(of=row)
         )
@@ -537,6 +538,7 @@ class _Run:
         arrays: list[Any] = [
             literal(list(values), ARRAY(type_)) for values, type_ in zip(zip(*places, strict=True), types, strict=True)
         ]
+        # Of several arrays it is syntax, if it is not qualified.
         return func.unnest(*arrays).table_valued("activity_id", "number", "place").render_derived()
 
     def _lost(self, before: int, steps: list[Step], expected: set[tuple[str, str | None]]) -> list[str]:
@@ -545,7 +547,7 @@ class _Run:
         if not deleted:
             return []
         activity = self.log.activity_cls
-        xid = func.pg_current_xact_id()
+        xid = pg.pg_current_xact_id()
         query = select(activity.verb, activity.table_name, activity.row_key, activity.changed_data).where(
             activity.id > before, activity.native_transaction_id == cast(cast(xid, Text), activity.id.type)
         )
@@ -582,7 +584,7 @@ class _Run:
         return self._targets[name]
 
     def _look_up(self, found: Table) -> _Target | None:
-        relid = cast(func.to_regclass(qualified(found.name, found.schema), type_=REGCLASS), OID)
+        relid = cast(pg.to_regclass(exact_text(qualified(found.name, found.schema)), type_=REGCLASS), OID)
         query = select(_pg_attribute.c.attname, cast(_pg_attribute.c.attgenerated, Text)).where(
             _pg_attribute.c.attrelid == relid, _pg_attribute.c.attnum > 0, ~_pg_attribute.c.attisdropped
         )
@@ -675,10 +677,10 @@ def _undone_by(log: AuditLog, connection: Connection, undoes: int) -> int | None
     transaction = log.transaction_cls
     meta = type_coerce(transaction.meta, JSONB())
     # Both as in the index, which a bound name would not match.
-    key: ColumnElement[str] = literal_column(f"'{UNDOES}'", Text())
+    key: ColumnElement[str] = literal_column(f"CAST('{UNDOES}' AS text)", Text())
     query = (
         select(transaction.id)
-        .where(meta.has_key(key), meta.op("->", return_type=JSONB())(key) == literal(undoes, JSONB()))
+        .where(operate(meta, "?", key), operate(meta, "->", key, JSONB()) == literal(undoes, JSONB()))
         .order_by(transaction.id.desc())
     )
     for found in connection.scalars(query).all():
@@ -694,7 +696,7 @@ def _transaction(log: AuditLog, session: Any, meta: dict[str, Any]) -> Any:
         select(transaction)
         .where(
             transaction.native_transaction_id
-            == cast(cast(func.pg_current_xact_id(), Text), transaction.native_transaction_id.type),
+            == cast(cast(pg.pg_current_xact_id(), Text), transaction.native_transaction_id.type),
             type_coerce(transaction.meta, JSONB()).contains(meta),
         )
         .order_by(transaction.id.desc())

@@ -15,10 +15,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Executable,
+    Integer,
     Result,
     Select,
     Table,
-    Text,
     and_,
     any_,
     cast,
@@ -41,6 +41,7 @@ from sqlalchemy.types import JSON, Enum, NullType, String, TypeDecorator, TypeEn
 from ..config import Versioned
 from ..errors import HistoryError
 from ..tracking import is_tracked
+from .exact import ExactText, exact_text, is_named, operate, pg
 from .types import StoredType
 
 if TYPE_CHECKING:
@@ -58,12 +59,12 @@ _CLOCK_SKEW = dt.timedelta(minutes=1)
 pg_class = table(
     "pg_class",
     column("oid", OID),
-    column("relname", Text),
+    column("relname", ExactText),
     column("relnamespace", OID),
     column("relispartition", Boolean),
     schema="pg_catalog",
 )
-pg_namespace = table("pg_namespace", column("oid", OID), column("nspname", Text), schema="pg_catalog")
+pg_namespace = table("pg_namespace", column("oid", OID), column("nspname", ExactText), schema="pg_catalog")
 
 _RELATIONS = pg_class.join(pg_namespace, pg_namespace.c.oid == pg_class.c.relnamespace)
 
@@ -153,17 +154,14 @@ class Tracked:
             names = ", ".join(each.name for each in columns)
             wanted = f"one value, {names}" if len(columns) == 1 else f"a tuple ({names})"
             raise HistoryError(f"{key!r} is no primary key of table {self.table.fullname!r}: it takes {wanted}.")
-        given = [
-            cast(literal(value, each.type), StoredType(each.type, keep_scale=True))
-            for value, each in zip(values, columns, strict=True)
-        ]
-        return _key_text(func.jsonb_build_array(*given, type_=JSONB()), len(given))
+        given = [_key_value(value, each.type) for value, each in zip(values, columns, strict=True)]
+        return _key_text(pg.jsonb_build_array(*given, type_=JSONB()), len(given))
 
     def key_in(self, data: ColumnElement[Any], columns: Sequence[Column[Any]] | None = None) -> ColumnElement[str]:
         """Write the primary key that a recorded row has, or the values of other columns in the same way."""
         names = [each.name for each in columns or self.key_columns]
-        values = [type_coerce(data, JSONB())[str(name)] for name in names]
-        return _key_text(func.jsonb_build_array(*values, type_=JSONB()), len(names))
+        values = [operate(type_coerce(data, JSONB()), "->", exact_text(str(name)), JSONB()) for name in names]
+        return _key_text(pg.jsonb_build_array(*values, type_=JSONB()), len(names))
 
     def is_of(self, activity: Any) -> ColumnElement[bool]:
         """Tell whether an activity is of this table, or of what was this table before it was renamed."""
@@ -189,14 +187,14 @@ class Tracked:
     def _schema(self) -> CTE:
         """The schema in which the table is, or would be."""
         if self.table.schema is not None:
-            return select(literal(self.table.schema, Text()).label("name")).cte()
+            return select(exact_text(self.table.schema).label("name")).cte()
         found = (
             select(pg_namespace.c.nspname)
             .select_from(_RELATIONS)
-            .where(pg_class.c.relname == self.table.name, func.pg_table_is_visible(pg_class.c.oid))
+            .where(pg_class.c.relname == self.table.name, pg.pg_table_is_visible(pg_class.c.oid))
             .scalar_subquery()
         )
-        return select(cast(func.coalesce(found, func.current_schema()), Text).label("name")).cte()
+        return select(cast(func.coalesce(found, pg.current_schema()), ExactText).label("name")).cte()
 
     @cached_property
     def _namesakes(self) -> CTE:
@@ -238,7 +236,7 @@ class Tracked:
         walk = walk.union_all(select(following).where(walk.c.name.is_not(None)))
         is_taken = exists(select(literal(1)).where(pg_class.c.relname == walk.c.name))
         former = select(walk.c.name).where(walk.c.name.is_not(None), ~is_taken)
-        return select(literal(self.table.name, Text()).label("name")).union(former).cte()
+        return select(exact_text(self.table.name).label("name")).union(former).cte()
 
 
 def schema_of(log: AuditLog, table: Table) -> Select[Any]:
@@ -249,12 +247,12 @@ def schema_of(log: AuditLog, table: Table) -> Select[Any]:
 def merged(activity: Any) -> ColumnElement[Any]:
     """The row as a change left it; for a delete, as it was."""
     old = type_coerce(activity.old_data, JSONB())
-    return old.op("||", return_type=JSONB())(type_coerce(activity.changed_data, JSONB()))
+    return operate(old, "||", type_coerce(activity.changed_data, JSONB()), JSONB())
 
 
 def partitions_of(relid: ColumnElement[int]) -> ColumnElement[Any]:
     """Call the function that returns a partitioned table and all below it; of another table, nothing."""
-    tree = func.pg_partition_tree(cast(relid, REGCLASS)).table_valued(column("relid", REGCLASS), joins_implicitly=True)
+    tree = pg.pg_partition_tree(cast(relid, REGCLASS)).table_valued(column("relid", REGCLASS), joins_implicitly=True)
     return tree.c.relid
 
 
@@ -313,9 +311,15 @@ def _holds_any_text(type_: TypeEngine[Any]) -> bool:
     return isinstance(type_, (String, JSON, NullType)) and not isinstance(type_, Enum)
 
 
+def _key_value(value: Any, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    given = cast(literal(value, type_), StoredType(type_, keep_scale=True))
+    # As its text, which takes none of the casts that the application may have made.
+    return pg.format(exact_text("%s"), given, type_=ExactText()) if is_named(type_) else given
+
+
 def _key_text(values: ColumnElement[Any], size: int) -> ColumnElement[str]:
     """Write the values of a key, a JSON array, as ``row_key`` has them."""
-    return values[0].astext if size == 1 else cast(values, Text)
+    return operate(values, "->>", literal(0, Integer()), ExactText()) if size == 1 else cast(values, ExactText)
 
 
 def array_of(query: Any) -> ColumnElement[Any]:
