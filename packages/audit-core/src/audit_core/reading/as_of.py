@@ -22,21 +22,23 @@ from sqlalchemy import (
     cast,
     column,
     exists,
+    false,
     func,
     literal,
     not_,
+    or_,
     select,
     true,
     type_coerce,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, HSTORE, JSONB, JSONPATH, OID
+from sqlalchemy.dialects.postgresql import ARRAY, HSTORE, JSONB, JSONPATH
 from sqlalchemy.sql.selectable import Subquery
 
 from ..config import OPERATIONS
 from ..errors import HistoryError, HistoryWarning
 from .exact import ExactText, exact_text, operate, pg
-from .tracked import MASK, ROW_VERBS, Tracked, array_of, execute, merged, partitions_of, past, pg_class
+from .tracked import MASK, ROW_VERBS, Tracked, array_of, execute, merged, past, pg_class
 from .types import StoredType
 from .versions import BYPASS_NOTE, Versions, build, masked_note, missing_note
 
@@ -214,16 +216,18 @@ def _is_truncated(tracked: Tracked, row: Any, until: ColumnElement[dt.datetime])
         .subquery()
     )
     relation, of_row = pg_class.alias(), pg_class.alias()
-    members = select(cast(partitions_of(last.c.relid), OID)).correlate(last)
-    # Of a relation that is gone nobody knows whether it was a partition. It cannot hold a row of one that
-    # is still there.
-    ends_row = case(
+    # Of a partitioned table each partition speaks for itself. That the numbers are equal is all that is asked: in
+    # a database that was restored they are those of another one. A table that is not partitioned may have been made
+    # anew, with another number; one that is gone cannot have held a row of one that is still there.
+    of_other = case(
+        (tracked.is_partitioned, false()),
         (relation.c.oid.is_(None), ~exists(_one().where(of_row.c.oid == row.relid).correlate_except(of_row))),
-        (relation.c.relispartition, row.relid.in_(members)),
-        else_=true(),
+        else_=not_(relation.c.relispartition),
     )
     return exists(
-        _one().select_from(last.outerjoin(relation, relation.c.oid == last.c.relid)).where(last.c.id > row.id, ends_row)
+        _one()
+        .select_from(last.outerjoin(relation, relation.c.oid == last.c.relid))
+        .where(last.c.id > row.id, or_(row.relid == last.c.relid, of_other))
     )
 
 

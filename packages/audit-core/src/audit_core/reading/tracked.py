@@ -66,6 +66,8 @@ pg_class = table(
 )
 pg_namespace = table("pg_namespace", column("oid", OID), column("nspname", ExactText), schema="pg_catalog")
 
+_pg_partitioned_table = table("pg_partitioned_table", column("partrelid", OID), schema="pg_catalog")
+
 _RELATIONS = pg_class.join(pg_namespace, pg_namespace.c.oid == pg_class.c.relnamespace)
 
 
@@ -201,6 +203,12 @@ class Tracked:
         """The schemas that have a table of this name now."""
         named = pg_class.c.relname == self.table.name
         return select(pg_namespace.c.nspname.label("schema")).select_from(_RELATIONS).where(named).cte()
+
+    @cached_property
+    def is_partitioned(self) -> ColumnElement[bool]:
+        """Whether the table has partitions now."""
+        found = select(literal(1)).where(_pg_partitioned_table.c.partrelid.in_(select(self._numbers.c.relid)))
+        return exists(found.correlate(None))
 
     @cached_property
     def _numbers(self) -> CTE:
