@@ -56,6 +56,9 @@ MASK = "***"
 # Clocks differ: what the server recorded just now must not be in the future here.
 _CLOCK_SKEW = dt.timedelta(minutes=1)
 
+# So many activities are looked at to find out whether a table has the number that it had.
+_LOOKED_AT = 10
+
 pg_class = table(
     "pg_class",
     column("oid", OID),
@@ -207,12 +210,41 @@ class Tracked:
     @cached_property
     def is_partitioned(self) -> ColumnElement[bool]:
         """Whether the table has partitions now."""
-        found = select(literal(1)).where(_pg_partitioned_table.c.partrelid.in_(select(self._numbers.c.relid)))
+        found = select(literal(1)).where(_pg_partitioned_table.c.partrelid.in_(select(self._numbers_now.c.relid)))
         return exists(found.correlate(None))
 
     @cached_property
     def _numbers(self) -> CTE:
-        """The numbers of the table and of its partitions, which do not change with its name."""
+        """The numbers that the table and its partitions have in the trail, which do not change with its name.
+
+        In a database that was restored they are others than those of today, which may have been those of a table that
+        is gone. What is first in the index of the table tells.
+        """
+        now = self._numbers_now
+        activity = self.all_activities
+        first = (
+            select(activity.c.relid, activity.c.schema)
+            .where(activity.c.table_name == self.table.name)
+            .order_by(activity.c.row_key, activity.c.id)
+            .limit(_LOOKED_AT)
+            .subquery()
+        )
+        then = (
+            select(first.c.relid)
+            .where(
+                first.c.schema == select(self._schema.c.name).scalar_subquery(),
+                first.c.relid.not_in(select(now.c.relid)),
+                first.c.relid != 0,
+            )
+            .cte()
+        )
+        # Partitions come and go.
+        is_as_then = or_(self.is_partitioned, ~exists(select(literal(1)).select_from(then)))
+        return select(then.c.relid).union(select(now.c.relid).where(is_as_then)).cte()
+
+    @cached_property
+    def _numbers_now(self) -> CTE:
+        """The numbers of the table and of its partitions."""
         found = (
             select(pg_class.c.oid.label("relid"))
             .select_from(_RELATIONS)
