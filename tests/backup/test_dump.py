@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from tests.backup.conftest import Database, install, run
 from tests.backup.shop import Shop
@@ -96,3 +96,21 @@ def test_a_plain_script_with_insert_statements(new: New, shop: Shop, tmp_path: P
     run("18", "psql", "--quiet", "--set=ON_ERROR_STOP=1", f"--file={script}", restored.url)
     assert restored.seen(times) == old.seen(times)
     assert_goes_on(restored)
+
+
+def test_rows_of_partitions_that_were_truncated_since_have_a_note(new: New, shop: Shop, tmp_path: Path) -> None:
+    """Their partitions had other numbers when they were recorded."""
+    old = written(new, "18", shop)
+    old.write()
+    run("18", "pg_dump", "--format=custom", f"--file={tmp_path / 'dump'}", old.url)
+    restored = new("18", shop)
+    run("18", "pg_restore", f"--dbname={restored.url}", tmp_path / "dump")
+    with restored.engine.begin() as connection:
+        connection.execute(text("TRUNCATE events_1"))
+        connection.execute(text("INSERT INTO events VALUES (200, 1)"))
+    with restored.engine.connect() as connection:
+        rows = shop.log.as_of(shop.events, connection.scalar(select(func.clock_timestamp())))
+        notes = {row.id: row.audit_notes for row in connection.execute(select(rows))}
+    assert notes.pop(200) == []
+    assert notes
+    assert all("a partition of its table was truncated since" in said for (said,) in notes.values())

@@ -40,7 +40,7 @@ from ..errors import HistoryError, HistoryWarning
 from .exact import ExactText, exact_text, operate, pg
 from .tracked import MASK, ROW_VERBS, Tracked, array_of, execute, merged, past, pg_class
 from .types import StoredType
-from .versions import BYPASS_NOTE, Versions, build, masked_note, missing_note
+from .versions import BYPASS_NOTE, TRUNCATE_NOTE, Versions, build, masked_note, missing_note
 
 if TYPE_CHECKING:
     from ..audit_log import AuditLog
@@ -239,6 +239,17 @@ def _last_bypass(tracked: Tracked, until: ColumnElement[dt.datetime]) -> Select[
     )
 
 
+def _last_truncate(tracked: Tracked, until: ColumnElement[dt.datetime]) -> Select[Any]:
+    """Select the last TRUNCATE of a partition that is there."""
+    activity = tracked.activities
+    return select(func.max(activity.c.id)).where(
+        activity.c.row_key.is_(None),
+        activity.c.verb == "truncate",
+        activity.c.relid.in_(select(tracked.numbers_now.c.relid)),
+        activity.c.issued_at <= until,
+    )
+
+
 def _one() -> Select[Any]:
     return select(literal(1))
 
@@ -286,6 +297,13 @@ def _notes(
         select(pg.format(exact_text(masked_note("%s")), masked)).where(_is_mask(data, masked)),
         select(exact_text(BYPASS_NOTE))
         .where(activity.c.id < _last_bypass(tracked, until).scalar_subquery())
+        .correlate(activity),
+        select(exact_text(TRUNCATE_NOTE))
+        .where(
+            tracked.is_partitioned,
+            activity.c.relid.not_in(select(tracked.numbers_now.c.relid)),
+            activity.c.id < _last_truncate(tracked, until).scalar_subquery(),
+        )
         .correlate(activity),
     ]
     if tracked.versioned.operations != OPERATIONS:

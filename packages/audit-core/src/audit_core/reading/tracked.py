@@ -210,7 +210,7 @@ class Tracked:
     @cached_property
     def is_partitioned(self) -> ColumnElement[bool]:
         """Whether the table has partitions now."""
-        found = select(literal(1)).where(_pg_partitioned_table.c.partrelid.in_(select(self._numbers_now.c.relid)))
+        found = select(literal(1)).where(_pg_partitioned_table.c.partrelid.in_(select(self.numbers_now.c.relid)))
         return exists(found.correlate(None))
 
     @cached_property
@@ -220,7 +220,7 @@ class Tracked:
         In a database that was restored they are others than those of today, which may have been those of a table that
         is gone. What is first in the index of the table tells.
         """
-        now = self._numbers_now
+        now = self.numbers_now
         activity = self.all_activities
         first = (
             select(activity.c.relid, activity.c.schema)
@@ -243,7 +243,7 @@ class Tracked:
         return select(then.c.relid).union(select(now.c.relid).where(is_as_then)).cte()
 
     @cached_property
-    def _numbers_now(self) -> CTE:
+    def numbers_now(self) -> CTE:
         """The numbers of the table and of its partitions."""
         found = (
             select(pg_class.c.oid.label("relid"))
