@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 
 import pytest
@@ -79,3 +80,18 @@ def test_a_script_keeps_a_tab_in_a_name() -> None:
     ops.InitAuditLoggerTriggersOp.init_audit_logger_triggers(Operations(context), "a\tb", excluded_columns=["c\td"])
     assert 'ON "a\tb"\n' in script.getvalue()
     assert "'exclude=c\td'" in script.getvalue()
+
+
+def test_who_may_create_functions_beside_ours_is_said_before_and_after(project: MigratedProject) -> None:
+    """As in the schema public of a database that was made before PostgreSQL 15."""
+    project.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    project.write_app(MODELS)
+    project.migrate()
+    said = "PUBLIC may create functions in schema 'public'.*Run: REVOKE CREATE ON SCHEMA \"public\" FROM PUBLIC"
+    assert re.search(said, project.printed)
+    project.upgrade()
+    assert re.search(said, project.printed)
+    project.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    project.downgrade()
+    project.upgrade()
+    assert "may create functions" not in project.printed

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import URL, Connection, Engine, create_engine, text
@@ -8,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from tests.contract.fixtures import trail
 from tests.contract.subject import Subject
-from tests.core_only import app
+from tests.core_only import app, least_privilege
 
 __all__ = ["trail"]
 
@@ -20,19 +21,35 @@ def connection(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-@pytest.fixture(scope="module", params=["psycopg", "psycopg2", "application role"])
+@pytest.fixture(scope="module", params=["psycopg", "psycopg2", "application role", "one owner", "two owners"])
 def subject(module_database: URL, request: pytest.FixtureRequest) -> Iterator[Subject]:
-    owner = create_engine(module_database)
+    """The application as owner of everything, or as a role that may write to its own tables only."""
+    if request.param in ("one owner", "two owners"):
+        log, article_cls, user_cls = least_privilege.audit_log, least_privilege.Article, least_privilege.User
+        installation = least_privilege.installed(module_database, request.param)
+    else:
+        log, article_cls, user_cls = app.audit_log, app.Article, app.User
+        installation = _installed(module_database, request.param)
+    with installation as url:
+        engine = create_engine(url)
+        log.attach(engine)
+        is_owner = request.param.startswith("psycopg")
+        yield Subject(log, engine, article_cls, user_cls, lambda: Session(engine), user_cls, is_owner=is_owner)
+        log.detach(engine)
+        engine.dispose()
+
+
+@contextmanager
+def _installed(database: URL, how: str) -> Iterator[URL]:
+    """Install the trail, and yield the URL with which the application comes."""
+    owner = create_engine(database)
     with owner.begin() as connection:
         app.Base.metadata.create_all(connection)
         app.audit_log.install(connection)
-    url = module_database.set(drivername="postgresql+psycopg")
-    is_owner = request.param != "application role"
-    role = f"app_{module_database.database}"
-    if is_owner:
-        url = module_database.set(drivername=f"postgresql+{request.param}")
+    if how != "application role":
+        yield database.set(drivername=f"postgresql+{how}")
     else:
-        url = url.set(username=role, password="secret")
+        role = f"app_{database.database}"
         with owner.begin() as connection:
             for statement in (
                 "CREATE ROLE {role} LOGIN PASSWORD 'secret'",
@@ -41,12 +58,7 @@ def subject(module_database: URL, request: pytest.FixtureRequest) -> Iterator[Su
                 "GRANT SELECT ON activity, transaction TO {role}",
             ):
                 connection.execute(text(statement.format(role=role)))
-    engine = create_engine(url)
-    app.audit_log.attach(engine)
-    yield Subject(app.audit_log, engine, app.Article, app.User, lambda: Session(engine), app.User, is_owner=is_owner)
-    app.audit_log.detach(engine)
-    engine.dispose()
-    if not is_owner:
+        yield database.set(drivername="postgresql+psycopg", username=role, password="secret")
         with owner.begin() as connection:
             connection.execute(text(f"DROP OWNED BY {role}"))
             connection.execute(text(f"DROP ROLE {role}"))

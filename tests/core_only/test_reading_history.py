@@ -184,6 +184,42 @@ def test_a_name_that_another_table_has_now_is_not_followed(session: Session) -> 
     assert told(session, audit_log.history(Customer, 1)) == ["update customers 1"]
 
 
+def renumber(session: Session, **numbers: str) -> None:
+    """Give the activities of tables other numbers, as if they came from another database."""
+    for name, number in numbers.items():
+        run(
+            session,
+            "SET LOCAL audit_logger.maintenance = on;"
+            f"UPDATE activity SET relid = {number} WHERE table_name = '{name}' AND relid <> 0",
+        )
+
+
+def test_a_table_that_is_gone_does_not_lend_its_past_to_one_that_has_its_number_after_a_restore(
+    session: Session,
+) -> None:
+    run(
+        session,
+        "INSERT INTO customers VALUES (1, 'Eva'), (2, 'Tom')",
+        "UPDATE customers SET name = 'Eve'",
+        "INSERT INTO activity (transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,"
+        " row_key, old_data, changed_data) SELECT transaction_id, issued_at, native_transaction_id, 2, schema, 'lost',"
+        " verb, row_key, '{}', '{\"id\": 1, \"name\": \"Not Eva\"}' FROM activity WHERE verb = 'insert'",
+    )
+    renumber(session, customers="1", lost="'customers'::regclass")
+    run(session, "UPDATE customers SET name = 'Eva' WHERE id = 1")
+    assert told(session, audit_log.history(Customer, 1)) == ["update customers 1"] * 2 + ["insert customers 1"]
+    rows = audit_log.as_of(Customer, now(session))
+    assert set(session.execute(select(rows.c.id, rows.c.name))) == {(1, "Eva"), (2, "Eve")}
+
+
+def test_a_renamed_table_is_followed_after_a_restore(session: Session) -> None:
+    run(session, "ALTER TABLE customers RENAME TO clients", "INSERT INTO clients VALUES (1, 'Ann')")
+    run(session, "ALTER TABLE clients RENAME TO customers", "UPDATE customers SET name = 'Anna'")
+    renumber(session, customers="1", clients="1")
+    run(session, "UPDATE customers SET name = 'Anne'")
+    assert told(session, audit_log.history(Customer, 1)) == ["update customers 1"] * 2 + ["insert clients 1"]
+
+
 def test_tables_of_the_same_name_are_told_apart(session: Session) -> None:
     other = AuditLog(MetaData())
     Table("customers", other.metadata, Column("id", Integer, primary_key=True), schema="shop", info={"versioned": {}})

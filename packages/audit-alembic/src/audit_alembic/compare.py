@@ -15,7 +15,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation
 from alembic.operations.ops import DropTableOp, UpgradeOps
 from alembic.util import DispatchPriority, PriorityDispatchResult, to_list
-from audit_core import AuditLog, catalog
+from audit_core import AuditLog, catalog, checking
 from audit_core.audit_log import METADATA_KEY
 from audit_core.compare import (
     InitTrail,
@@ -26,6 +26,7 @@ from audit_core.compare import (
     UpgradeTrail,
 )
 from audit_core.ddl import require_postgresql
+from audit_core.search_path import fixed_search_path
 from audit_core.tracking import is_tracked
 from sqlalchemy import MetaData
 
@@ -53,7 +54,8 @@ def hide_trail(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> Prio
         require_postgresql(connection.dialect)
     if connection.dialect.name == "postgresql":
         # All trails of the database: a logger that moves to another schema leaves one behind.
-        hidden = catalog.audit_relations(connection)
+        with fixed_search_path(connection):
+            hidden = catalog.audit_relations(connection)
         default_schema = connection.dialect.default_schema_name or "public"
         autogen_context._name_filters.append(_name_filter(hidden, default_schema))
         autogen_context._object_filters.append(_object_filter(hidden))
@@ -78,7 +80,8 @@ def add_operations(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> 
     before: list[MigrateOperation] = []
     after: list[MigrateOperation] = []
     for audit_log in _audit_logs(autogen_context):
-        installed = catalog.read(connection, audit_log.schema)
+        with fixed_search_path(connection):
+            installed = catalog.read(connection, audit_log.schema)
         if message := installed.version_problem:
             log.warning("%s Nothing is generated for it.", message)
             continue
@@ -86,6 +89,9 @@ def add_operations(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> 
             log.warning("%s", message)
         for step in audit_log.steps(installed, dropped):
             log.info("Detected %s", step.summary)
+            if isinstance(step, InitTrail):
+                for message in checking.creators(connection, audit_log.schema):
+                    log.warning("%s", message)
             early = isinstance(step, (InitTrail, RemoveTriggers))
             (before if early else after).append(_operation(step))
     upgrade_ops.ops[:] = [*before, *upgrade_ops.ops, *after]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import nullcontext
 
 from alembic.operations import Operations
+from audit_core import checking
 from audit_core.ddl import Statement, require_postgresql
 
 from .errors import command_errors
-from .ops import AuditOperation
+from .ops import AuditOperation, InitAuditLoggerOp
+
+# Below "alembic", so that the logging configuration of an alembic.ini does not switch it off.
+log = logging.getLogger("alembic.runtime.migration.audit_logger")
 
 
 @Operations.implementation_for(AuditOperation)
@@ -24,3 +29,6 @@ def run(operations: Operations, operation: AuditOperation) -> None:
                 context.impl.static_output(sql + context.impl.command_terminator)
             else:
                 operations.execute(Statement(sql))
+    if isinstance(operation, InitAuditLoggerOp) and not context.as_sql:
+        for message in checking.creators(operations.get_bind(), operation.trail.schema):
+            log.warning("%s", message)

@@ -134,8 +134,10 @@ class RenameAuditedColumnOp(RewriteOperation):
         return [self.old_name, self.new_name]
 
     def assignments(self) -> tuple[str, str]:
-        old, new = literal(self.old_name), literal(self.new_name)
-        return _for_each_data(old, lambda data: f"{data} - {old} || jsonb_build_object({new}, {data} -> {old})")
+        old, new = _text(self.old_name), _text(self.new_name)
+        return _for_each_data(
+            old, lambda data: f"{data} - {old} || pg_catalog.jsonb_build_object({new}, {data} -> {old})"
+        )
 
     def recorded_already(self, of_rows: str) -> tuple[str, str]:
         rows = f"{of_rows} AND table_name = {literal(self.table_name)}"
@@ -178,7 +180,7 @@ class RemoveAuditedColumnOp(RewriteOperation):
         return [self.column_name]
 
     def assignments(self) -> tuple[str, str]:
-        column = literal(self.column_name)
+        column = _text(self.column_name)
         return _for_each_data(column, lambda data: f"{data} - {column}")
 
 
@@ -220,9 +222,9 @@ class AddAuditedColumnOp(RewriteOperation):
         return [self.column_name, self.default]
 
     def assignments(self) -> tuple[str, str]:
-        column = literal(self.column_name)
+        column = _text(self.column_name)
         value = literal(json.dumps(self.default))
-        added = f"jsonb_build_object({column}, {value}::jsonb)"
+        added = f"pg_catalog.jsonb_build_object({column}, {value}::jsonb)"
         # A whole row stands in old_data of an update or a delete, and in changed_data of an insert or a snapshot.
         return (
             f"old_data = CASE WHEN verb IN ('update', 'delete') AND NOT old_data ? {column}"
@@ -275,11 +277,11 @@ class AlterAuditedColumnOp(RewriteOperation):
         return [self.column_name, self.sql]
 
     def assignments(self) -> tuple[str, str]:
-        column = literal(self.column_name)
+        column = _text(self.column_name)
         return _for_each_data(
             column,
             lambda data: (
-                f"{data} || jsonb_build_object({column},"
+                f"{data} || pg_catalog.jsonb_build_object({column},"
                 f" (SELECT {self.sql} FROM (SELECT {data} -> {column} AS value) AS recorded))"
             ),
         )
@@ -329,6 +331,11 @@ class RenameAuditedTableOp(RewriteOperation):
 
     def reverse(self) -> MigrateOperation:
         return RenameAuditedTableOp(self.new_name, self.table_name, self.schema, self.audit_schema)
+
+
+def _text(value: str) -> str:
+    """Write a text with its type, for which jsonb has operators; others could have made one that fits a literal."""
+    return f"{literal(value)}::text"
 
 
 def _for_each_data(column: str, expression: Any) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from .errors import (
     ContextError,
     HistoryError,
     HistoryWarning,
+    ProtectionWarning,
     UndoConflictError,
     UnsupportedDatabaseError,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "HistoryError",
     "HistoryWarning",
     "Problem",
+    "ProtectionWarning",
     "UndoConflictError",
     "UndoPlan",
     "UnsupportedDatabaseError",

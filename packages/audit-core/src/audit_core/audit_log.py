@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,11 +28,12 @@ from .context import (
     meta_text,
 )
 from .disabling import Disabled
-from .errors import ConfigurationError
+from .errors import ConfigurationError, ProtectionWarning
 from .models import AuditLogActivity, AuditLogTransaction, map_models
 from .objects import TABLE_NAMES, TableTriggers, Trail
 from .quoting import qualified
 from .reading import AsOf, Diff, Dimension
+from .search_path import fixed_search_path
 from .undo import UndoPlan
 
 if TYPE_CHECKING:
@@ -123,18 +125,22 @@ class AuditLog:
         """Create what is missing and change what differs: tables, functions and triggers.
 
         For applications without Alembic; call it after ``create_all()`` and commit. Doing it again does nothing.
+        A :class:`ProtectionWarning` says so if others may create functions in the schema of the trail.
 
         :param connection: a Connection or a Session.
         :raises ConfigurationError: if a setting or a marked table cannot be used.
         :raises UnsupportedDatabaseError: if the database is not PostgreSQL 14 or later.
         """
         connection = self._connection(connection)
-        installed = catalog.read(connection, self.schema)
+        with fixed_search_path(connection):
+            installed = catalog.read(connection, self.schema)
         steps = self.steps(installed)
         if message := installed.version_problem or self.actor_id_type_problem(connection):
             raise ConfigurationError(message)
         for step in steps:
             ddl.execute(connection, step.statements())
+        for message in checking.creators(connection, self.schema):
+            warnings.warn(ProtectionWarning(message), stacklevel=2)
 
     def uninstall(self, connection: Target, *, drop_trail: bool = False) -> None:
         """Stop recording: drop the triggers and the functions.
@@ -143,7 +149,8 @@ class AuditLog:
         :param drop_trail: drop the tables too, with all that was recorded.
         """
         connection = self._connection(connection)
-        installed = catalog.read(connection, self.schema)
+        with fixed_search_path(connection):
+            installed = catalog.read(connection, self.schema)
         for found in installed.triggers.values():
             if found.audit_schema == self.schema:
                 ddl.execute(connection, found.triggers.drop())
@@ -176,7 +183,7 @@ class AuditLog:
         :param connection: a Connection or a Session.
         :raises ConfigurationError: if a setting or a marked table cannot be used.
         """
-        return list(checking.check(self, self._connection(connection)))
+        return checking.check(self, self._connection(connection))
 
     def send_context(self, connection: Target) -> None:
         """Send the context now, for writes that SQLAlchemy does not see, such as COPY on the driver's cursor.

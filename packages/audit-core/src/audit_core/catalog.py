@@ -24,12 +24,13 @@ _TABLES = text(
     "WHERE n.nspname = :schema AND c.relname IN :names AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
 ).bindparams(bindparam("names", expanding=True))
 
+# Asked with the search path of the application, which may have a type of its own: all operands have the same type.
 _OTHER_ACTOR_ID_TYPE = text(
     "SELECT pg_catalog.format_type(a.atttypid, a.atttypmod) "
     "FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid"
     " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
     "WHERE n.nspname = :schema AND c.relname = 'transaction' AND a.attname = 'actor_id'"
-    " AND a.atttypid <> pg_catalog.to_regtype(CAST(:wanted AS text))"
+    " AND a.atttypid <> CAST(pg_catalog.to_regtype(CAST(:wanted AS text)) AS oid)"
 )
 
 _FUNCTIONS = text(
@@ -179,10 +180,9 @@ def _read_trail(connection: Connection, schema: str) -> InstalledTrail:
     actor_id_type = ours["transaction"].actor_id_type if "transaction" in ours else Trail().actor_id_type
     trail = Trail(schema, actor_id_type, version if version in RELEASES else latest())
     functions = connection.execute(_FUNCTIONS, {"schema": schema, "names": function_names()})
+    # Somebody may have made others of the same names.
     found = {
-        row.proname: FunctionDefinition(
-            row.proname, row.prosrc, row.prosecdef, tuple(row.proconfig or ()), row.public_may_execute
-        )
+        FunctionDefinition(row.proname, row.prosrc, row.prosecdef, tuple(row.proconfig or ()), row.public_may_execute)
         for row in functions
     }
     return InstalledTrail(
@@ -190,7 +190,7 @@ def _read_trail(connection: Connection, schema: str) -> InstalledTrail:
         tables=frozenset(ours),
         foreign_tables=frozenset(row.relname for row in rows) - frozenset(ours),
         intact=(
-            trail.function_definitions().items() <= found.items()
+            found.issuperset(trail.function_definitions().values())
             and trail.protection_definitions() <= _read_protection(connection, schema)
         ),
         version=version,

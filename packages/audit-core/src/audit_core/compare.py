@@ -150,8 +150,8 @@ def _trail_steps(wanted: Trail, installed: Installed) -> Iterable[Step]:
         yield InitTrail(wanted)
     elif missing := [name for name in TABLE_NAMES if name not in found.tables]:
         raise ConfigurationError(
-            f"The audit trail in schema {wanted.schema!r} lacks the table {', '.join(missing)}. Restore it from a backup, "
-            "or rename the others: the trail is then made anew."
+            f"The audit trail in schema {wanted.schema!r} lacks the table {', '.join(missing)}. Restore it from a "
+            "backup, or rename the others: the trail is then made anew."
         )
     elif found.trail.version < wanted.version:
         yield UpgradeTrail(found.trail, wanted.version)

@@ -41,3 +41,7 @@ class UndoConflictError(HistoryError):
 
 class HistoryWarning(UserWarning):
     """An answer of the trail may be wrong."""
+
+
+class ProtectionWarning(UserWarning):
+    """The trail is not protected from others as it should be."""

@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 
     Resolve = Callable[[Dialect], Settings]
 
+# Of PostgreSQL: one with better fitting types, in a schema that is searched, would run instead.
+_set_config = func.pg_catalog.set_config
 _SET_CONTEXT = select(
     *(
-        func.set_config(literal_column(literal(f"audit_logger.{name}")), bindparam(name, type_=Text()), true())
+        _set_config(literal_column(literal(f"audit_logger.{name}")), bindparam(name, type_=Text()), true())
         for name in Settings._fields
     )
 )

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Mapped, foreign, mapped_column, registry, relationshi
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from . import reading
+from .reading.exact import ExactText
 from .reading.values import as_object, load_json
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ class AuditLogTransaction:
     #: Whatever else was said; anybody who may write can say anything, also what is no object.
     meta: Mapped[dict[str, Any] | None] = mapped_column(RecordedData)
     #: The role that logged in, as the server saw it.
-    db_user: Mapped[str] = mapped_column(Text)
-    application_name: Mapped[str] = mapped_column(Text)
+    db_user: Mapped[str] = mapped_column(ExactText)
+    application_name: Mapped[str] = mapped_column(ExactText)
 
     # Added when the models are mapped, since they depend on the actor's class.
     if TYPE_CHECKING:
@@ -83,14 +84,14 @@ class AuditLogActivity:
     issued_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
     native_transaction_id: Mapped[int] = mapped_column(BigInteger)
     relid: Mapped[int] = mapped_column(OID)
-    schema: Mapped[str] = mapped_column(Text)
-    table_name: Mapped[str] = mapped_column(Text)
+    schema: Mapped[str] = mapped_column(ExactText)
+    table_name: Mapped[str] = mapped_column(ExactText)
     #: ``insert``, ``update``, ``delete`` or ``truncate``; also ``snapshot``, ``bypass``, ``maintenance`` and ``read``.
-    verb: Mapped[str] = mapped_column(Text)
+    verb: Mapped[str] = mapped_column(ExactText)
     #: The primary key after the change: its text, or a JSON array of the columns of a composite one.
-    row_key: Mapped[str | None] = mapped_column(Text)
+    row_key: Mapped[str | None] = mapped_column(ExactText)
     #: The primary key before an update that changed it; None otherwise.
-    old_row_key: Mapped[str | None] = mapped_column(Text)
+    old_row_key: Mapped[str | None] = mapped_column(ExactText)
     #: The row before the change; empty for an insert.
     old_data: Mapped[dict[str, Any]] = mapped_column(RecordedData)
     #: What is new: the row for an insert, the changed columns for an update, empty for a delete.

@@ -148,7 +148,9 @@ class TableTriggers:
         return "partitioned" if self.partitioned else "triggers"
 
     def _call(self, function: str, *arguments: str) -> str:
-        return f"SELECT {qualified(function, self.audit_schema)}({', '.join([literal(self.relation), *arguments])})"
+        # With the types of the function: one that others made with better fitting types would be called instead.
+        relation = f"{literal(self.relation)}::pg_catalog.regclass"
+        return f"SELECT {qualified(function, self.audit_schema)}({', '.join([relation, *arguments])})"
 
 
 def _values(schema: str) -> dict[str, str]:

@@ -55,6 +55,7 @@ from .reading.activities import transaction_id
 from .reading.as_of import get_as_of, readable
 from .reading.changes import table_of
 from .reading.entities import Entity
+from .reading.exact import ExactText, equal, exact_text, pg
 from .reading.tracked import MASK, ROW_VERBS, Tracked, merged, past
 from .reading.types import RowType
 from .reading.values import as_object
@@ -70,10 +71,10 @@ _TAKEN_BACK = ("insert", "update", "delete")
 _pg_attribute = table(
     "pg_attribute",
     column("attrelid", OID),
-    column("attname", Text),
+    column("attname", ExactText),
     column("attnum"),
     column("attisdropped"),
-    column("attgenerated", Text),
+    column("attgenerated", ExactText),
     schema="pg_catalog",
 )
 
@@ -286,13 +287,13 @@ class _Target:
         recorded = type_coerce(activity.c.old_data, JSONB()) if before else merged(activity.c)
         empty = cast(null(), RowType(self.relation.name, self.relation.schema))
         names = [each.name for each in self.relation.columns if each.name not in ("tableoid", "ctid")]
-        row = func.jsonb_populate_record(empty, readable(self.tracked, recorded)).table_valued(*names)
+        row = pg.jsonb_populate_record(empty, readable(self.tracked, recorded)).table_valued(*names)
         chosen = activity.join(row, activity.c.id == any_(literal(activity_ids, ARRAY(BigInteger()))))
         return activity, row, chosen
 
     def key_is(self, relation: FromClause, row: FromClause) -> ColumnElement[bool]:
         """Tell whether a row of the table has the key of another one."""
-        return and_(*(relation.c[name] == row.c[name] for name in self.key))
+        return and_(*(equal(relation.c[each.name], row.c[each.name], each.type) for each in self.tracked.key_columns))
 
 
 @dataclass(frozen=True)
@@ -543,7 +544,7 @@ class _Run:
         row = target.relation.alias()
         activity, key, chosen = target.rows([change.id for change in changes], before=False)
         query = (
-            select(activity.c.id, row.c.tableoid, cast(row.c.ctid, Text), cast(func.to_jsonb(row.table_valued()), Text))
+            select(activity.c.id, row.c.tableoid, cast(row.c.ctid, Text), cast(pg.to_jsonb(row.table_valued()), Text))
             .select_from(chosen.join(row, target.key_is(row, key)))
             .with_for_update(of=row)
         )
@@ -587,6 +588,7 @@ class _Run:
         arrays: list[Any] = [
             literal(list(values), ARRAY(type_)) for values, type_ in zip(zip(*places, strict=True), types, strict=True)
         ]
+        # Of several arrays it is syntax, if it is not qualified.
         return func.unnest(*arrays).table_valued("activity_id", "number", "place").render_derived()
 
     def _lost(self, before: int, steps: list[Step], expected: set[tuple[str, str | None]]) -> list[str]:
@@ -655,7 +657,7 @@ class _Run:
         return self._targets[name]
 
     def _look_up(self, found: Table) -> _Target | None:
-        relid = cast(func.to_regclass(qualified(found.name, found.schema), type_=REGCLASS), OID)
+        relid = cast(pg.to_regclass(exact_text(qualified(found.name, found.schema)), type_=REGCLASS), OID)
         query = select(_pg_attribute.c.attname, cast(_pg_attribute.c.attgenerated, Text)).where(
             _pg_attribute.c.attrelid == relid, _pg_attribute.c.attnum > 0, ~_pg_attribute.c.attisdropped
         )
@@ -749,7 +751,7 @@ def _transaction(log: AuditLog, session: Any, meta: dict[str, Any]) -> Any:
         select(transaction)
         .where(
             transaction.native_transaction_id
-            == cast(cast(func.pg_current_xact_id(), Text), transaction.native_transaction_id.type),
+            == cast(cast(pg.pg_current_xact_id(), Text), transaction.native_transaction_id.type),
             type_coerce(transaction.meta, JSONB()).contains(meta),
         )
         .order_by(transaction.id.desc())

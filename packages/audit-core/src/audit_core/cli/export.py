@@ -18,6 +18,7 @@ from sqlalchemy import Integer, Select, Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from audit_core import AuditLog
+from audit_core.reading.exact import pg
 
 from . import formats, options, times
 from .errors import Mistake
@@ -79,7 +80,7 @@ def _columns(log: AuditLog, activities: Select[Any]) -> Select[Any]:
         "issued_at": activity.issued_at,
         "transaction_id": activity.transaction_id,
         "actor_id": transaction.actor_id,
-        "client_addr": func.host(transaction.client_addr),
+        "client_addr": pg.host(transaction.client_addr),
         "db_user": transaction.db_user,
         "application_name": transaction.application_name,
         "verb": activity.verb,

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, inspect
 from audit_core import AuditLog, Problem
 from audit_core.ddl import require_postgresql
 from audit_core.objects import TABLE_NAMES
+from audit_core.search_path import fixed_search_path
 
 from .errors import Mistake
 
@@ -31,7 +32,7 @@ class Database:
         """Refuse a database that cannot be read."""
         require_postgresql(self.engine.dialect)
         schema = self.audit_log.schema
-        with self.engine.connect() as connection:
+        with self.engine.connect() as connection, fixed_search_path(connection):
             inspector = inspect(connection)
             missing = [name for name in TABLE_NAMES if not inspector.has_table(name, schema)]
         if missing:

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 import click
-from sqlalchemy import Engine, MetaData, create_engine
+from sqlalchemy import Engine, MetaData, create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from audit_core import AuditLog
@@ -89,7 +89,9 @@ def make_engine(url: str | None) -> Engine:
     if url is None:
         raise Mistake("Which database? Give --url, or set AUDIT_LOG_URL.")
     try:
-        engine = create_engine(url)
+        # To know how to read an hstore, psycopg looks for the type with a comparison that others can have made.
+        own = {"use_native_hstore": False} if make_url(url).get_driver_name() in ("psycopg", "psycopg2") else {}
+        engine = create_engine(url, **own)
     except ArgumentError:
         # The text of the error would show a password.
         raise Mistake("--url cannot be read; write it as postgresql+psycopg://user:password@host/database.") from None

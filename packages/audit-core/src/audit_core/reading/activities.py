@@ -6,12 +6,13 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, Table, Text, inspect, literal, select, type_coerce
+from sqlalchemy import ColumnElement, Select, Table, inspect, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import InstrumentedAttribute
 
 from ..errors import HistoryError
 from .entities import Entity
+from .exact import equal, exact_text, operate
 from .tracked import Tracked, instant
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def activities(
         query = query.where(activity.transaction_id.in_(_transactions(log, actor, meta)))
     if column is not None:
         table, name = _table_and_column(log, table, column)
-        query = query.where(type_coerce(activity.changed_data, JSONB()).has_key(literal(name, Text())))
+        query = query.where(operate(type_coerce(activity.changed_data, JSONB()), "?", exact_text(name)))
     if table is not None:
         query = query.where(_is_of_table(log, table))
     if verb is not None:
@@ -78,10 +79,18 @@ def _transactions(log: AuditLog, actor: Any, meta: Mapping[str, Any] | None) -> 
     transaction = log.transaction_cls
     query = select(transaction.id)
     if actor is not ANY:
-        query = query.where(transaction.actor_id == _actor_id(actor))
+        query = query.where(is_of_actor(log, actor))
     if meta is not None:
         query = query.where(type_coerce(transaction.meta, JSONB()).contains(dict(meta)))
     return query
+
+
+def is_of_actor(log: AuditLog, actor: Any) -> ColumnElement[bool]:
+    """Tell whether a transaction is of an actor, given as an object or as the id; None for nobody."""
+    actor_id, column = _actor_id(actor), log.transaction_cls.actor_id
+    if actor_id is None:
+        return column.is_(None)
+    return equal(inspect(log.transaction_cls).local_table.c.actor_id, actor_id, log.actor_id_type())
 
 
 def _actor_id(actor: Any) -> Any:

@@ -27,24 +27,35 @@ from sqlalchemy import (
     func,
     literal,
     not_,
+    or_,
     select,
     true,
     type_coerce,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, HSTORE, JSONB, JSONPATH, OID
+from sqlalchemy.dialects.postgresql import ARRAY, HSTORE, JSONB, JSONPATH
 from sqlalchemy.sql.selectable import Subquery
 
 from ..config import OPERATIONS
 from ..errors import HistoryError, HistoryWarning
 from .entities import Entity
-from .tracked import MASK, ROW_VERBS, Tracked, array_of, execute, merged, partitions_of, past, pg_class
+from .exact import ExactText, exact_text, operate, pg
+from .tracked import MASK, ROW_VERBS, Tracked, array_of, execute, merged, past, pg_class
 from .types import StoredType
-from .versions import BYPASS_NOTE, Versions, build_labelled, masked_note, missing_note, no_row_note
+from .versions import (
+    BYPASS_NOTE,
+    TRUNCATE_NOTE,
+    Versions,
+    build_labelled,
+    masked_note,
+    missing_note,
+    no_row_note,
+)
 
 if TYPE_CHECKING:
     from ..audit_log import AuditLog
 
+_PAIR = (column("key", ExactText), column("value", ExactText))
 _EXTRA_COLUMNS = ("audit_activity_id", "audit_notes")
 
 _ALL: Any = object()
@@ -200,7 +211,7 @@ def _rows(tracked: Tracked, when: dt.datetime, row_key: ColumnElement[str] | Non
     activity = tracked.activities
     data = merged(activity.c)
     columns = [column(each.name, StoredType(each.type)) for each in tracked.table.columns]
-    record = func.jsonb_to_record(readable(tracked, data)).table_valued(*columns).render_derived(with_types=True)
+    record = pg.jsonb_to_record(readable(tracked, data)).table_valued(*columns).render_derived(with_types=True)
     return (
         select(
             *(_as(each, record.c[each.name]) for each in tracked.table.columns),
@@ -264,16 +275,18 @@ def _is_truncated(tracked: Tracked, row: Any, until: ColumnElement[dt.datetime])
         .subquery()
     )
     relation, of_row = pg_class.alias(), pg_class.alias()
-    members = select(cast(partitions_of(last.c.relid), OID)).correlate(last)
-    # Of a relation that is gone nobody knows whether it was a partition. It cannot hold a row of one that
-    # is still there.
-    ends_row = case(
+    # Of a partitioned table each partition speaks for itself. That the numbers are equal is all that is asked: in
+    # a database that was restored they are those of another one. A table that is not partitioned may have been made
+    # anew, with another number; one that is gone cannot have held a row of one that is still there.
+    of_other = case(
+        (tracked.is_partitioned, false()),
         (relation.c.oid.is_(None), ~exists(_one().where(of_row.c.oid == row.relid).correlate_except(of_row))),
-        (relation.c.relispartition, row.relid.in_(members)),
-        else_=true(),
+        else_=not_(relation.c.relispartition),
     )
     return exists(
-        _one().select_from(last.outerjoin(relation, relation.c.oid == last.c.relid)).where(last.c.id > row.id, ends_row)
+        _one()
+        .select_from(last.outerjoin(relation, relation.c.oid == last.c.relid))
+        .where(last.c.id > row.id, or_(row.relid == last.c.relid, of_other))
     )
 
 
@@ -282,6 +295,17 @@ def _last_bypass(tracked: Tracked, until: ColumnElement[dt.datetime]) -> Select[
     activity = tracked.activities
     return select(func.max(activity.c.id)).where(
         activity.c.row_key.is_(None), activity.c.verb == "bypass", activity.c.issued_at <= until
+    )
+
+
+def _last_truncate(tracked: Tracked, until: ColumnElement[dt.datetime]) -> Select[Any]:
+    """Select the last TRUNCATE of a partition that is there."""
+    activity = tracked.activities
+    return select(func.max(activity.c.id)).where(
+        activity.c.row_key.is_(None),
+        activity.c.verb == "truncate",
+        activity.c.relid.in_(select(tracked.numbers_now.c.relid)),
+        activity.c.issued_at <= until,
     )
 
 
@@ -299,24 +323,27 @@ def readable(tracked: Tracked, data: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def _with_hstore(data: ColumnElement[Any], name: str) -> ColumnElement[Any]:
     """Write an hstore, which PostgreSQL converts to a JSON object and not back, as its text."""
-    value = data.op("->", return_type=JSONB())(literal(name, Text()))
-    pair = func.jsonb_each_text(value).table_valued("key", "value", joins_implicitly=True)
+    value = operate(data, "->", exact_text(name), JSONB())
+    pair = pg.jsonb_each_text(value).table_valued(*_PAIR, joins_implicitly=True)
     pairs = _hstore_string(pair.c.key) + "=>" + func.coalesce(_hstore_string(pair.c.value), "NULL")
-    text = select(func.coalesce(func.string_agg(pairs, ", "), "")).correlate_except(pair).scalar_subquery()
-    written = func.jsonb_build_object(literal(name, Text()), text, type_=JSONB())
-    return case((func.jsonb_typeof(value) == "object", data.op("||", return_type=JSONB())(written)), else_=data)
+    joined = pg.string_agg(pairs, exact_text(", "), type_=ExactText())
+    text = select(func.coalesce(joined, "")).correlate_except(pair).scalar_subquery()
+    written = pg.jsonb_build_object(exact_text(name), text, type_=JSONB())
+    is_object = pg.jsonb_typeof(value, type_=ExactText()) == "object"
+    return case((is_object, operate(data, "||", written, JSONB())), else_=data)
 
 
 def _hstore_string(value: ColumnElement[str]) -> ColumnElement[str]:
-    escaped = func.replace(func.replace(value, "\\", "\\\\"), '"', '\\"', type_=Text())
-    return literal('"', Text()) + escaped + '"'
+    for character in ("\\", '"'):
+        value = pg.replace(value, exact_text(character), exact_text(f"\\{character}"), type_=ExactText())
+    return exact_text('"') + value + '"'
 
 
 def _without_masks(tracked: Tracked, data: ColumnElement[Any]) -> ColumnElement[Any]:
     """Leave out what stands in the place of masked values, which is no number and no date."""
     name = _unnest(sorted(tracked.may_be_masked))
     masked = array_of(select(name).where(_is_mask(data, name)).correlate_except(name.scalar_alias))
-    return case((_path_exists(data, f'$.* ? (@ == "{MASK}")'), data.op("-", return_type=JSONB())(masked)), else_=data)
+    return case((_path_exists(data, f'$.* ? (@ == "{MASK}")'), operate(data, "-", masked, JSONB())), else_=data)
 
 
 def _notes(
@@ -325,28 +352,35 @@ def _notes(
     missing = _unnest([each.name for each in tracked.table.columns])
     masked = _unnest(sorted(tracked.may_be_masked))
     said = [
-        select(func.format(missing_note("%s"), missing)).where(not_(data.has_key(missing))),
-        select(func.format(masked_note("%s"), masked)).where(_is_mask(data, masked)),
-        select(literal(BYPASS_NOTE, Text()))
+        select(pg.format(exact_text(missing_note("%s")), missing)).where(not_(operate(data, "?", missing))),
+        select(pg.format(exact_text(masked_note("%s")), masked)).where(_is_mask(data, masked)),
+        select(exact_text(BYPASS_NOTE))
         .where(activity.c.id < _last_bypass(tracked, until).scalar_subquery())
+        .correlate(activity),
+        select(exact_text(TRUNCATE_NOTE))
+        .where(
+            tracked.is_partitioned,
+            activity.c.relid.not_in(select(tracked.numbers_now.c.relid)),
+            activity.c.id < _last_truncate(tracked, until).scalar_subquery(),
+        )
         .correlate(activity),
     ]
     if tracked.versioned.operations != OPERATIONS:
         only = ", ".join(tracked.versioned.operations)
-        said.append(select(literal(f"of this table only {only} is recorded", Text())))
+        said.append(select(exact_text(f"of this table only {only} is recorded")))
     return type_coerce(array_of(union_all(*said)), ARRAY(Text()))
 
 
 def _unnest(names: list[str]) -> ColumnElement[str]:
-    return func.unnest(literal(names, ARRAY(Text()))).column_valued()
+    return pg.unnest(literal(names, ARRAY(Text())), type_=ExactText()).column_valued()
 
 
 def _is_mask(data: ColumnElement[Any], name: ColumnElement[str]) -> ColumnElement[bool]:
-    return data.op("->", return_type=JSONB())(name) == literal(MASK, JSONB())
+    return operate(data, "->", name, JSONB()) == literal(MASK, JSONB())
 
 
 def _path_exists(data: ColumnElement[Any], path: str) -> ColumnElement[bool]:
-    return data.op("@?", is_comparison=True)(cast(path, JSONPATH))
+    return operate(data, "@?", cast(path, JSONPATH))
 
 
 def _has_begun(tracked: Tracked, when: dt.datetime) -> ColumnElement[bool]:
@@ -358,9 +392,9 @@ def _has_begun(tracked: Tracked, when: dt.datetime) -> ColumnElement[bool]:
     any_, first = tracked.activities, tracked.activities
     until = literal(when, DateTime(timezone=True))
     begin = select(func.min(first.c.issued_at)).where(first.c.verb != "read").scalar_subquery()
-    refusal = func.format(
+    refusal = pg.format(
         f"the history of {tracked.table.fullname} begins at %s and not before %s; ask for a later time",
-        func.coalesce(cast(begin, Text), literal("no time yet", Text())),
+        func.coalesce(cast(begin, Text), exact_text("no time yet")),
         until,
     )
     begun = exists(_one().where(any_.c.issued_at <= until, any_.c.verb != "read"))

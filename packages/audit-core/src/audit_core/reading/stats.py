@@ -8,9 +8,10 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from sqlalchemy import BigInteger, Date, Select, cast, func, inspect
+from sqlalchemy import BigInteger, Date, DateTime, Integer, Select, cast, func, inspect
 
 from ..errors import HistoryError
+from .exact import exact_text, pg
 
 if TYPE_CHECKING:
     from ..audit_log import AuditLog
@@ -32,14 +33,15 @@ def stats(
     choices: dict[str, list[Any]] = {
         "table": [activity.schema, activity.table_name.label("table")],
         "actor": [transaction.actor_id.label("actor_id")],
-        "day": [cast(func.timezone("UTC", activity.issued_at), Date).label("day")],
+        "day": [cast(pg.timezone(exact_text("UTC"), activity.issued_at, type_=DateTime()), Date).label("day")],
     }
     columns: list[Any] = []
     for each in dimensions:
         if each not in DIMENSIONS:
             raise HistoryError(f"by is {each!r}; it can be {', '.join(map(repr, DIMENSIONS))}.")
         columns += choices[each]
-    sizes = [func.coalesce(func.pg_column_size(each), 0) for each in inspect(activity).local_table.columns]
+    columns_of_trail = inspect(activity).local_table.columns
+    sizes = [func.coalesce(pg.pg_column_size(each, type_=Integer()), 0) for each in columns_of_trail]
     rows = func.count().label("rows")
     size = cast(func.sum(reduce(add, sizes)), BigInteger).label("bytes")
     query = log.activities(since=since, until=until).order_by(None)

@@ -14,10 +14,10 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Executable,
+    Integer,
     Result,
     Select,
     Table,
-    Text,
     and_,
     any_,
     case,
@@ -43,6 +43,7 @@ from ..config import Versioned
 from ..connections import connection_of
 from ..errors import HistoryError
 from ..tracking import is_tracked
+from .exact import ExactText, exact_text, is_named, operate, pg
 from .types import StoredType
 
 if TYPE_CHECKING:
@@ -59,16 +60,20 @@ _CLOCK_SKEW = dt.timedelta(minutes=1)
 
 #: So many activities that are reads of made-up names are passed at a time.
 _PASSED = 500
+# So many activities are looked at to find out whether a table has the number that it had.
+_LOOKED_AT = 10
 
 pg_class = table(
     "pg_class",
     column("oid", OID),
-    column("relname", Text),
+    column("relname", ExactText),
     column("relnamespace", OID),
     column("relispartition", Boolean),
     schema="pg_catalog",
 )
-pg_namespace = table("pg_namespace", column("oid", OID), column("nspname", Text), schema="pg_catalog")
+pg_namespace = table("pg_namespace", column("oid", OID), column("nspname", ExactText), schema="pg_catalog")
+
+_pg_partitioned_table = table("pg_partitioned_table", column("partrelid", OID), schema="pg_catalog")
 
 _RELATIONS = pg_class.join(pg_namespace, pg_namespace.c.oid == pg_class.c.relnamespace)
 
@@ -152,17 +157,14 @@ class Tracked:
             names = ", ".join(each.name for each in columns)
             wanted = f"one value, {names}" if len(columns) == 1 else f"a tuple ({names})"
             raise HistoryError(f"{key!r} is no primary key of table {self.table.fullname!r}: it takes {wanted}.")
-        given = [
-            cast(literal(value, each.type), StoredType(each.type, keep_scale=True))
-            for value, each in zip(values, columns, strict=True)
-        ]
-        return _key_text(func.jsonb_build_array(*given, type_=JSONB()), len(given))
+        given = [_key_value(value, each.type) for value, each in zip(values, columns, strict=True)]
+        return _key_text(pg.jsonb_build_array(*given, type_=JSONB()), len(given))
 
     def key_in(self, data: ColumnElement[Any], columns: Sequence[Column[Any]] | None = None) -> ColumnElement[str]:
         """Write the primary key that a recorded row has, or the values of other columns in the same way."""
         names = [each.name for each in columns or self.key_columns]
-        values = [type_coerce(data, JSONB())[str(name)] for name in names]
-        return _key_text(func.jsonb_build_array(*values, type_=JSONB()), len(names))
+        values = [operate(type_coerce(data, JSONB()), "->", exact_text(str(name)), JSONB()) for name in names]
+        return _key_text(pg.jsonb_build_array(*values, type_=JSONB()), len(names))
 
     def is_of(self, activity: Any) -> ColumnElement[bool]:
         """Tell whether an activity is of this table, or of what was this table before it was renamed."""
@@ -188,14 +190,14 @@ class Tracked:
     def _schema(self) -> CTE:
         """The schema in which the table is, or would be."""
         if self.table.schema is not None:
-            return select(literal(self.table.schema, Text()).label("name")).cte()
+            return select(exact_text(self.table.schema).label("name")).cte()
         found = (
             select(pg_namespace.c.nspname)
             .select_from(_RELATIONS)
-            .where(pg_class.c.relname == self.table.name, func.pg_table_is_visible(pg_class.c.oid))
+            .where(pg_class.c.relname == self.table.name, pg.pg_table_is_visible(pg_class.c.oid))
             .scalar_subquery()
         )
-        return select(cast(func.coalesce(found, func.current_schema()), Text).label("name")).cte()
+        return select(cast(func.coalesce(found, pg.current_schema()), ExactText).label("name")).cte()
 
     @cached_property
     def _namesakes(self) -> CTE:
@@ -204,8 +206,43 @@ class Tracked:
         return select(pg_namespace.c.nspname.label("schema")).select_from(_RELATIONS).where(named).cte()
 
     @cached_property
+    def is_partitioned(self) -> ColumnElement[bool]:
+        """Whether the table has partitions now."""
+        found = select(literal(1)).where(_pg_partitioned_table.c.partrelid.in_(select(self.numbers_now.c.relid)))
+        return exists(found.correlate(None))
+
+    @cached_property
     def _numbers(self) -> CTE:
-        """The numbers of the table and of its partitions, which do not change with its name."""
+        """The numbers that the table and its partitions have in the trail, which do not change with its name.
+
+        In a database that was restored they are others than those of today, which may have been those of a table that
+        is gone. What is first in the index of the table tells.
+        """
+        now = self.numbers_now
+        activity = self.all_activities
+        first = (
+            select(activity.c.relid, activity.c.schema)
+            .where(activity.c.table_name == self.table.name)
+            .order_by(activity.c.row_key, activity.c.id)
+            .limit(_LOOKED_AT)
+            .subquery()
+        )
+        then = (
+            select(first.c.relid)
+            .where(
+                first.c.schema == select(self._schema.c.name).scalar_subquery(),
+                first.c.relid.not_in(select(now.c.relid)),
+                first.c.relid != 0,
+            )
+            .cte()
+        )
+        # Partitions come and go.
+        is_as_then = or_(self.is_partitioned, ~exists(select(literal(1)).select_from(then)))
+        return select(then.c.relid).union(select(now.c.relid).where(is_as_then)).cte()
+
+    @cached_property
+    def numbers_now(self) -> CTE:
+        """The numbers of the table and of its partitions."""
         found = (
             select(pg_class.c.oid.label("relid"))
             .select_from(_RELATIONS)
@@ -225,7 +262,7 @@ class Tracked:
         anybody may make up, are passed in a row.
         """
         # A recursion has one collation from the start: that of the columns of the trail.
-        walk = select(collate(literal("", Text()), "C").label("name")).cte(recursive=True)
+        walk = select(collate(exact_text(""), "C").label("name")).cte(recursive=True)
         others = _following(self.all_activities, walk.c.name)
         following = func.coalesce(
             select(others.c.table_name)
@@ -238,8 +275,8 @@ class Tracked:
         )
         walk = walk.union_all(select(following).where(walk.c.name.is_not(None)))
         is_taken = exists(select(literal(1)).where(pg_class.c.relname == walk.c.name))
-        former = select(walk.c.name).where(walk.c.name != "", ~is_taken)
-        return select(literal(self.table.name, Text()).label("name")).union(former).cte()
+        former = select(walk.c.name).where(walk.c.name != exact_text(""), ~is_taken)
+        return select(exact_text(self.table.name).label("name")).union(former).cte()
 
 
 def _following(activity: FromClause, name: ColumnElement[str]) -> FromClause:
@@ -263,13 +300,13 @@ def merged(activity: Any) -> ColumnElement[Any]:
     """The row as a change left it; for a delete, as it was."""
     old, new = type_coerce(activity.old_data, JSONB()), type_coerce(activity.changed_data, JSONB())
     # What was read is what somebody says: where it is no object, the two cannot be put together.
-    changed = case((activity.verb == "read", literal({}, JSONB())), else_=new)
-    return old.op("||", return_type=JSONB())(changed)
+    changed = case((activity.verb == exact_text("read"), literal({}, JSONB())), else_=new)
+    return operate(old, "||", changed, JSONB())
 
 
 def partitions_of(relid: ColumnElement[int]) -> ColumnElement[Any]:
     """Call the function that returns a partitioned table and all below it; of another table, nothing."""
-    tree = func.pg_partition_tree(cast(relid, REGCLASS)).table_valued(column("relid", REGCLASS), joins_implicitly=True)
+    tree = pg.pg_partition_tree(cast(relid, REGCLASS)).table_valued(column("relid", REGCLASS), joins_implicitly=True)
     return tree.c.relid
 
 
@@ -312,9 +349,15 @@ def _holds_any_text(type_: TypeEngine[Any]) -> bool:
     return isinstance(type_, (String, JSON, NullType)) and not isinstance(type_, Enum)
 
 
+def _key_value(value: Any, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    given = cast(literal(value, type_), StoredType(type_, keep_scale=True))
+    # As its text, which takes none of the casts that the application may have made.
+    return pg.format(exact_text("%s"), given, type_=ExactText()) if is_named(type_) else given
+
+
 def _key_text(values: ColumnElement[Any], size: int) -> ColumnElement[str]:
     """Write the values of a key, a JSON array, as ``row_key`` has them."""
-    return values[0].astext if size == 1 else cast(values, Text)
+    return operate(values, "->>", literal(0, Integer()), ExactText()) if size == 1 else cast(values, ExactText)
 
 
 def array_of(query: Any) -> ColumnElement[Any]:

@@ -9,6 +9,8 @@ from sqlalchemy import table
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import NullType, TypeEngine, UserDefinedType
 
+from .exact import plain
+
 _LIMITED = re.compile(
     r"(?P<name>VARCHAR|NUMERIC|DECIMAL|FLOAT|TIMESTAMP|TIME|BIT VARYING|CHAR|BIT)\((?P<limit>[0-9, -]+)\)"
 )
@@ -32,9 +34,10 @@ class StoredType(UserDefinedType[Any]):
 
 @compiles(StoredType)
 def _compile_stored_type(type_: StoredType, compiler: Any, **kw: Any) -> str:
-    if isinstance(type_.stored, NullType):
+    stored = plain(type_.stored)
+    if isinstance(stored, NullType):
         return "TEXT"
-    ddl: str = compiler.process(type_.stored, **kw)
+    ddl: str = compiler.process(stored, **kw)
     match = _LIMITED.match(ddl)
     if match is None or (type_.keep_scale and match["name"] != "VARCHAR"):
         return ddl

@@ -171,7 +171,10 @@ class _Views:
         self.log.send_context(connection)
         function = qualified("audit_logger_record_read", self.log.schema).replace(":", "\\:")
         connection.execute(
-            text(f"SELECT {function}(:schema, :name, :row_key, CAST(:filter AS jsonb))"),
+            text(
+                f"SELECT {function}("
+                "CAST(:schema AS text), CAST(:name AS text), CAST(:row_key AS text), CAST(:filter AS jsonb))"
+            ),
             {
                 "schema": schema,
                 "name": name,

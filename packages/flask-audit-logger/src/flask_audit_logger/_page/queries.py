@@ -9,6 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 from audit_core import AuditLog
+from audit_core.reading.activities import is_of_actor
+from audit_core.reading.exact import equal, pg
 from audit_core.reading.tracked import execute
 from sqlalchemy import (
     ARRAY,
@@ -110,7 +112,7 @@ def _finds_few(log: AuditLog, session: Session, filters: dict[str, Any]) -> bool
     candidates = []
     if "actor" in filters:
         of_actor = select(activity.id).join(transaction, transaction.id == activity.transaction_id)
-        candidates.append(of_actor.where(transaction.actor_id == filters["actor"]))
+        candidates.append(of_actor.where(is_of_actor(log, filters["actor"])))
     if "table" in filters:
         name = getattr(filters["table"], "name", filters["table"])
         candidates.append(select(activity.id).where(activity.table_name == name).order_by(activity.row_key))
@@ -131,7 +133,7 @@ def changed_columns(log: AuditLog, session: Session, page: Page) -> dict[int, li
     ids = [each.id for each in page.activities if each.verb == "update"]
     if not ids:
         return {}
-    key = func.jsonb_object_keys(type_coerce(activity.changed_data, JSONB())).column_valued()
+    key = pg.jsonb_object_keys(type_coerce(activity.changed_data, JSONB())).column_valued()
     names = func.array(select(cast(key, Text)).scalar_subquery(), type_=ARRAY(Text()))
     rows = session.execute(select(activity.id, names).where(activity.id.in_(ids)))
     return {row[0]: sorted(row[1]) for row in rows}
@@ -160,7 +162,7 @@ def _of_transaction(log: AuditLog, filters: dict[str, Any]) -> Iterator[ColumnEl
     is_own = transaction.id == log.activity_cls.transaction_id
     if "actor" in filters:
         actor = select(transaction.actor_id).where(is_own).scalar_subquery()
-        yield actor.is_(None) if filters["actor"] is None else actor == filters["actor"]
+        yield actor.is_(None) if filters["actor"] is None else equal(actor, filters["actor"], log.actor_id_type())
     if "meta" in filters:
         yield select(type_coerce(transaction.meta, JSONB()).contains(filters["meta"])).where(is_own).scalar_subquery()
 
@@ -183,7 +185,7 @@ def _ids_at(log: AuditLog, session: Session, instants: Sequence[dt.datetime | No
         return [None for _ in instants]
     activity = log.activity_cls
     moments = literal(list(instants), ARRAY(DateTime(timezone=True)))
-    asked = func.unnest(moments).table_valued("instant", with_ordinality="place", name="asked").render_derived()
+    asked = pg.unnest(moments).table_valued("instant", with_ordinality="place", name="asked").render_derived()
     low: ColumnElement[int] = func.coalesce(select(func.min(activity.id)).scalar_subquery(), 1)
     high: ColumnElement[int] = func.coalesce(select(func.max(activity.id)).scalar_subquery(), 0) + 1
     search = (
