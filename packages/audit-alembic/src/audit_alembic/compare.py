@@ -26,7 +26,7 @@ from audit_core.compare import (
     UpgradeTrail,
 )
 from audit_core.ddl import require_postgresql
-from audit_core.search_path import fixed_search_path
+from audit_core.settings import fixed_search_path
 from audit_core.tracking import is_tracked
 from sqlalchemy import MetaData
 

@@ -33,7 +33,7 @@ from .models import AuditLogActivity, AuditLogTransaction, map_models
 from .objects import TABLE_NAMES, TableTriggers, Trail
 from .quoting import qualified
 from .reading import AsOf, Diff, Dimension
-from .search_path import fixed_search_path
+from .settings import fixed_search_path
 from .undo import UndoPlan
 
 if TYPE_CHECKING:

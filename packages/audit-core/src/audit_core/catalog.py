@@ -212,7 +212,8 @@ def _version(comment: str) -> int:
 
 def _read_protection(connection: Connection, schema: str) -> set[tuple[str, TriggerDefinition]]:
     rows = connection.execute(
-        _TRIGGERS_OF_TRAIL, {"schema": schema, "names": ["activity", "activity_open", "activity_coverage", "transaction"]}
+        _TRIGGERS_OF_TRAIL,
+        {"schema": schema, "names": ["activity_open", *TABLE_NAMES]},
     )
     return {(row.table_name, _definition(row)) for row in rows if row.tgenabled == "O" and row.unconditional}
 

@@ -26,7 +26,7 @@ from sqlalchemy.engine.default import DefaultExecutionContext
 from .context import Settings
 from .errors import ConfigurationError
 from .quoting import literal
-from .statements import forgets_settings, is_single, may_commit, may_write
+from .statements import forgets_settings, is_single, may_commit, may_go_back, may_write
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -41,6 +41,10 @@ _SET_CONTEXT = select(
         for name in Settings._fields
     )
 )
+
+
+#: The SQLSTATE of a COMMIT or ROLLBACK inside of a statement that does not run alone.
+_INVALID_TRANSACTION_TERMINATION = "2D000"
 
 
 class TransactionState:
@@ -142,30 +146,43 @@ class Listener:
             state.sent = None
             return None
         settings = self._settings(state)
-        if settings == state.sent:
+        is_sent = settings == state.sent
+        goes_back = may_go_back(context, statement)
+        if goes_back:
+            # What holds after it, only the server knows.
+            state.sent = None
+        if is_sent:
             return None
         dbapi_connection: Any = connection.connection.dbapi_connection
         # A setting of one transaction is gone after each statement of a connection in autocommit.
         autocommit = bool(getattr(dbapi_connection, "autocommit", False))
         server_side = bool(getattr(cursor, "name", None) or getattr(cursor, "server_side", False))
-        if autocommit and (server_side or may_commit(statement)):
+        if autocommit and server_side:
             return None
         # Until it arrived, nothing is known: the statement may fail and be rolled back to a savepoint.
         state.sent = None
         queued = self._may_queue and not server_side and bool(parameters or is_single(statement))
         goes_along = queued or autocommit
-        with (
-            self._transaction(dbapi_connection) if autocommit else nullcontext(),
-            dbapi_connection.pipeline() if queued else nullcontext() as pipeline,
-        ):
-            if autocommit:
-                _run(dbapi_connection, "BEGIN")
-            elif queued and self._may_queue_begin:
-                _queue_begin(dbapi_connection, pipeline)
-            _run(dbapi_connection, self._sql, self._parameters(settings))
-            if goes_along:
-                execute(cursor, statement, parameters, context)
-        state.sent = Settings() if autocommit else settings
+        try:
+            with (
+                self._transaction(dbapi_connection) if autocommit else nullcontext(),
+                dbapi_connection.pipeline() if queued else nullcontext() as pipeline,
+            ):
+                if autocommit:
+                    _run(dbapi_connection, "BEGIN")
+                elif queued and self._may_queue_begin:
+                    _queue_begin(dbapi_connection, pipeline)
+                _run(dbapi_connection, self._sql, self._parameters(settings))
+                if goes_along:
+                    execute(cursor, statement, parameters, context)
+        except self.dialect.loaded_dbapi.Error as error:
+            if autocommit and may_commit(statement) and _sqlstate(error) == _INVALID_TRANSACTION_TERMINATION:
+                # It commits inside, which it may only do alone. Nothing of it has been committed.
+                state.sent = Settings()
+                return None
+            raise
+        if not goes_back:
+            state.sent = Settings() if autocommit else settings
         return goes_along or None
 
     def send_now(self, connection: Connection) -> None:
@@ -267,6 +284,11 @@ def _sync_engine(engine: Engine | AsyncEngine) -> Engine:
     while hasattr(sync_engine, "_proxied"):
         sync_engine = sync_engine._proxied
     return sync_engine  # type: ignore[no-any-return]
+
+
+def _sqlstate(error: Exception) -> str | None:
+    found: str | None = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    return found
 
 
 def _run(dbapi_connection: Any, sql: str, *parameters: Any) -> None:

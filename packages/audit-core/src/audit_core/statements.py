@@ -23,6 +23,9 @@ _HARMLESS = frozenset(
 )
 _LEADING_WORD = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/|[(;])*([a-z]+)", re.IGNORECASE | re.DOTALL)
 
+_FORGETTING = ("abort", "commit", "discard", "end", "reset", "rollback")
+_GOES_BACK = re.compile(rf"\b(?:{'|'.join(_FORGETTING)})\b", re.IGNORECASE)
+
 # Functions that read, beside those that SQLAlchemy knows. Any other function may write.
 _READING_FUNCTIONS = frozenset(
     """
@@ -73,12 +76,20 @@ def forgets_settings(context: DefaultExecutionContext, statement: str) -> bool:
     compiled = context.compiled
     if compiled is not None and not isinstance(compiled.statement, (TextClause, RollbackToSavepointClause)):
         return False
-    return _leading_word(statement) in ("abort", "commit", "discard", "end", "reset", "rollback")
+    return _leading_word(statement) in _FORGETTING
 
 
 def may_commit(statement: str) -> bool:
     """Tell whether a statement may end transactions inside, which it may only do alone."""
     return _leading_word(statement) in ("call", "do")
+
+
+def may_go_back(context: DefaultExecutionContext, statement: str) -> bool:
+    """Tell whether a text that writes may also take back what was set for the transaction: one of its statements may."""
+    compiled = context.compiled
+    if compiled is not None and not isinstance(compiled.statement, TextClause):
+        return False
+    return not is_single(statement) and _GOES_BACK.search(statement) is not None
 
 
 def is_single(statement: str) -> bool:

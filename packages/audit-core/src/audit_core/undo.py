@@ -56,10 +56,11 @@ from .reading.as_of import get_as_of, readable
 from .reading.changes import table_of
 from .reading.entities import Entity
 from .reading.exact import ExactText, equal, exact_text, pg
-from .reading.tracked import MASK, ROW_VERBS, Tracked, merged, past
+from .reading.tracked import ROW_VERBS, Tracked, merged, past
 from .reading.types import RowType
 from .reading.values import as_object
 from .refusals import Refusal
+from .settings import recorded_settings
 
 if TYPE_CHECKING:
     from .audit_log import AuditLog
@@ -143,7 +144,7 @@ class UndoPlan:
         if on_conflict not in ("abort", "skip"):
             raise HistoryError(f"on_conflict is {on_conflict!r}; it can be 'abort' or 'skip'.")
         connection = _connection(self._log, self._session)
-        with connection.begin_nested():
+        with connection.begin_nested(), recorded_settings(connection):
             _refuse_what_is_undone(self._log, connection, self._undoes)
             self.steps, self.conflicts = _Run(self._log, connection, self._meta).undo(self._changes)
             # A constraint that is checked at the end names no step that could be left out.
@@ -206,7 +207,7 @@ def restore(log: AuditLog, session: Any, model: Any, key: Any, when: dt.datetime
         for change in _load(log, connection, and_(activity.id == last, activity.verb == "delete")):
             gone |= {each.id: each for each in [change, *_deleted_with(log, connection, change)]}
     meta = {"restores": {"table": name, "row_key": wanted[-1].row_key, "as_of": when.isoformat()}}
-    with connection.begin_nested():
+    with connection.begin_nested(), recorded_settings(connection):
         run = _Run(log, connection, meta)
         steps, conflicts = run.undo(list(gone.values()), finish=False)
         for change in wanted:
@@ -231,6 +232,8 @@ class _Change:
     old_row_key: str | None
     native_transaction_id: int
     issued_at: dt.datetime
+    #: The columns of which no values were recorded.
+    masked: frozenset[str]
     old: dict[str, Any]
     changed: dict[str, Any]
 
@@ -269,14 +272,9 @@ class _Target:
         """Tell rows apart: the table, and the key in recorded data."""
         return (self.relation.schema, self.relation.name, *(str(data.get(name)) for name in self.key))
 
-    def known(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Return what was recorded of the columns that can be written."""
-        masked = self.tracked.may_be_masked
-        return {
-            name: value
-            for name, value in data.items()
-            if name in self.columns and not (value == MASK and name in masked)
-        }
+    def known(self, change: _Change, data: dict[str, Any]) -> dict[str, Any]:
+        """Return what a change recorded of the columns that can be written."""
+        return {name: value for name, value in data.items() if name in self.columns and name not in change.masked}
 
     def rows(self, activity_ids: list[int], before: bool) -> tuple[FromClause, FromClause, Join]:
         """Turn what activities recorded into rows of the table, with the types that it has now.
@@ -287,7 +285,7 @@ class _Target:
         recorded = type_coerce(activity.c.old_data, JSONB()) if before else merged(activity.c)
         empty = cast(null(), RowType(self.relation.name, self.relation.schema))
         names = [each.name for each in self.relation.columns if each.name not in ("tableoid", "ctid")]
-        row = pg.jsonb_populate_record(empty, readable(self.tracked, recorded)).table_valued(*names)
+        row = pg.jsonb_populate_record(empty, readable(self.tracked, recorded, activity.c.masked)).table_valued(*names)
         chosen = activity.join(row, activity.c.id == any_(literal(activity_ids, ARRAY(BigInteger()))))
         return activity, row, chosen
 
@@ -431,7 +429,7 @@ class _Run:
         if target is None:
             raise HistoryError(f"The table of {change.name} is not there any more, or is not recorded.")
         found = self._find(target, [change]).get(change.id)
-        known = target.known(change.after)
+        known = target.known(change, change.after)
         columns = tuple(known) if found is None else _differing(found.data, known)
         if not columns:
             return
@@ -510,19 +508,19 @@ class _Run:
         row_key = str(change.row_key)
         if change.verb == "delete":
             if found is None:
-                return Step(change.id, "insert", change.table_name, row_key, tuple(target.known(change.old)))
-            if _differing(found.data, target.known(change.old)):
+                return Step(change.id, "insert", change.table_name, row_key, tuple(target.known(change, change.old)))
+            if _differing(found.data, target.known(change, change.old)):
                 self._refuse(change, "exists", f"{change.name} is there again, and is another one")
             return None
         if change.verb == "insert":
             if found is None:
                 self._refuse(change, "gone", f"{change.name} is gone")
                 return None
-            if changed := _differing(found.data, target.known(change.changed)):
+            if changed := _differing(found.data, target.known(change, change.changed)):
                 self._refuse(change, "changed", f"{change.name} was changed since: {', '.join(changed)}")
                 return None
             return Step(change.id, "delete", change.table_name, row_key)
-        known = target.known(change.changed)
+        known = target.known(change, change.changed)
         if masked := [name for name in change.changed if name in target.columns and name not in known]:
             self._refuse(change, "unknown", f"{change.name}: the value of {', '.join(masked)} is masked")
             return None
@@ -677,7 +675,8 @@ def _rehearse(
     """Try it, and take it back: so the database itself says which constraints stand against it."""
     rehearsal = connection.begin_nested()
     try:
-        return _Run(log, connection, meta).undo(changes)
+        with recorded_settings(connection):
+            return _Run(log, connection, meta).undo(changes)
     finally:
         if rehearsal.is_active:
             rehearsal.rollback()
@@ -698,12 +697,13 @@ def _load(log: AuditLog, connection: Connection, chosen: Any) -> list[_Change]:
         activity.old_row_key,
         activity.native_transaction_id,
         activity.issued_at,
+        activity.masked,
         cast(type_coerce(activity.old_data, JSONB()), Text),
         cast(type_coerce(activity.changed_data, JSONB()), Text),
     ]
     query = select(*columns).where(chosen).order_by(activity.id.desc())
     rows: Iterable[Any] = connection.execute(query)
-    return [_Change(*[*row[:-2], *_data(row.id, row.verb, row[-2:])]) for row in rows]
+    return [_Change(*[*row[:-3], frozenset(row.masked or ()), *_data(row.id, row.verb, row[-2:])]) for row in rows]
 
 
 def _deleted_with(log: AuditLog, connection: Connection, gone: _Change) -> list[_Change]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 
 from .. import catalog
-from ..search_path import fixed_search_path
+from ..settings import fixed_search_path
 from . import rights, settings, tables, trail
 from .problem import Problem
 

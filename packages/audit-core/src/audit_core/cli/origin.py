@@ -14,7 +14,7 @@ from sqlalchemy import Engine, inspect
 from audit_core import AuditLog, Problem
 from audit_core.ddl import require_postgresql
 from audit_core.objects import TABLE_NAMES
-from audit_core.search_path import fixed_search_path
+from audit_core.settings import fixed_search_path
 
 from .errors import Mistake
 

@@ -33,14 +33,14 @@ from sqlalchemy import (
     type_coerce,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, HSTORE, JSONB, JSONPATH
+from sqlalchemy.dialects.postgresql import ARRAY, HSTORE, JSONB
 from sqlalchemy.sql.selectable import Subquery
 
 from ..config import OPERATIONS
 from ..errors import HistoryError, HistoryWarning
 from .entities import Entity
 from .exact import ExactText, exact_text, operate, pg
-from .tracked import MASK, ROW_VERBS, Tracked, array_of, execute, merged, past, pg_class
+from .tracked import ROW_VERBS, Tracked, array_of, execute, merged, past, pg_class
 from .types import StoredType
 from .versions import (
     BYPASS_NOTE,
@@ -211,7 +211,8 @@ def _rows(tracked: Tracked, when: dt.datetime, row_key: ColumnElement[str] | Non
     activity = tracked.activities
     data = merged(activity.c)
     columns = [column(each.name, StoredType(each.type)) for each in tracked.table.columns]
-    record = pg.jsonb_to_record(readable(tracked, data)).table_valued(*columns).render_derived(with_types=True)
+    values = readable(tracked, data, activity.c.masked)
+    record = pg.jsonb_to_record(values).table_valued(*columns).render_derived(with_types=True)
     return (
         select(
             *(_as(each, record.c[each.name]) for each in tracked.table.columns),
@@ -313,12 +314,12 @@ def _one() -> Select[Any]:
     return select(literal(1))
 
 
-def readable(tracked: Tracked, data: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Give a recorded row the form in which the types of its columns read it."""
+def readable(tracked: Tracked, data: ColumnElement[Any], masked: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Give a recorded row the form in which the types of its columns read it, without those that are masked."""
     for each in tracked.table.columns:
         if isinstance(each.type, HSTORE):
             data = _with_hstore(data, each.name)
-    return _without_masks(tracked, data)
+    return case((masked.is_not(None), operate(data, "-", masked, JSONB())), else_=data)
 
 
 def _with_hstore(data: ColumnElement[Any], name: str) -> ColumnElement[Any]:
@@ -339,21 +340,14 @@ def _hstore_string(value: ColumnElement[str]) -> ColumnElement[str]:
     return exact_text('"') + value + '"'
 
 
-def _without_masks(tracked: Tracked, data: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Leave out what stands in the place of masked values, which is no number and no date."""
-    name = _unnest(sorted(tracked.may_be_masked))
-    masked = array_of(select(name).where(_is_mask(data, name)).correlate_except(name.scalar_alias))
-    return case((_path_exists(data, f'$.* ? (@ == "{MASK}")'), operate(data, "-", masked, JSONB())), else_=data)
-
-
 def _notes(
     tracked: Tracked, activity: FromClause, data: ColumnElement[Any], until: ColumnElement[dt.datetime]
 ) -> ColumnElement[Any]:
     missing = _unnest([each.name for each in tracked.table.columns])
-    masked = _unnest(sorted(tracked.may_be_masked))
+    masked = pg.unnest(activity.c.masked, type_=ExactText()).column_valued()
     said = [
         select(pg.format(exact_text(missing_note("%s")), missing)).where(not_(operate(data, "?", missing))),
-        select(pg.format(exact_text(masked_note("%s")), masked)).where(_is_mask(data, masked)),
+        select(pg.format(exact_text(masked_note("%s")), masked)).where(operate(data, "?", masked)).correlate(activity),
         select(exact_text(BYPASS_NOTE))
         .where(activity.c.id < _last_bypass(tracked, until).scalar_subquery())
         .correlate(activity),
@@ -373,14 +367,6 @@ def _notes(
 
 def _unnest(names: list[str]) -> ColumnElement[str]:
     return pg.unnest(literal(names, ARRAY(Text())), type_=ExactText()).column_valued()
-
-
-def _is_mask(data: ColumnElement[Any], name: ColumnElement[str]) -> ColumnElement[bool]:
-    return operate(data, "->", name, JSONB()) == literal(MASK, JSONB())
-
-
-def _path_exists(data: ColumnElement[Any], path: str) -> ColumnElement[bool]:
-    return operate(data, "@?", cast(path, JSONPATH))
 
 
 def _has_begun(tracked: Tracked, when: dt.datetime) -> ColumnElement[bool]:

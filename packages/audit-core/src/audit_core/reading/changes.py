@@ -9,7 +9,6 @@ from sqlalchemy.orm import Mapper
 
 from ..errors import HistoryError
 from ..tracking import is_tracked
-from .tracked import MASK, Tracked
 from .values import as_object, to_python
 from .versions import build, masked_note, missing_note
 
@@ -50,12 +49,12 @@ def _version(activity: AuditLogActivity, data: dict[str, Any]) -> Any:
             f"No model is mapped to table {activity.table_name!r} of schema {activity.schema!r}, so {activity!r} "
             "cannot be shown as an object. activity.changes, old_data and changed_data hold what was recorded."
         )
-    masked = Tracked(activity.audit_log, table, mapper).may_be_masked
+    masked = activity.masked or ()
     values, said = {}, []
     for column in table.columns:
         if column.name not in data:
             said.append(missing_note(column.name))
-        elif column.name in masked and data[column.name] == MASK:
+        elif column.name in masked:
             said.append(masked_note(column.name))
         else:
             values[column] = _value(table, column.name, data[column.name])

@@ -13,8 +13,10 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    DateTime,
     Executable,
     Integer,
+    LargeBinary,
     Result,
     Select,
     Table,
@@ -37,13 +39,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, OID, REGCLASS
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.selectable import FromClause
-from sqlalchemy.types import JSON, Enum, NullType, String, TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeEngine
 
 from ..config import Versioned
 from ..connections import connection_of
 from ..errors import HistoryError
 from ..tracking import is_tracked
-from .exact import ExactText, exact_text, is_named, operate, pg
+from .exact import ExactText, exact_text, is_named, operate, pg, plain
 from .types import StoredType
 
 if TYPE_CHECKING:
@@ -52,8 +54,8 @@ if TYPE_CHECKING:
 #: The verbs of activities that hold a row.
 ROW_VERBS = ("insert", "update", "delete", "snapshot")
 
-#: What stands in the place of a masked value.
-MASK = "***"
+#: Keys of more bytes stand in the trail as their digest, filled up to a length that no other key has.
+_LONGEST_KEY = 1000
 
 # Clocks differ: what the server recorded just now must not be in the future here.
 _CLOCK_SKEW = dt.timedelta(minutes=1)
@@ -111,12 +113,6 @@ class Tracked:
         options = self.versioned
         kept = not options.include or name in options.include or name in self.table.primary_key.columns
         return kept and name not in options.exclude and name not in options.mask
-
-    @cached_property
-    def may_be_masked(self) -> frozenset[str]:
-        """The columns of which a recorded mask is no value: those masked now, and those that hold no text."""
-        held = {each.name for each in self.table.columns if not _holds_any_text(each.type)}
-        return frozenset(held.union(self.versioned.mask))
 
     @property
     def activities(self) -> FromClause:
@@ -343,21 +339,27 @@ def past(when: dt.datetime, name: str = "when") -> dt.datetime:
     return when
 
 
-def _holds_any_text(type_: TypeEngine[Any]) -> bool:
-    if isinstance(type_, TypeDecorator):
-        type_ = type_.impl_instance
-    return isinstance(type_, (String, JSON, NullType)) and not isinstance(type_, Enum)
-
-
 def _key_value(value: Any, type_: TypeEngine[Any]) -> ColumnElement[Any]:
     given = cast(literal(value, type_), StoredType(type_, keep_scale=True))
+    stored = plain(type_)
+    # As the triggers write it, whatever the settings of the session are.
+    if isinstance(stored, DateTime) and stored.timezone:
+        array = pg.jsonb_build_array(pg.timezone(exact_text("UTC"), given), type_=JSONB())
+        written = operate(array, "->>", literal(0, Integer()), ExactText())
+        return case((pg.isfinite(given), written + "+00:00"), else_=written)
+    if isinstance(stored, LargeBinary):
+        return exact_text("\\x") + pg.encode(given, exact_text("hex"), type_=ExactText())
     # As its text, which takes none of the casts that the application may have made.
     return pg.format(exact_text("%s"), given, type_=ExactText()) if is_named(type_) else given
 
 
 def _key_text(values: ColumnElement[Any], size: int) -> ColumnElement[str]:
     """Write the values of a key, a JSON array, as ``row_key`` has them."""
-    return operate(values, "->>", literal(0, Integer()), ExactText()) if size == 1 else cast(values, ExactText)
+    key = operate(values, "->>", literal(0, Integer()), ExactText()) if size == 1 else cast(values, ExactText)
+    encoded = pg.convert_to(key, pg.getdatabaseencoding())
+    digest = exact_text("sha256:") + pg.encode(pg.sha256(encoded), exact_text("hex"), type_=ExactText())
+    filled = pg.rpad(digest, literal(_LONGEST_KEY + 1, Integer()), exact_text("."), type_=ExactText())
+    return case((pg.octet_length(key) > _LONGEST_KEY, filled), else_=key)
 
 
 def array_of(query: Any) -> ColumnElement[Any]:
