@@ -90,6 +90,20 @@ _RELATIONS = text(
     " FROM ours CROSS JOIN LATERAL pg_catalog.pg_partition_tree(ours.oid) AS tree)"
 ).bindparams(bindparam("names", expanding=True))
 
+# What of a table the triggers depend on, and a declaration may lack: a table may be reflected or made by raw SQL.
+_APPLICATION_TABLES = text(
+    "SELECT n.nspname AS schema, c.relname AS table_name, c.relkind = 'p' AS partitioned,"
+    " pn.nspname AS parent_schema, p.relname AS parent_name,"
+    " ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0"
+    " AND NOT a.attisdropped AND a.attgenerated = 'v' ORDER BY a.attnum) AS virtual_columns "
+    "FROM pg_catalog.pg_class AS c"
+    " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
+    " LEFT JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = c.oid AND c.relispartition"
+    " LEFT JOIN pg_catalog.pg_class AS p ON p.oid = i.inhparent"
+    " LEFT JOIN pg_catalog.pg_namespace AS pn ON pn.oid = p.relnamespace "
+    "WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
+)
+
 # The bits of pg_trigger.tgtype; statement triggers have the row bit (1) off.
 _TIMING_BITS = {2: "BEFORE", 0: "AFTER", 64: "INSTEAD OF"}
 _EVENT_BITS = {4: "INSERT", 8: "DELETE", 16: "UPDATE", 32: "TRUNCATE"}
@@ -124,12 +138,25 @@ class InstalledTriggers:
 
 
 @dataclass(frozen=True)
+class ApplicationTable:
+    """What the catalog says of a table of the application."""
+
+    partitioned: bool
+    #: Schema and name of the table of which it is a partition.
+    parent: tuple[str, str] | None
+    #: The generated columns that are not stored, so that no trigger sees their values.
+    virtual_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Installed:
     """What a database holds of one trail, and of triggers of any trail."""
 
     default_schema: str
     trail: InstalledTrail
     triggers: dict[tuple[str, str], InstalledTriggers] = field(default_factory=dict)
+    #: Every table that is there, by schema and name.
+    tables: dict[tuple[str, str], ApplicationTable] = field(default_factory=dict)
     #: Triggers of others that have a name of ours, by schema and table.
     foreign_triggers: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -151,6 +178,7 @@ def read(connection: Connection, schema: str) -> Installed:
         default_schema=connection.dialect.default_schema_name or "public",
         trail=_read_trail(connection, schema),
         triggers=_read_triggers(connection),
+        tables=_read_application_tables(connection),
         foreign_triggers=_read_foreign_triggers(connection),
     )
 
@@ -216,6 +244,17 @@ def _read_protection(connection: Connection, schema: str) -> set[tuple[str, Trig
         {"schema": schema, "names": ["activity_open", *TABLE_NAMES]},
     )
     return {(row.table_name, _definition(row)) for row in rows if row.tgenabled == "O" and row.unconditional}
+
+
+def _read_application_tables(connection: Connection) -> dict[tuple[str, str], ApplicationTable]:
+    return {
+        (row.schema, row.table_name): ApplicationTable(
+            row.partitioned,
+            None if row.parent_name is None else (row.parent_schema, row.parent_name),
+            tuple(row.virtual_columns),
+        )
+        for row in connection.execute(_APPLICATION_TABLES)
+    }
 
 
 def _read_triggers(connection: Connection) -> dict[tuple[str, str], InstalledTriggers]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from .catalog import Installed
+from .catalog import ApplicationTable, Installed
 from .errors import ConfigurationError
 from .objects import TABLE_NAMES, TableTriggers, Trail
 
@@ -111,6 +111,7 @@ def compare(
     for triggers in wanted_triggers:
         key = (triggers.schema or installed.default_schema, triggers.table)
         tracked.add(key)
+        triggers = _as_it_is(triggers, installed.tables.get(key))
         if key in installed.foreign_triggers:
             raise ConfigurationError(
                 f"Table {triggers.table!r} has a trigger {installed.foreign_triggers[key]!r} that is not of the audit "
@@ -136,6 +137,23 @@ def compare(
             removed = found.exact or replace(found.triggers, version=installed.trail.trail.version)
             steps.append(RemoveTriggers(replace(removed, schema=schema)))
     return steps
+
+
+def _as_it_is(triggers: TableTriggers, table: ApplicationTable | None) -> TableTriggers:
+    """Want what fits to the table that is there, however it was declared.
+
+    :raises ConfigurationError: if it is a partition, whose changes are recorded with those of its table.
+    """
+    if table is None:
+        return triggers
+    if table.parent is not None:
+        raise ConfigurationError(
+            f"Table {triggers.table!r} is a partition of {'.'.join(table.parent)!r}: mark that table, which is recorded "
+            f"with all its partitions, and take 'versioned' out of {triggers.table!r}."
+        )
+    return replace(
+        triggers, partitioned=table.partitioned, versioned=triggers.versioned.without(table.virtual_columns)
+    )
 
 
 def _trail_steps(wanted: Trail, installed: Installed) -> Iterable[Step]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sqlalchemy import Table
@@ -89,6 +89,14 @@ class Versioned:
                 )
         values["operations"] = _operations(table, options.get("operations", OPERATIONS))
         return cls(**values)
+
+    def without(self, columns: Collection[str]) -> Versioned:
+        """Record the same without some columns."""
+        if not columns:
+            return self
+        if self.include:
+            return replace(self, include=tuple(name for name in self.include if name not in columns))
+        return replace(self, exclude=(*self.exclude, *columns))
 
     @property
     def arguments(self) -> tuple[str, ...]:
