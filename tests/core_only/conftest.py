@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 from sqlalchemy import URL, Connection, Engine, create_engine, text
@@ -22,18 +22,25 @@ def connection(engine: Engine) -> Iterator[Connection]:
 
 
 @pytest.fixture(scope="module", params=["psycopg", "psycopg2", "application role", "one owner", "two owners"])
-def subject(module_database: URL, request: pytest.FixtureRequest) -> Iterator[Subject]:
+def subject(
+    new_database: Callable[..., AbstractContextManager[URL]], request: pytest.FixtureRequest
+) -> Iterator[Subject]:
     """The application as owner of everything, or as a role that may write to its own tables only."""
-    if request.param in ("one owner", "two owners"):
+    with new_database() as database:
+        yield from _subject(database, request.param)
+
+
+def _subject(database: URL, how: str) -> Iterator[Subject]:
+    if how in ("one owner", "two owners"):
         log, article_cls, user_cls = least_privilege.audit_log, least_privilege.Article, least_privilege.User
-        installation = least_privilege.installed(module_database, request.param)
+        installation = least_privilege.installed(database, how)
     else:
         log, article_cls, user_cls = app.audit_log, app.Article, app.User
-        installation = _installed(module_database, request.param)
+        installation = _installed(database, how)
     with installation as url:
         engine = create_engine(url)
         log.attach(engine)
-        is_owner = request.param.startswith("psycopg")
+        is_owner = how.startswith("psycopg")
         yield Subject(log, engine, article_cls, user_cls, lambda: Session(engine), user_cls, is_owner=is_owner)
         log.detach(engine)
         engine.dispose()
