@@ -130,7 +130,7 @@ def log(connection: Connection) -> Iterator[AuditLog]:
         ("ALTER ROLE ALL SET audit_logger.enabled = off", "audit_logger.enabled is set to 'off' for all roles"),
         ("CREATE RULE quiet AS ON DELETE TO users DO INSTEAD NOTHING", "Rule 'quiet' on public.users puts"),
         (
-            "CREATE TABLE users_2 () INHERITS (users); SELECT audit.audit_logger_adopt('users');"
+            "CREATE TABLE users_2 () INHERITS (users); SELECT audit.audit_logger_adopt('users', NULL);"
             "CREATE RULE quiet AS ON DELETE TO users_2 DO ALSO SELECT 1",
             "Rule 'quiet' on public.users_2 puts",
         ),
@@ -167,7 +167,7 @@ def test_what_is_said_helps(connection: Connection, log: AuditLog) -> None:
         "CREATE FUNCTION audit.audit_logger_inet(varchar) RETURNS inet LANGUAGE sql RETURN NULL::inet",
         f"GRANT INSERT (verb, row_key), UPDATE (verb) ON audit.activity TO {OTHER}",
         f"GRANT USAGE ON SEQUENCE audit.activity_id_seq TO {OTHER}",
-        f"GRANT EXECUTE ON FUNCTION audit.audit_logger_composite_key(jsonb, text[]) TO {OTHER}",
+        f"GRANT EXECUTE ON FUNCTION audit.audit_logger_key(jsonb, text[]) TO {OTHER}",
         f"GRANT EXECUTE ON PROCEDURE audit.audit_logger_snapshot(regclass, integer) TO {OTHER}",
         "GRANT CREATE ON SCHEMA audit TO PUBLIC",
         f"GRANT pg_write_all_data, {connection.engine.url.username} TO {OTHER}",

@@ -110,7 +110,7 @@ class TableTriggers:
 
     def adopt(self, *names: str) -> str:
         """Render the statement that gives partitions and children their triggers."""
-        return self._call("audit_logger_adopt", *names)
+        return self._call("audit_logger_adopt", *(names or ("NULL::pg_catalog.text[]",)))
 
     def drop(self) -> list[str]:
         """Render the statement that drops the triggers, also those of partitions and children."""

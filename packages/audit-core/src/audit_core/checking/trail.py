@@ -62,8 +62,12 @@ _TRIGGERS = text(
 
 # As the catalog shows them with this search path. The one of activity.id draws from the sequence that belongs to it.
 _WANTED_DEFAULTS = {
-    ("transaction", "db_user"): "SESSION_USER",
-    ("transaction", "application_name"): "current_setting('application_name'::text)",
+    (table, column): default
+    for table in ("transaction", "activity_coverage")
+    for column, default in (
+        ("db_user", "SESSION_USER"),
+        ("application_name", "current_setting('application_name'::text)"),
+    )
 }
 _SEQUENCE_DEFAULT = text(
     "SELECT pg_catalog.format('nextval(%L::regclass)', pg_catalog.pg_get_serial_sequence("

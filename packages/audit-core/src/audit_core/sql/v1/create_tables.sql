@@ -6,7 +6,7 @@ CREATE TABLE @schema@.transaction (
     client_addr inet,
     meta jsonb,
     db_user text NOT NULL DEFAULT session_user,
-    application_name text NOT NULL DEFAULT current_setting('application_name')
+    application_name text NOT NULL DEFAULT pg_catalog.current_setting('application_name'::text)
 )
 ;;
 CREATE INDEX transaction_native_transaction_id_idx
@@ -14,8 +14,9 @@ CREATE INDEX transaction_native_transaction_id_idx
 ;;
 CREATE INDEX transaction_actor_id_idx ON @schema@.transaction (actor_id, id)
 ;;
-CREATE INDEX transaction_undoes_idx ON @schema@.transaction USING hash ((meta -> 'undoes'))
-    WHERE meta ? 'undoes'
+CREATE INDEX transaction_undoes_idx ON @schema@.transaction USING hash
+    ((meta OPERATOR(pg_catalog.->) 'undoes'::text))
+    WHERE meta OPERATOR(pg_catalog.?) 'undoes'::text
 ;;
 CREATE TABLE @schema@.activity (
     id bigserial,
@@ -59,7 +60,7 @@ CREATE TABLE @schema@.activity_coverage (
     row_count_is_exact boolean NOT NULL,
     actor_id text,
     db_user text NOT NULL DEFAULT session_user,
-    application_name text NOT NULL DEFAULT current_setting('application_name')
+    application_name text NOT NULL DEFAULT pg_catalog.current_setting('application_name'::text)
 )
 ;;
 CREATE INDEX activity_coverage_table_name_idx ON @schema@.activity_coverage (table_name, id)

@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION @schema@.audit_logger_adopt(relation regclass, names text[] DEFAULT NULL)
+CREATE OR REPLACE FUNCTION @schema@.audit_logger_adopt(relation regclass, names text[])
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 AS $audit_logger$
