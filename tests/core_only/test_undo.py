@@ -12,7 +12,7 @@ import pytest
 from audit_core import AuditLog, ConfigurationError, HistoryError, UndoConflictError, audit_context
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import URL, Column, Engine, ForeignKey, Integer, MetaData, Table, create_engine, select, text
+from sqlalchemy import URL, Column, Engine, ForeignKey, Integer, MetaData, Table, create_engine, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -612,3 +612,22 @@ def test_undoing_everything_gives_the_empty_tables_back(engine: Engine) -> None:
 
         undos: set[int] = set()
         check()
+
+
+def test_a_restore_takes_along_what_went_in_the_same_transaction_and_not_under_its_number(session: Session) -> None:
+    """Numbers of transactions come again in another cluster."""
+    commit(session, "INSERT INTO customers VALUES (1, 'Ann')", "INSERT INTO orders VALUES (1, 1, 5, 'OPEN')")
+    when = now(session)
+    commit(session, "INSERT INTO orders VALUES (2, 1, 5, 'OPEN')")
+    earlier = commit(session, "DELETE FROM orders WHERE id = 2")
+    gone = commit(session, "DELETE FROM customers")
+    session.execute(text("SET audit_logger.maintenance = on"))
+    number = select(Transaction.native_transaction_id).where(Transaction.id == gone).scalar_subquery()
+    activity = audit_log.activity_cls
+    for model, column in ((Transaction, Transaction.id), (activity, activity.transaction_id)):
+        session.execute(update(model).where(column == earlier).values(native_transaction_id=number))
+    session.execute(text("RESET audit_logger.maintenance"))
+    session.commit()
+    audit_log.restore(session, Customer, 1, when)
+    session.commit()
+    assert [row[0] for row in held(session)["orders"]] == [1]

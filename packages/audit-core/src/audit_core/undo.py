@@ -42,7 +42,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, OID, REGCLASS
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from .claims import UNDOES, undone_by
@@ -708,12 +708,13 @@ def _load(log: AuditLog, connection: Connection, chosen: Any) -> list[_Change]:
 
 def _deleted_with(log: AuditLog, connection: Connection, gone: _Change) -> list[_Change]:
     """Find the rows that referenced a deleted row and were deleted in the same transaction, and theirs."""
-    activity = log.activity_cls
-    together = _load(
-        log,
-        connection,
-        and_(activity.native_transaction_id == gone.native_transaction_id, activity.verb == "delete"),
-    )
+    activity, transaction = log.activity_cls, log.transaction_cls
+    own = aliased(transaction)
+    # By number and time: in another cluster a number means another transaction.
+    same = and_(transaction.native_transaction_id == own.native_transaction_id, transaction.issued_at == own.issued_at)
+    own_id = select(activity.transaction_id).where(activity.id == gone.id).scalar_subquery()
+    ids = select(transaction.id).join(own, same).where(own.id == own_id)
+    together = _load(log, connection, and_(activity.transaction_id.in_(ids), activity.verb == "delete"))
     found = [gone]
     for parent in found:
         for child in together:
