@@ -161,7 +161,7 @@ def test_triggers_of_the_application(trail: Connection, table: str, name: str, w
 @pytest.mark.parametrize("table", ["plain", "parts"])
 @pytest.mark.parametrize("name", ["!first", "zzz"])
 def test_triggers_of_a_statement(trail: Connection, table: str, name: str) -> None:
-    body = "UPDATE {t} SET w = w + 1; UPDATE {t} SET w = w + 1 WHERE id = 9;".format(t=table)
+    body = f"UPDATE {table} SET w = w + 1; UPDATE {table} SET w = w + 1 WHERE id = 9;"
     body = f"IF pg_trigger_depth() < 2 THEN {body} END IF; RETURN NULL;"
     run(trail, *trigger(table, "AFTER UPDATE", body, name, "STATEMENT"))
     run(trail, *(each.format(t=table) for each in (NUMBERS, *BOTH)))
@@ -280,7 +280,9 @@ def test_a_history_of_one_row_has_times_in_the_same_order(trail: Connection) -> 
     run(trail, *trigger("plain", "AFTER UPDATE", "DELETE FROM plain WHERE id = NEW.id; RETURN NULL;"))
     run(trail, NUMBERS.format(t="plain"), "UPDATE plain SET v = 1 WHERE id = 8")
     activity = LOG.activity_cls
-    found = trail.execute(select(activity.verb, activity.issued_at).where(activity.row_key == "8").order_by(activity.id))
-    verbs, times = zip(*found.all(), strict=True)
+    found = trail.execute(
+        select(activity.verb, activity.issued_at).where(activity.row_key == "8").order_by(activity.id)
+    )
+    verbs, times = zip(*trail.execute(query).all(), strict=True)
     assert verbs == ("insert", "update", "delete")
     assert list(times) == sorted(set(times))

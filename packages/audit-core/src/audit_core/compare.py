@@ -151,9 +151,7 @@ def _as_it_is(triggers: TableTriggers, table: ApplicationTable | None) -> TableT
             f"Table {triggers.table!r} is a partition of {'.'.join(table.parent)!r}: mark that table, which is recorded "
             f"with all its partitions, and take 'versioned' out of {triggers.table!r}."
         )
-    return replace(
-        triggers, partitioned=table.partitioned, versioned=triggers.versioned.without(table.virtual_columns)
-    )
+    return replace(triggers, partitioned=table.partitioned, versioned=triggers.versioned.without(table.virtual_columns))
 
 
 def _trail_steps(wanted: Trail, installed: Installed) -> Iterable[Step]:
