@@ -260,7 +260,7 @@ def test_a_trigger_of_a_table_that_referential_actions_change(trail: Connection,
 
 
 def test_settings_do_not_switch_the_order_off(trail: Connection) -> None:
-    """Whoever changes a row in the middle of a statement may set anything, and have the session forget its sequences."""
+    """Whoever changes a row in the middle of a statement may set anything, and make the session forget sequences."""
     settings = "".join(
         f"PERFORM set_config('audit_logger.{name}', '', true);"
         for name in ("transaction_row", "transaction_context", "recorded_at", "deleted_from", "maintenance")
@@ -280,9 +280,7 @@ def test_a_history_of_one_row_has_times_in_the_same_order(trail: Connection) -> 
     run(trail, *trigger("plain", "AFTER UPDATE", "DELETE FROM plain WHERE id = NEW.id; RETURN NULL;"))
     run(trail, NUMBERS.format(t="plain"), "UPDATE plain SET v = 1 WHERE id = 8")
     activity = LOG.activity_cls
-    found = trail.execute(
-        select(activity.verb, activity.issued_at).where(activity.row_key == "8").order_by(activity.id)
-    )
+    query = select(activity.verb, activity.issued_at).where(activity.row_key == "8").order_by(activity.id)
     verbs, times = zip(*trail.execute(query).all(), strict=True)
     assert verbs == ("insert", "update", "delete")
     assert list(times) == sorted(set(times))
