@@ -31,6 +31,9 @@ _PROTECTION = re.compile(
     r"FOR EACH (?P<level>STATEMENT|ROW) EXECUTE FUNCTION @schema@\.(?P<function>\w+)\(\)\n"
 )
 _FUNCTION = re.compile(r"(?P<head>CREATE .*?)AS \$audit_logger\$(?P<body>.*)\$audit_logger\$", re.DOTALL)
+_SIGNATURE = re.compile(
+    r"^REVOKE ALL ON (?:FUNCTION|PROCEDURE) @schema@\.\w+(?P<types>\(.*?\)) FROM PUBLIC", re.MULTILINE
+)
 _SETTING = re.compile(r"SET (\w+) = '?(\w+(?:, \w+)*)")
 
 
@@ -76,6 +79,15 @@ class Release:
     def function_names(self) -> list[str]:
         """Name the functions, each after those that it calls."""
         return [name for name, _ in self._files("functions")]
+
+    def signatures(self) -> dict[str, str]:
+        """Give the types of the arguments of each function, each after those that it calls."""
+        signatures = {}
+        for name, text in self._files("functions"):
+            match = _SIGNATURE.search(text)
+            assert match is not None
+            signatures[name] = match["types"]
+        return signatures
 
     def function_definitions(self, **values: str) -> dict[str, FunctionDefinition]:
         """Tell how the catalog shows each function when it is as released."""
