@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnClause,
     ColumnElement,
     Connection,
+    DateTime,
     Delete,
     FromClause,
     Insert,
@@ -54,6 +55,7 @@ from .quoting import qualified
 from .reading.activities import transaction_id
 from .reading.as_of import get_as_of, readable
 from .reading.changes import table_of
+from .reading.coverage import is_off
 from .reading.entities import Entity
 from .reading.exact import ExactText, equal, exact_text, pg
 from .reading.tracked import ROW_VERBS, Tracked, merged, past
@@ -188,6 +190,14 @@ def restore(log: AuditLog, session: Any, model: Any, key: Any, when: dt.datetime
     session = unwrapped(session)
     with recorded_settings(connection):
         name = entity.tracked.table.fullname
+        for tracked in entity.own:
+            off = connection.execute(is_off(tracked, literal(when, DateTime(timezone=True)))).first()
+            if off is not None:
+                until = "" if off.ended_at is None else f" until {off.ended_at.isoformat()}"
+                raise HistoryError(
+                    f"Table {tracked.table.fullname!r} was not recorded from {off.began_at.isoformat()}{until}, so "
+                    f"what it held at {when.isoformat()} is not known. Ask for another time."
+                )
         # Also says so if the row was not there, or its history begins later.
         was_there = get_as_of(log, connection, model, key, when) is not None
         activity = log.activity_cls

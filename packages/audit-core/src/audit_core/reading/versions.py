@@ -14,6 +14,7 @@ _T = TypeVar("_T")
 _NOTES_KEY = "audit_notes"
 
 BYPASS_NOTE = "writes of its table were kept out of the trail since, so it may be otherwise"
+LOSS_NOTE = "its table was not recorded all the time since, so it may be otherwise"
 TRUNCATE_NOTE = "a partition of its table was truncated since, and whether it was in that one is not known"
 
 
