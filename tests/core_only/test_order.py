@@ -6,11 +6,12 @@ actions and functions did in the meantime would be recorded first.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from audit_core import AuditLog
-from sqlalchemy import Column, Connection, ForeignKey, Integer, MetaData, Table, select
+from sqlalchemy import URL, Column, Connection, Engine, ForeignKey, Integer, MetaData, Table, create_engine, select
 
 METADATA = MetaData()
 LOG = AuditLog(METADATA)
@@ -48,16 +49,26 @@ Table(
 )
 
 
+@pytest.fixture(scope="module")
+def installed(module_database: URL) -> Iterator[Engine]:
+    engine = create_engine(module_database)
+    with engine.begin() as connection:
+        METADATA.create_all(connection)
+        run(
+            connection,
+            "CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (0) TO (10)",
+            "CREATE TABLE parts_high PARTITION OF parts FOR VALUES FROM (10) TO (1000)",
+        )
+        LOG.install(connection)
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture
-def trail(connection: Connection) -> Connection:
-    METADATA.create_all(connection)
-    run(
-        connection,
-        "CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (0) TO (10)",
-        "CREATE TABLE parts_high PARTITION OF parts FOR VALUES FROM (10) TO (1000)",
-    )
-    LOG.install(connection)
-    return connection
+def trail(installed: Engine) -> Iterator[Connection]:
+    """A transaction that is rolled back."""
+    with installed.connect() as connection:
+        yield connection
 
 
 def run(connection: Connection, *statements: str) -> None:
