@@ -33,6 +33,9 @@ def test_audit_log_runs_every_command(given: Shop, tmp_path: Path) -> None:
     assert json.loads(run("stats", "--json"))["by_table"]
     assert "update  customers  1" in run("undo", "2", "--dry-run")
     assert len(run("export", "--format", "jsonl").splitlines()) == 2
+    begun = json.loads(run("coverage", "customers", "--json"))["coverage"]
+    assert [(each["event"], each["table_name"], each["row_count"]) for each in begun] == [("begin", "customers", 0)]
+    assert "begin  " in run("coverage")
     assert run("check") == "Everything is recorded as it should be.\n"
     assert "Transaction 2 is undone by transaction" in run("undo", "2", "--yes")
 

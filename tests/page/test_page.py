@@ -11,7 +11,7 @@ import pytest
 from audit_core import ConfigurationError
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import URL
+from sqlalchemy import URL, text
 
 from tests.contract.forged import META, forge
 from tests.page.app import Article, audit_logger, create_app, db
@@ -333,3 +333,14 @@ def test_conflicts_do_not_show_what_is_masked(app: Flask, client: FlaskClient) -
 def audit(app: Flask) -> list[Any]:
     with app.app_context():
         return list(reversed(db.session.scalars(audit_logger.activities()).all()))
+
+
+def test_what_is_recorded_since_when_is_shown(app: Flask, client: FlaskClient) -> None:
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE article DISABLE TRIGGER ALL"))
+        audit_logger.install(connection)
+    page = client.get("/audit/coverage?table=article").text
+    assert page.count("recording began") == 2
+    assert "triggers found altered or missing" in page
+    assert 'href="/audit/coverage"' in client.get("/audit/").text
+    assert client.get("/audit/coverage?table=nothing").status_code == 400
