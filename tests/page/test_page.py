@@ -337,9 +337,9 @@ def audit(app: Flask) -> list[Any]:
 
 def test_what_is_recorded_since_when_is_shown(app: Flask, client: FlaskClient) -> None:
     with app.app_context(), db.engine.begin() as connection:
-        connection.execute(text("ALTER TABLE article DISABLE TRIGGER ALL"))
+        connection.execute(text("ALTER TABLE articles DISABLE TRIGGER ALL"))
         audit_logger.install(connection)
-    page = client.get("/audit/coverage?table=article").text
+    page = client.get("/audit/coverage?table=articles").text
     assert page.count("recording began") == 2
     assert "triggers found altered or missing" in page
     assert 'href="/audit/coverage"' in client.get("/audit/").text
