@@ -11,7 +11,7 @@ import pytest
 from audit_core import ConfigurationError
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import URL, text
+from sqlalchemy import URL
 
 from tests.contract.forged import META, forge
 from tests.page.app import Article, audit_logger, create_app, db
@@ -337,9 +337,10 @@ def audit(app: Flask) -> list[Any]:
 
 def test_what_is_recorded_since_when_is_shown(app: Flask, client: FlaskClient) -> None:
     with app.app_context(), db.engine.begin() as connection:
-        connection.execute(text("ALTER TABLE articles DISABLE TRIGGER ALL"))
+        quoted = connection.dialect.identifier_preparer.quote(Article.__tablename__)
+        connection.exec_driver_sql(f"ALTER TABLE {quoted} DISABLE TRIGGER ALL")
         audit_logger.install(connection)
-    page = client.get("/audit/coverage?table=articles").text
+    page = client.get("/audit/coverage", query_string={"table": Article.__tablename__}).text
     assert page.count("recording began") == 2
     assert "triggers found altered or missing" in page
     assert 'href="/audit/coverage"' in client.get("/audit/").text
