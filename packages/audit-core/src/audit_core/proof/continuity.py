@@ -45,7 +45,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from ..connections import Target, connection_of, unwrapped
 from ..errors import HistoryError
-from ..reading import find_table, schema_of
+from ..reading import find_table
 from ..reading.exact import ExactText, exact_text, operate, pg
 from ..reading.tracked import ROW_VERBS, Tracked, instant, merged, pg_class
 from ..settings import recorded_settings
@@ -107,11 +107,9 @@ def verify(
 
 
 def _findings(log: AuditLog, target: Target, tables: list[Table], since: dt.datetime | None) -> Iterator[Finding]:
-    with _snapshot(log, target) as connection, recorded_settings(connection):
-        # What stands against it is said before the first table, which may take long.
-        checks = [_Check.prepare(log, connection, each, since) for each in tables]
-        for check in checks:
-            yield from check.findings()
+    with _snapshot(log, target, tables) as (connection, found), recorded_settings(connection):
+        for live in found:
+            yield from _Check.prepare(connection, live, since).findings()
 
 
 def _chosen(log: AuditLog, tables: Iterable[Any] | None) -> list[Table]:
@@ -131,35 +129,41 @@ def _chosen(log: AuditLog, tables: Iterable[Any] | None) -> list[Table]:
 
 
 @contextmanager
-def _snapshot(log: AuditLog, target: Target) -> Iterator[Connection]:
-    """Read everything as of one instant: what is written meanwhile is in none of it, or in all."""
-    is_own = not unwrapped(target).in_transaction()
+def _snapshot(log: AuditLog, target: Target, tables: list[Table]) -> Iterator[tuple[Connection, list[LiveTable]]]:
+    """Read everything as of one instant: what is written meanwhile is in none of it, or in all.
+
+    A TRUNCATE is seen by every snapshot at once, so the tables are locked before there is one.
+    """
+    owner: Any = unwrapped(target)
+    is_own = not getattr(owner, "in_transaction", bool)()
     connection = connection_of(target, log.bind_arguments(), HistoryError)
     if bool(getattr(connection.connection.dbapi_connection, "autocommit", False)):
         raise HistoryError(
             "The connection commits each statement, so that a writer could come between two of them. Give one with "
             "execution_options(isolation_level='REPEATABLE READ')."
         )
-    if not is_own:
+    try:
         name = exact_text("transaction_isolation")
         isolation = str(connection.scalar(select(pg.current_setting(name, type_=ExactText()))))
-        if isolation not in _ISOLATED:
+        if not is_own and isolation not in _ISOLATED:
             raise HistoryError(
                 f"The connection is in a transaction that is {isolation.upper()}, so that a writer could come between "
                 "two statements. Call verify() outside of a transaction, or in one with "
                 "isolation_level='REPEATABLE READ'."
             )
-        yield connection
-        return
-    transaction = connection.get_transaction() or connection.begin()
-    try:
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        yield connection
+        found = [LiveTable.find(connection, log, each) for each in tables]
+        if is_own:
+            owner.rollback()
+            connection = connection_of(target, log.bind_arguments(), HistoryError)
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        for live in found:
+            connection.exec_driver_sql(f"LOCK TABLE {live.name} IN ACCESS SHARE MODE")
+        for live in found:
+            live.refuse_later_truncate(connection)
+        yield connection, found
     finally:
-        if isinstance(unwrapped(target), Connection):
-            transaction.rollback()
-        else:
-            unwrapped(target).rollback()
+        if is_own:
+            owner.rollback()
 
 
 @dataclass(frozen=True)
@@ -175,12 +179,8 @@ class _Check:
     since: dt.datetime | None
 
     @classmethod
-    def prepare(cls, log: AuditLog, connection: Connection, wanted: Table, since: dt.datetime | None) -> _Check:
-        schema = wanted.schema
-        tracked = Tracked(log, wanted, None)
-        if schema is None:
-            schema = connection.scalar(schema_of(log, wanted))
-        live = LiveTable.find(connection, tracked, schema)
+    def prepare(cls, connection: Connection, live: LiveTable, since: dt.datetime | None) -> _Check:
+        tracked = live.tracked
         return cls(
             connection,
             tracked,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -12,6 +12,7 @@ from sqlalchemy import (
     Integer,
     Select,
     Subquery,
+    Table,
     Text,
     case,
     column,
@@ -27,11 +28,16 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ..errors import HistoryError
+from ..quoting import qualified
+from ..reading import schema_of
 from ..reading.exact import ExactText, exact_text, operate, pg
 from ..reading.tracked import Tracked
 
+if TYPE_CHECKING:
+    from ..audit_log import AuditLog
+
 # What json may hold and jsonb cannot, and the trail keeps as "$unstorable": NUL, half a surrogate pair, huge numbers.
-_UNSTORABLE = r"\\u(0000|[dD][89a-fA-F])|[eE][+-]?\d{5}|\d{10000}"
+_UNSTORABLE = r"\\u(0000|[dD][89a-fA-F])|[eE][+-]?\d{5}|\d{255}"
 _LONG = 100_000_000
 
 _RELATION = text(
@@ -39,6 +45,14 @@ _RELATION = text(
     " pg_catalog.has_any_column_privilege(c.oid, 'SELECT'::text) AS is_readable, current_user::text AS reader "
     "FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
     "WHERE n.nspname = CAST(:schema AS text) AND c.relname = CAST(:name AS text) AND c.relkind IN ('r', 'p')"
+)
+
+# Of the catalog, a query sees the snapshot, and a function what is committed.
+_IS_REWRITTEN = text(
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c"
+    " WHERE (c.oid = CAST(:relid AS oid) OR c.oid IN"
+    "  (SELECT t.relid FROM pg_catalog.pg_partition_tree(CAST(:relid AS pg_catalog.regclass)) AS t))"
+    " AND c.relkind = 'r' AND c.relfilenode <> pg_catalog.pg_relation_filenode(c.oid))"
 )
 
 # A column whose type has a cast to json that somebody declared is left out, as its function would run with the rights
@@ -75,6 +89,7 @@ class LiveTable:
 
     tracked: Tracked
     schema: str
+    relid: int
     is_partitioned: bool
     #: The columns that are compared; the rows of the catalog about them.
     columns: tuple[Any, ...]
@@ -82,12 +97,14 @@ class LiveTable:
     left_out: dict[str, str]
 
     @classmethod
-    def find(cls, connection: Connection, tracked: Tracked, schema: str) -> LiveTable:
+    def find(cls, connection: Connection, log: AuditLog, wanted: Table) -> LiveTable:
         """Look a table up.
 
         :raises HistoryError: if it is not there, or cannot be read as a whole.
         """
-        name = tracked.table.fullname
+        tracked = Tracked(log, wanted, None)
+        name = wanted.fullname
+        schema = wanted.schema or str(connection.scalar(schema_of(log, wanted)))
         found = connection.execute(_RELATION, {"schema": schema, "name": tracked.table.name}).first()
         if found is None:
             raise HistoryError(f"Table {name!r} is not in schema {schema!r} of the database. Run the migrations.")
@@ -103,10 +120,27 @@ class LiveTable:
         return cls(
             tracked,
             schema,
+            found.oid,
             found.relkind == "p",
             tuple(each for each in recorded if each.cast_function is None),
             {each.name: each.cast_function for each in recorded if each.cast_function is not None},
         )
+
+    @property
+    def name(self) -> str:
+        """The quoted name of the table."""
+        return qualified(self.tracked.table.name, self.schema)
+
+    def refuse_later_truncate(self, connection: Connection) -> None:
+        """Refuse a table of which a TRUNCATE took rows that the snapshot should see.
+
+        :raises HistoryError: if there was one.
+        """
+        if connection.scalar(_IS_REWRITTEN, {"relid": self.relid}):
+            raise HistoryError(
+                f"Table {self.tracked.table.fullname!r} was truncated or rewritten since the transaction of the "
+                "connection began. Call verify() in a new one."
+            )
 
     def rows(self) -> Subquery:
         """Select the key and the recorded form of each row."""
