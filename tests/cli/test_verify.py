@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from tests.cli.conftest import Shop
 from tests.cli.shop import Customer, Order
+from tests.cli.test_output import on_terminal
 
 
 def as_replica(engine: Engine, statement: str) -> None:
@@ -69,3 +70,7 @@ def test_what_was_kept_out_is_said_and_no_failure(shop: Shop) -> None:
 def test_mistakes(shop: Shop) -> None:
     assert "No table 'nothing' is recorded" in shop.mistake("verify", "--table", "nothing")
     assert "'x' is no time" in shop.mistake("verify", "--since", "x")
+
+
+def test_progress_is_for_a_terminal(shop: Shop) -> None:
+    assert "Verifying" in on_terminal(shop, "verify")

@@ -43,7 +43,7 @@ def verify(database: Database, tables: tuple[str, ...], since: dt.datetime | Non
     failures = 0
     # One snapshot for all tables.
     with database.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-        for finding in _findings(log, connection, tables, since):
+        for finding in _findings(log, connection, tables, since, as_json):
             failures += finding.is_failure
             if as_json:
                 print_json({**asdict(finding), "is_failure": finding.is_failure})
@@ -56,16 +56,16 @@ def verify(database: Database, tables: tuple[str, ...], since: dt.datetime | Non
 
 
 def _findings(
-    log: AuditLog, connection: Connection, names: tuple[str, ...], since: dt.datetime | None
+    log: AuditLog, connection: Connection, names: tuple[str, ...], since: dt.datetime | None, as_json: bool
 ) -> Iterator[Finding]:
     """Yield what is found, and show how far it is on the standard error, if that is a terminal."""
     tables = [find_table(log, name) for name in names] or [each for each, _ in tracked_tables(log.metadata)]
     console = Console(stderr=True)
     bar = (TextColumn("Verifying {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    # What is found goes above the bar on a terminal, and nowhere else than to the standard output.
-    progress = Progress(
-        *bar, console=console, disable=not console.is_terminal, redirect_stdout=sys.stdout.isatty(), transient=True
-    )
+    # What is found goes above the bar if both are on a terminal; JSON stands there alone.
+    is_shown = sys.stdout.isatty()
+    disable = not console.is_terminal or (is_shown and as_json)
+    progress = Progress(*bar, console=console, disable=disable, redirect_stdout=is_shown, transient=True)
     with connection.begin(), progress:
         task = progress.add_task("", total=len(tables))
         for table in tables:
