@@ -16,6 +16,7 @@ from .errors import (
     UnsupportedDatabaseError,
 )
 from .models import AuditLogActivity, AuditLogTransaction
+from .proof import Finding
 from .reading import notes
 from .undo import UndoPlan
 
@@ -26,6 +27,7 @@ __all__ = [
     "AuditLogTransaction",
     "ConfigurationError",
     "ContextError",
+    "Finding",
     "HistoryError",
     "HistoryWarning",
     "Problem",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapper, registry
 from sqlalchemy.types import TypeEngine
 
-from . import catalog, checking, ddl, listeners, reading, tracking, undo
+from . import catalog, checking, ddl, listeners, proof, reading, tracking, undo
 from .checking import Problem
 from .compare import Step, compare
 from .connections import AsyncTarget, Target, connection_of
@@ -31,6 +31,7 @@ from .disabling import Disabled
 from .errors import ConfigurationError, ProtectionWarning
 from .models import AuditLogActivity, AuditLogTransaction, map_models
 from .objects import TABLE_NAMES, TableTriggers, Trail
+from .proof import Finding
 from .quoting import qualified
 from .reading import AsOf, Diff, Dimension
 from .settings import fixed_search_path
@@ -300,6 +301,25 @@ class AuditLog:
         :raises HistoryError: if something asked for cannot be in the trail.
         """
         return reading.stats(self, by, since, until)
+
+    def verify(
+        self, connection: Target, tables: Iterable[Any] | None = None, since: dt.datetime | None = None
+    ) -> Iterator[Finding]:
+        """Yield where the trail contradicts itself, or the tables: what was changed without being recorded.
+
+        Every activity of a record begins where the one before ended, and the last one is the row of today. If one of
+        the findings ``is_failure``, something happened that the trail does not tell.
+
+        It reads one snapshot, and the connection is in use until the last finding. Outside of a transaction it begins
+        one that is REPEATABLE READ and READ ONLY, and rolls it back at the end.
+
+        :param connection: a Connection or a Session.
+        :param tables: models, Tables or names; all that are recorded if None.
+        :param since: leave out what activities before this instant contradict; today's rows are compared all the same.
+        :raises HistoryError: if the connection is in a transaction that sees what is written meanwhile, or a table
+            cannot be read as a whole.
+        """
+        return proof.verify(self, connection, tables, since)
 
     def plan_undo(self, session: Target, what: Any) -> UndoPlan:
         """Find out what it takes to take changes back, row by row, and what stands against it.

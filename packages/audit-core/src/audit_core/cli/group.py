@@ -14,13 +14,14 @@ from .log import log
 from .row import as_of, history
 from .stats import stats
 from .transaction import show, undo
+from .verify import verify
 
 
 class AuditGroup(click.Group):
     """Every command of the trail; what runs them says where the trail is, with an ``Origin`` as click's ``obj``."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        commands = (history, log, show, as_of, undo, stats, export, coverage, check)
+        commands = (history, log, show, as_of, undo, stats, export, coverage, check, verify)
         kwargs.setdefault("commands", commands)
         kwargs.setdefault("epilog", EXIT_CODES)
         super().__init__(*args, **kwargs)

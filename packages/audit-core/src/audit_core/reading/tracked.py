@@ -288,8 +288,8 @@ def _following(activity: FromClause, name: ColumnElement[str]) -> FromClause:
 
 
 def schema_of(log: AuditLog, table: Table) -> Select[Any]:
-    """Select the schema in which a tracked table is, or would be."""
-    return select(Tracked.find(log, table)._schema.c.name)
+    """Select the schema in which a table is, or would be."""
+    return select(Tracked(log, table, None)._schema.c.name)
 
 
 def merged(activity: Any) -> ColumnElement[Any]:
