@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import pairwise
@@ -560,7 +561,7 @@ def test_a_deleted_row_comes_back_with_what_went_with_it(session: Session) -> No
 
 
 def test_a_row_that_was_not_there_cannot_be_restored(session: Session) -> None:
-    start = now(session)
+    start = now(session) - dt.timedelta(days=1)
     commit(session, "INSERT INTO customers VALUES (1, 'Ann')", "DELETE FROM customers")
     with pytest.raises(HistoryError, match="'customers' 1 was gone at"):
         audit_log.restore(session, Customer, 1, now(session))

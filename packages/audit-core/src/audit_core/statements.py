@@ -30,16 +30,16 @@ _GOES_BACK = re.compile(rf"\b(?:{'|'.join(_FORGETTING)})\b", re.IGNORECASE)
 _READING_FUNCTIONS = frozenset(
     """
     abs age array array_length array_position array_to_string ascii avg bit_length bool_and bool_or
-    btrim cardinality ceil ceiling char_length character_length chr concat_ws current_schema
+    btrim cardinality ceil ceiling char_length character_length chr concat_ws convert_from convert_to current_schema
     current_setting date_bin date_part date_trunc decode degrees div encode every exp extract floor
-    format gen_random_uuid generate_series greatest initcap json_agg json_build_object
+    format gen_random_uuid generate_series getdatabaseencoding greatest initcap isfinite json_agg json_build_object
     json_extract_path json_object_agg jsonb_agg jsonb_array_elements jsonb_array_length
     jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text jsonb_extract_path
     jsonb_extract_path_text jsonb_object_agg jsonb_path_query jsonb_to_record jsonb_typeof lag
     last_value lead least left length ln log lower lpad ltrim make_date make_interval md5 nullif
     octet_length overlay percentile_cont pg_partition_tree pg_table_is_visible pi plainto_tsquery
     position power radians regexp_match regexp_replace repeat replace reverse right round row_number
-    row_to_json rpad rtrim sign split_part sqrt starts_with stddev string_agg string_to_array strpos
+    row_to_json rpad rtrim sha256 sign split_part sqrt starts_with stddev string_agg string_to_array strpos
     substr substring timezone to_char to_date to_json to_jsonb to_number to_timestamp to_tsquery
     to_tsvector translate trim trunc ts_rank unnest upper variance version websearch_to_tsquery
     width_bucket

@@ -277,6 +277,7 @@ class _Check:
         ending, perhaps = (
             [each.id for each in self.truncates if each.ends_all is ends_all] for ends_all in (True, False)
         )
+
         def along(value: ColumnElement[Any]) -> ColumnElement[Any]:
             return func.lag(value).over(partition_by=events.c.key, order_by=events.c.id)
 
@@ -469,10 +470,7 @@ class _Chain:
         self._rows = [
             (event, row)
             for event, row in self._rows
-            if not any(
-                each.ends(event, check.live.is_partitioned)
-                for each in check.truncates_between(event.id, until)
-            )
+            if not any(each.ends(event, check.live.is_partitioned) for each in check.truncates_between(event.id, until))
         ]
 
     def _begin(self, event: _Event) -> Iterator[Finding]:
