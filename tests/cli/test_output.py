@@ -75,7 +75,9 @@ def test_the_columns_of_a_pipe_are_aligned(hostile: Shop) -> None:
         assert [line[heading.index(name) :].split()[0] for line in lines] == list(values)
 
 
-@pytest.mark.parametrize("command", [["log"], ["show", "1"], ["as-of", "customers", "1", "0m"], ["stats"], ["check"], ["verify"]])
+@pytest.mark.parametrize(
+    "command", [["log"], ["show", "1"], ["as-of", "customers", "1", "0m"], ["stats"], ["check"], ["verify"]]
+)
 def test_json_has_no_colours_on_a_terminal(hostile: Shop, command: list[str]) -> None:
     shown = on_terminal(hostile, *command, "--json")
     assert not {"\x1b", "\x9b"} & set(shown)

@@ -41,7 +41,7 @@ def write_version_2(directory: Path) -> None:
     record = folder / "functions" / "audit_logger_record.sql"
     shutil.copy(record, record.with_name("audit_logger_record_delete.sql"))
     _replace(record.with_name("audit_logger_record_delete.sql"), {"record()": "record_delete()"})
-    _replace(folder / "fragments" / "record_one.sql", {"lower(TG_OP)": "lower(TG_OP) || ' 2'"})
+    _replace(folder / "fragments" / "insert_one.sql", {"lower(TG_OP)": "lower(TG_OP) || ' 2'"})
     old, new = (folder / "triggers" / f"audit_logger_{name}.sql" for name in ("delete", "erase"))
     old.rename(new)
     _replace(new, {"audit_logger_delete": "audit_logger_erase", "audit_logger_record(": "audit_logger_record_delete("})

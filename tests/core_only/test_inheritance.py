@@ -241,7 +241,7 @@ def test_a_row_that_is_missing_in_one_table_leaves_a_note(session: Session) -> N
 
 
 def test_a_time_before_one_of_the_tables_was_recorded_is_refused(session: Session) -> None:
-    start = now(session)
+    start = now(session) - dt.timedelta(days=1)
     commit(session, Van(id=1, name="Vic", payload=9))
     with pytest.raises(DataError, match="history of vans begins at"):
         session.execute(select(log.as_of(Van, start)))

@@ -6,11 +6,12 @@ actions and functions did in the meantime would be recorded first.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from audit_core import AuditLog
-from sqlalchemy import Column, Connection, ForeignKey, Integer, MetaData, Table, select
+from sqlalchemy import URL, Column, Connection, Engine, ForeignKey, Integer, MetaData, Table, create_engine, select
 
 METADATA = MetaData()
 LOG = AuditLog(METADATA)
@@ -48,16 +49,26 @@ Table(
 )
 
 
+@pytest.fixture(scope="module")
+def installed(module_database: URL) -> Iterator[Engine]:
+    engine = create_engine(module_database)
+    with engine.begin() as connection:
+        METADATA.create_all(connection)
+        run(
+            connection,
+            "CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (0) TO (10)",
+            "CREATE TABLE parts_high PARTITION OF parts FOR VALUES FROM (10) TO (1000)",
+        )
+        LOG.install(connection)
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture
-def trail(connection: Connection) -> Connection:
-    METADATA.create_all(connection)
-    run(
-        connection,
-        "CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (0) TO (10)",
-        "CREATE TABLE parts_high PARTITION OF parts FOR VALUES FROM (10) TO (1000)",
-    )
-    LOG.install(connection)
-    return connection
+def trail(installed: Engine) -> Iterator[Connection]:
+    """A transaction that is rolled back."""
+    with installed.connect() as connection:
+        yield connection
 
 
 def run(connection: Connection, *statements: str) -> None:
@@ -260,7 +271,7 @@ def test_a_trigger_of_a_table_that_referential_actions_change(trail: Connection,
 
 
 def test_settings_do_not_switch_the_order_off(trail: Connection) -> None:
-    """Whoever changes a row in the middle of a statement may set anything, and have the session forget its sequences."""
+    """Whoever changes a row in the middle of a statement may set anything, and make the session forget sequences."""
     settings = "".join(
         f"PERFORM set_config('audit_logger.{name}', '', true);"
         for name in ("transaction_row", "transaction_context", "recorded_at", "deleted_from", "maintenance")
@@ -280,9 +291,7 @@ def test_a_history_of_one_row_has_times_in_the_same_order(trail: Connection) -> 
     run(trail, *trigger("plain", "AFTER UPDATE", "DELETE FROM plain WHERE id = NEW.id; RETURN NULL;"))
     run(trail, NUMBERS.format(t="plain"), "UPDATE plain SET v = 1 WHERE id = 8")
     activity = LOG.activity_cls
-    found = trail.execute(
-        select(activity.verb, activity.issued_at).where(activity.row_key == "8").order_by(activity.id)
-    )
+    query = select(activity.verb, activity.issued_at).where(activity.row_key == "8").order_by(activity.id)
     verbs, times = zip(*trail.execute(query).all(), strict=True)
     assert verbs == ("insert", "update", "delete")
     assert list(times) == sorted(set(times))

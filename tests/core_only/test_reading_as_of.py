@@ -202,18 +202,18 @@ def test_subclasses_in_one_table(connection: Connection) -> None:
 
 
 def test_before_the_history_begins(session: Session) -> None:
-    start = now(session)
+    start = now(session) - dt.timedelta(days=1)
     run(session, "INSERT INTO customers VALUES (1, 'Ann')")
     when = run(session, "INSERT INTO customers VALUES (2, 'Ben')")
     with pytest.raises(HistoryError, match=r"The history of 'customers' 1 begins at .* with its insert"):
         audit_log.get_as_of(session, Customer, 1, start)
     with pytest.raises(HistoryError, match=r"Nothing is recorded of 'customers' 3\. .*snapshot_audited_table"):
-        audit_log.get_as_of(session, Customer, 3, when)
+        audit_log.get_as_of(session, Customer, 3, start)
     with pytest.raises(HistoryError, match="begins at"):
         audit_log.diff(session, Customer, 1, start, when)
     for model, message in (
         (Customer, r"history of customers begins at \d"),
-        (Line, "history of lines begins at no time"),
+        (Line, r"history of lines begins at \d"),
     ):
         with pytest.raises(DataError, match=message), session.begin_nested():
             session.execute(select(audit_log.as_of(model, start)))

@@ -275,6 +275,18 @@ class AuditLog:
         """
         return reading.diff(self, session, model, key, a, b)
 
+    def coverage(self, table: Any = None) -> Select[Any]:
+        """Select when recording of the tables began, changed and ended, newest first.
+
+        ``event`` is ``begin``, ``change``, ``end``, or ``gap`` where the triggers were found altered or missing:
+        something may be missing from ``since`` on. ``arguments`` are the options, and ``row_count`` says how many rows
+        there were.
+
+        :param table: of this model, Table or name of a table.
+        :raises HistoryError: if the table is not recorded.
+        """
+        return reading.coverage(self, table)
+
     def stats(
         self,
         by: Dimension | Sequence[Dimension] = "table",

@@ -24,6 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from .reading.exact import exact_text, operate, pg
+
 if TYPE_CHECKING:
     from .audit_log import AuditLog
 
@@ -57,12 +59,17 @@ def _claims(log: AuditLog, undoes: ColumnElement[int]) -> Select[Any]:
     activity: FromClause = inspect(log.activity_cls).local_table
     meta = type_coerce(transaction.c.meta, JSONB())
     # Both as in the index, which a bound name would not match.
-    key: ColumnElement[str] = literal_column(f"'{UNDOES}'", Text())
+    key: ColumnElement[str] = literal_column(f"CAST('{UNDOES}' AS text)", Text())
     done, against = activity.alias(), activity.alias()
     is_done = and_(done.c.transaction_id == undoes, done.c.verb.in_(_TAKEN_BACK))
+    opposite = case(
+        (done.c.verb == exact_text("insert"), exact_text("delete")),
+        (done.c.verb == exact_text("delete"), exact_text("insert")),
+        else_=exact_text("update"),
+    )
     is_against = and_(
         against.c.transaction_id == transaction.c.id,
-        against.c.verb == case({"insert": "delete", "delete": "insert"}, value=done.c.verb, else_="update"),
+        against.c.verb == opposite,
         against.c.row_key == func.coalesce(done.c.old_row_key, done.c.row_key),
         func.coalesce(against.c.old_row_key, against.c.row_key) == done.c.row_key,
         against.c.table_name == done.c.table_name,
@@ -70,8 +77,8 @@ def _claims(log: AuditLog, undoes: ColumnElement[int]) -> Select[Any]:
     )
     is_left = ~exists(_one().where(is_against).correlate_except(against))
     return select(undoes.label("undoes"), transaction.c.id.label("by")).where(
-        meta.has_key(key),
-        meta.op("->", return_type=JSONB())(key) == func.to_jsonb(undoes, type_=JSONB()),
+        operate(meta, "?", key),
+        operate(operate(meta, "->", key, JSONB()), "=", pg.to_jsonb(undoes, type_=JSONB())),
         transaction.c.id > undoes,
         exists(_one().where(is_done).correlate_except(done)),
         ~exists(_one().where(is_done, is_left).correlate_except(done)),

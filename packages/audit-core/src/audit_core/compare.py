@@ -148,8 +148,8 @@ def _as_it_is(triggers: TableTriggers, table: ApplicationTable | None) -> TableT
         return triggers
     if table.parent is not None:
         raise ConfigurationError(
-            f"Table {triggers.table!r} is a partition of {'.'.join(table.parent)!r}: mark that table, which is recorded "
-            f"with all its partitions, and take 'versioned' out of {triggers.table!r}."
+            f"Table {triggers.table!r} is a partition of {'.'.join(table.parent)!r}: mark that table, which is "
+            f"recorded with all its partitions, and take 'versioned' out of {triggers.table!r}."
         )
     return replace(triggers, partitioned=table.partitioned, versioned=triggers.versioned.without(table.virtual_columns))
 

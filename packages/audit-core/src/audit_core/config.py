@@ -90,6 +90,11 @@ class Versioned:
         values["operations"] = _operations(table, options.get("operations", OPERATIONS))
         return cls(**values)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether every kind of statement is recorded."""
+        return self.operations == OPERATIONS
+
     def without(self, columns: Collection[str]) -> Versioned:
         """Record the same without some columns."""
         if not columns:

@@ -43,8 +43,8 @@ class Trail:
     def drop_functions(self, keep: Collection[str] = ()) -> list[str]:
         """Render the statements that drop the functions; they fail while a trigger uses one."""
         return [
-            f"DROP ROUTINE IF EXISTS {qualified(name, self.schema)}"
-            for name in reversed(release(self.version).function_names())
+            f"DROP ROUTINE IF EXISTS {qualified(name, self.schema)}{types}"
+            for name, types in reversed(release(self.version).signatures().items())
             if name not in keep
         ]
 

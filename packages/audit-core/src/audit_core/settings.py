@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-_GET = text("SELECT pg_catalog.current_setting(CAST(:name AS pg_catalog.text))")
-_SET = text("SELECT pg_catalog.set_config(CAST(:name AS pg_catalog.text), CAST(:value AS pg_catalog.text), true)")
+_GET = "pg_catalog.current_setting(CAST('{0}' AS pg_catalog.text))"
+_SET = "pg_catalog.set_config(CAST('{0}' AS pg_catalog.text), CAST(:value_{0} AS pg_catalog.text), true)"
 
 #: How the triggers write values: as sql/v1/fragments/value_settings.sql has it.
 _OF_RECORDS = {
@@ -40,13 +40,15 @@ def recorded_settings(connection: Connection) -> AbstractContextManager[None]:
 def _fixed(connection: Connection, wanted: Mapping[str, str]) -> Iterator[None]:
     """Set what is set otherwise, and put it back."""
     with _transaction(connection):
-        found = {name: connection.scalar(_GET, {"name": name}) for name in wanted}
-        before = {name: value for name, value in found.items() if value != wanted[name]}
+        found = connection.execute(text(f"SELECT {', '.join(map(_GET.format, wanted))}")).one()
+        before = {name: value for name, value in zip(wanted, found, strict=True) if value != wanted[name]}
         _set(connection, {name: wanted[name] for name in before})
         try:
             yield
         except DBAPIError:
-            # The transaction is aborted, and its rollback takes the settings back.
+            # Where the transaction is aborted, its rollback takes the settings back.
+            with suppress(DBAPIError):
+                _set(connection, before)
             raise
         except BaseException:
             _set(connection, before)
@@ -55,8 +57,9 @@ def _fixed(connection: Connection, wanted: Mapping[str, str]) -> Iterator[None]:
 
 
 def _set(connection: Connection, values: Mapping[str, str]) -> None:
-    for name, value in values.items():
-        connection.execute(_SET, {"name": name, "value": value})
+    if values:
+        parameters = dict(zip((f"value_{name}" for name in values), values.values(), strict=True))
+        connection.execute(text(f"SELECT {', '.join(map(_SET.format, values))}"), parameters)
 
 
 def _transaction(connection: Connection) -> AbstractContextManager[None]:

@@ -85,7 +85,7 @@ def may_commit(statement: str) -> bool:
 
 
 def may_go_back(context: DefaultExecutionContext, statement: str) -> bool:
-    """Tell whether a text that writes may also take back what was set for the transaction: one of its statements may."""
+    """Tell whether a text of several statements may take back what was set for the transaction."""
     compiled = context.compiled
     if compiled is not None and not isinstance(compiled.statement, TextClause):
         return False

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnClause,
     ColumnElement,
     Connection,
+    DateTime,
     Delete,
     FromClause,
     Insert,
@@ -54,6 +55,7 @@ from .quoting import qualified
 from .reading.activities import transaction_id
 from .reading.as_of import get_as_of, readable
 from .reading.changes import table_of
+from .reading.coverage import is_off
 from .reading.entities import Entity
 from .reading.exact import ExactText, equal, exact_text, pg
 from .reading.tracked import ROW_VERBS, Tracked, merged, past
@@ -144,7 +146,7 @@ class UndoPlan:
         if on_conflict not in ("abort", "skip"):
             raise HistoryError(f"on_conflict is {on_conflict!r}; it can be 'abort' or 'skip'.")
         connection = _connection(self._log, self._session)
-        with connection.begin_nested(), recorded_settings(connection):
+        with recorded_settings(connection), connection.begin_nested():
             _refuse_what_is_undone(self._log, connection, self._undoes)
             self.steps, self.conflicts = _Run(self._log, connection, self._meta).undo(self._changes)
             # A constraint that is checked at the end names no step that could be left out.
@@ -152,29 +154,31 @@ class UndoPlan:
                 raise UndoConflictError(self.conflicts)
         if not isinstance(self._session, Connection):
             self._session.expire_all()
-        return _transaction(self._log, self._session, self._meta) if self.steps else None
+        with recorded_settings(connection):
+            return _transaction(self._log, self._session, self._meta) if self.steps else None
 
 
 def plan_undo(log: AuditLog, session: Any, what: Any) -> UndoPlan:
     """Plan to take changes back; see :meth:`audit_core.AuditLog.plan_undo`."""
     connection = _connection(log, session)
     session = unwrapped(session)
-    activity = log.activity_cls
-    undoes: int | None = None
-    if isinstance(what, (int, log.transaction_cls)):
-        undoes = transaction_id(log, what)
-        if connection.scalar(select(log.transaction_cls.id).where(log.transaction_cls.id == undoes)) is None:
-            raise HistoryError(f"There is no transaction {undoes} in the trail.")
-        _refuse_what_is_undone(log, connection, undoes)
-        chosen = activity.transaction_id == undoes
-        meta: dict[str, Any] = {UNDOES: undoes}
-    else:
-        ids = sorted(_activity_ids(log, what))
-        chosen = activity.id.in_(ids)
-        meta = {UNDOES: {"activities": ids}}
-    changes = _load(log, connection, chosen)
-    plan = UndoPlan(log, session, changes, undoes, meta)
-    plan.steps, plan.conflicts = _rehearse(log, connection, changes, meta)
+    with recorded_settings(connection):
+        activity = log.activity_cls
+        undoes: int | None = None
+        if isinstance(what, (int, log.transaction_cls)):
+            undoes = transaction_id(log, what)
+            if connection.scalar(select(log.transaction_cls.id).where(log.transaction_cls.id == undoes)) is None:
+                raise HistoryError(f"There is no transaction {undoes} in the trail.")
+            _refuse_what_is_undone(log, connection, undoes)
+            chosen = activity.transaction_id == undoes
+            meta: dict[str, Any] = {UNDOES: undoes}
+        else:
+            ids = sorted(_activity_ids(log, what))
+            chosen = activity.id.in_(ids)
+            meta = {UNDOES: {"activities": ids}}
+        changes = _load(log, connection, chosen)
+        plan = UndoPlan(log, session, changes, undoes, meta)
+        plan.steps, plan.conflicts = _rehearse(log, connection, changes, meta)
     return plan
 
 
@@ -184,40 +188,49 @@ def restore(log: AuditLog, session: Any, model: Any, key: Any, when: dt.datetime
     past(when)
     connection = _connection(log, session)
     session = unwrapped(session)
-    name = entity.tracked.table.fullname
-    # Also says so if the row was not there, or its history begins later.
-    was_there = get_as_of(log, connection, model, key, when) is not None
-    activity = log.activity_cls
-    wanted: list[_Change] = []
-    gone: dict[int, _Change] = {}
-    # What is referenced comes first: the row of the class above.
-    for tracked in reversed(entity.own):
-        of_row = select(activity.id).where(
-            tracked.is_of(activity),
-            activity.verb.in_(ROW_VERBS),
-            activity.row_key == tracked.row_key(entity.key_of(tracked, key)),
-        )
-        then = connection.scalar(of_row.where(activity.issued_at <= when).order_by(activity.id.desc()).limit(1))
-        if not was_there or then is None:
-            raise HistoryError(
-                f"{name!r} {key!r} was gone at {when.isoformat()}. Ask for a time at which it was there."
+    with recorded_settings(connection):
+        name = entity.tracked.table.fullname
+        for tracked in entity.own:
+            off = connection.execute(is_off(tracked, literal(when, DateTime(timezone=True)))).first()
+            if off is not None:
+                until = "" if off.ended_at is None else f" until {off.ended_at.isoformat()}"
+                raise HistoryError(
+                    f"Table {tracked.table.fullname!r} was not recorded from {off.began_at.isoformat()}{until}, so "
+                    f"what it held at {when.isoformat()} is not known. Ask for another time."
+                )
+        # Also says so if the row was not there, or its history begins later.
+        was_there = get_as_of(log, connection, model, key, when) is not None
+        activity = log.activity_cls
+        wanted: list[_Change] = []
+        gone: dict[int, _Change] = {}
+        # What is referenced comes first: the row of the class above.
+        for tracked in reversed(entity.own):
+            of_row = select(activity.id).where(
+                tracked.is_of(activity),
+                activity.verb.in_(ROW_VERBS),
+                activity.row_key == tracked.row_key(entity.key_of(tracked, key)),
             )
-        wanted += _load(log, connection, activity.id == then)
-        last = connection.scalar(of_row.order_by(activity.id.desc()).limit(1))
-        for change in _load(log, connection, and_(activity.id == last, activity.verb == "delete")):
-            gone |= {each.id: each for each in [change, *_deleted_with(log, connection, change)]}
-    meta = {"restores": {"table": name, "row_key": wanted[-1].row_key, "as_of": when.isoformat()}}
-    with connection.begin_nested(), recorded_settings(connection):
-        run = _Run(log, connection, meta)
-        steps, conflicts = run.undo(list(gone.values()), finish=False)
-        for change in wanted:
-            run.bring_back(change)
-        conflicts += run.finish()
-        if conflicts:
-            raise UndoConflictError(conflicts)
-    if not isinstance(session, Connection):
-        session.expire_all()
-    return _transaction(log, session, meta) if steps else None
+            then = connection.scalar(of_row.where(activity.issued_at <= when).order_by(activity.id.desc()).limit(1))
+            if not was_there or then is None:
+                raise HistoryError(
+                    f"{name!r} {key!r} was gone at {when.isoformat()}. Ask for a time at which it was there."
+                )
+            wanted += _load(log, connection, activity.id == then)
+            last = connection.scalar(of_row.order_by(activity.id.desc()).limit(1))
+            for change in _load(log, connection, and_(activity.id == last, activity.verb == "delete")):
+                gone |= {each.id: each for each in [change, *_deleted_with(log, connection, change)]}
+        meta = {"restores": {"table": name, "row_key": wanted[-1].row_key, "as_of": when.isoformat()}}
+        with connection.begin_nested():
+            run = _Run(log, connection, meta)
+            steps, conflicts = run.undo(list(gone.values()), finish=False)
+            for change in wanted:
+                run.bring_back(change)
+            conflicts += run.finish()
+            if conflicts:
+                raise UndoConflictError(conflicts)
+        if not isinstance(session, Connection):
+            session.expire_all()
+        return _transaction(log, session, meta) if steps else None
 
 
 @dataclass(frozen=True)
@@ -675,8 +688,7 @@ def _rehearse(
     """Try it, and take it back: so the database itself says which constraints stand against it."""
     rehearsal = connection.begin_nested()
     try:
-        with recorded_settings(connection):
-            return _Run(log, connection, meta).undo(changes)
+        return _Run(log, connection, meta).undo(changes)
     finally:
         if rehearsal.is_active:
             rehearsal.rollback()

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from .check import check
+from .coverage import coverage
 from .errors import EXIT_CODES, mistakes_in_one_line
 from .export import export
 from .log import log
@@ -20,7 +21,7 @@ class AuditGroup(click.Group):
     """Every command of the trail; what runs them says where the trail is, with an ``Origin`` as click's ``obj``."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        commands = (history, log, show, as_of, undo, stats, export, check, verify)
+        commands = (history, log, show, as_of, undo, stats, export, check, coverage, verify)
         kwargs.setdefault("commands", commands)
         kwargs.setdefault("epilog", EXIT_CODES)
         super().__init__(*args, **kwargs)

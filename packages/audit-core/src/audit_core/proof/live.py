@@ -179,8 +179,10 @@ class LiveTable:
         """Select the number of rows."""
         query = select(func.count())
         relation = table(self.tracked.table.name, schema=self.schema)
-        return query.select_from(relation) if self.is_partitioned else query.select_from(relation).with_hint(
-            relation, "ONLY", "postgresql"
+        return (
+            query.select_from(relation)
+            if self.is_partitioned
+            else query.select_from(relation).with_hint(relation, "ONLY", "postgresql")
         )
 
 

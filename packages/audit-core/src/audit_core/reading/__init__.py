@@ -7,6 +7,7 @@ one. What has to look takes a Session or a Connection.
 from .activities import ANY, activities
 from .as_of import AsOf, Diff, as_of, diff, get_as_of, row_as_of
 from .changes import after, before, changes
+from .coverage import coverage
 from .history import history
 from .names import find_table, parse_actor, parse_key
 from .stats import Dimension, stats
@@ -23,6 +24,7 @@ __all__ = [
     "as_of",
     "before",
     "changes",
+    "coverage",
     "diff",
     "find_table",
     "get_as_of",

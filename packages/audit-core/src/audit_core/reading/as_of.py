@@ -36,14 +36,17 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, HSTORE, JSONB
 from sqlalchemy.sql.selectable import Subquery
 
-from ..config import OPERATIONS
 from ..errors import HistoryError, HistoryWarning
+from .chain import is_torn
+from .coverage import begun_empty, last_loss
 from .entities import Entity
 from .exact import ExactText, exact_text, operate, pg
 from .tracked import ROW_VERBS, Tracked, array_of, execute, merged, past, pg_class
 from .types import StoredType
 from .versions import (
     BYPASS_NOTE,
+    LOSS_NOTE,
+    TORN_NOTE,
     TRUNCATE_NOTE,
     Versions,
     build_labelled,
@@ -359,7 +362,11 @@ def _notes(
         )
         .correlate(activity),
     ]
-    if tracked.versioned.operations != OPERATIONS:
+    said.append(
+        select(exact_text(LOSS_NOTE)).where(activity.c.issued_at < last_loss(tracked, until)).correlate(activity)
+    )
+    said.append(select(exact_text(TORN_NOTE)).where(is_torn(tracked, activity.c)).correlate(activity))
+    if not tracked.versioned.is_complete:
         only = ", ".join(tracked.versioned.operations)
         said.append(select(exact_text(f"of this table only {only} is recorded")))
     return type_coerce(array_of(union_all(*said)), ARRAY(Text()))
@@ -377,14 +384,15 @@ def _has_begun(tracked: Tracked, when: dt.datetime) -> ColumnElement[bool]:
     """
     any_, first = tracked.activities, tracked.activities
     until = literal(when, DateTime(timezone=True))
-    begin = select(func.min(first.c.issued_at)).where(first.c.verb != "read").scalar_subquery()
+    empty = begun_empty(tracked)
+    begin = func.least(empty, select(func.min(first.c.issued_at)).where(first.c.verb != "read").scalar_subquery())
     refusal = pg.format(
         f"the history of {tracked.table.fullname} begins at %s and not before %s; ask for a later time",
         func.coalesce(cast(begin, Text), exact_text("no time yet")),
         until,
     )
     begun = exists(_one().where(any_.c.issued_at <= until, any_.c.verb != "read"))
-    return case((begun, true()), else_=cast(refusal, Boolean))
+    return case((or_(begun, empty <= until), true()), else_=cast(refusal, Boolean))
 
 
 def _row(entity: Entity, session: Any, key: Any, when: dt.datetime) -> tuple[RowMapping | None, tuple[str, ...]]:
@@ -400,6 +408,12 @@ def _row(entity: Entity, session: Any, key: Any, when: dt.datetime) -> tuple[Row
         activity.c.verb.in_(ROW_VERBS), activity.c.row_key == row_key
     )
     first = execute(tracked.log, session, of_row.order_by(activity.c.id).limit(1)).first()
+    at = literal(when, DateTime(timezone=True))
+    # Of a table that was empty when recording began, what has no activity was not there.
+    is_complete = execute(tracked.log, session, select(begun_empty(tracked) <= at)).scalar()
+    lost = execute(tracked.log, session, select(last_loss(tracked, at))).scalar()
+    if is_complete and (first is None or (first.verb == "insert" and first.issued_at > when)):
+        return None, () if lost is None else (LOSS_NOTE,)
     if first is None:
         raise HistoryError(
             f"Nothing is recorded of {name}. If it is older than the trail, op.snapshot_audited_table() records it."
@@ -414,5 +428,8 @@ def _row(entity: Entity, session: Any, key: Any, when: dt.datetime) -> tuple[Row
         session,
         of_row.where(activity.c.issued_at <= when).order_by(activity.c.id.desc()).limit(1),
     ).one()
-    bypass = execute(tracked.log, session, _last_bypass(tracked, literal(when, DateTime(timezone=True)))).scalar()
-    return None, (BYPASS_NOTE,) if bypass is not None and bypass > last.id else ()
+    bypass = execute(tracked.log, session, _last_bypass(tracked, at)).scalar()
+    said = [BYPASS_NOTE] if bypass is not None and bypass > last.id else []
+    if lost is not None and lost > last.issued_at:
+        said.append(LOSS_NOTE)
+    return None, tuple(said)

@@ -14,7 +14,6 @@ from sqlalchemy import (
     and_,
     cast,
     exists,
-    func,
     inspect,
     literal,
     or_,
@@ -28,6 +27,7 @@ from sqlalchemy.sql.elements import BinaryExpression
 
 from ..errors import HistoryError
 from ..tracking import is_tracked
+from .exact import exact_text, operate, pg
 from .tracked import ROW_VERBS, Tracked, merged
 from .types import StoredType
 
@@ -166,15 +166,14 @@ class Entity:
     def is_kind(self, activity: Any, discriminator: Column[Any]) -> ColumnElement[bool]:
         """Tell whether a row was one of the model, before a change or after it."""
         identities = [
-            func.to_jsonb(
+            pg.to_jsonb(
                 cast(literal(each, discriminator.type), StoredType(discriminator.type, keep_scale=True)), type_=JSONB()
             )
             for each in self.identities
         ]
-        name = str(discriminator.name)
-        return or_(
-            type_coerce(activity.old_data, JSONB())[name].in_(identities), merged(activity)[name].in_(identities)
-        )
+        name = exact_text(str(discriminator.name))
+        rows = (type_coerce(activity.old_data, JSONB()), merged(activity))
+        return or_(*(operate(row, "->", name, JSONB()).in_(identities) for row in rows))
 
     def _is_own(self, part: Tracked, activity: Any) -> ColumnElement[bool]:
         discriminator = self.discriminator

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from ..errors import ConfigurationError
@@ -31,6 +32,9 @@ _PROTECTION = re.compile(
     r"FOR EACH (?P<level>STATEMENT|ROW) EXECUTE FUNCTION @schema@\.(?P<function>\w+)\(\)\n"
 )
 _FUNCTION = re.compile(r"(?P<head>CREATE .*?)AS \$audit_logger\$(?P<body>.*)\$audit_logger\$", re.DOTALL)
+_SIGNATURE = re.compile(
+    r"^REVOKE ALL ON (?:FUNCTION|PROCEDURE) @schema@\.\w+(?P<types>\(.*?\)) FROM PUBLIC", re.MULTILINE
+)
 _SETTING = re.compile(r"SET (\w+) = '?(\w+(?:, \w+)*)")
 
 
@@ -67,7 +71,7 @@ class Release:
 
     def statements(self, name: str, **values: str) -> list[str]:
         """Render the statements of one file; ``values`` are quoted already."""
-        return _render(self._text(self.folder / f"{name}.sql"), values)
+        return _render(self._text(name), values)
 
     def functions(self, **values: str) -> list[str]:
         """Render the statements that create or replace every function."""
@@ -76,6 +80,15 @@ class Release:
     def function_names(self) -> list[str]:
         """Name the functions, each after those that it calls."""
         return [name for name, _ in self._files("functions")]
+
+    def signatures(self) -> dict[str, str]:
+        """Give the types of the arguments of each function, each after those that it calls."""
+        signatures = {}
+        for name, text in self._files("functions"):
+            match = _SIGNATURE.search(text)
+            assert match is not None
+            signatures[name] = match["types"]
+        return signatures
 
     def function_definitions(self, **values: str) -> dict[str, FunctionDefinition]:
         """Tell how the catalog shows each function when it is as released."""
@@ -115,7 +128,7 @@ class Release:
 
     def protection_definitions(self) -> set[tuple[str, TriggerDefinition]]:
         """Tell how the catalog shows the triggers that protect the trail: table and trigger."""
-        text = self._text(self.folder / "protect_tables.sql")
+        text = self._text("protect_tables")
         return {
             (definition.pop("table"), TriggerDefinition(**definition))
             for definition in (match.groupdict() for match in _PROTECTION.finditer(text))
@@ -124,21 +137,11 @@ class Release:
     def _texts(self, folder: str) -> Iterator[str]:
         return (text for _, text in self._files(folder))
 
-    def _files(self, folder: str) -> Iterator[tuple[str, str]]:
-        for file in sorted(self.folder.joinpath(folder).iterdir(), key=lambda f: f.name):
-            if file.name.endswith(".sql"):
-                yield file.name.removesuffix(".sql"), self._text(file)
+    def _files(self, folder: str) -> list[tuple[str, str]]:
+        return _read_folder(self.folder, folder)
 
-    def _text(self, file: Path) -> str:
-        """Read a file, with the fragments that it shares with others in their places."""
-        return _INCLUDE.sub(self._fragment, file.read_text(encoding="ascii"))
-
-    def _fragment(self, include: re.Match[str]) -> str:
-        text = self._text(self.folder / "fragments" / f"{include['name']}.sql")
-        for value in include["values"].split():
-            name, _, replacement = value.partition("=")
-            text = text.replace(f"@{name}@", replacement)
-        return text
+    def _text(self, name: str) -> str:
+        return _read(self.folder, name)
 
 
 RELEASES: dict[int, Release] = {
@@ -163,6 +166,27 @@ def release(version: int) -> Release:
 def latest() -> int:
     """The newest version of the SQL that this library has."""
     return max(RELEASES)
+
+
+@cache
+def _read_folder(version: Path, folder: str) -> list[tuple[str, str]]:
+    """Read the files of a folder, by their names, in order."""
+    names = sorted(file.name.removesuffix(".sql") for file in version.joinpath(folder).glob("*.sql"))
+    return [(name, _read(version, f"{folder}/{name}")) for name in names]
+
+
+@cache
+def _read(version: Path, name: str) -> str:
+    """Read a file, with the fragments that it shares with others in their places."""
+
+    def fragment(include: re.Match[str]) -> str:
+        text = _read(version, f"fragments/{include['name']}")
+        for value in include["values"].split():
+            name, _, replacement = value.partition("=")
+            text = text.replace(f"@{name}@", replacement)
+        return text
+
+    return _INCLUDE.sub(fragment, version.joinpath(f"{name}.sql").read_text(encoding="ascii"))
 
 
 def _render(text: str, values: dict[str, str]) -> list[str]:

@@ -108,6 +108,7 @@ class _Views:
         blueprint.add_url_rule("/", "log", self.show_log)
         blueprint.add_url_rule("/actor", "actor", self.show_actor)
         blueprint.add_url_rule("/record", "record", self.show_record)
+        blueprint.add_url_rule("/coverage", "coverage", self.show_coverage)
         blueprint.add_url_rule("/record/as-of", "as_of", self.show_as_of)
         blueprint.add_url_rule("/transaction/<int:id>", "transaction", self.show_transaction)
         if self.allow_undo is not None:
@@ -213,6 +214,13 @@ class _Views:
         with self.reading({}, name, row_key) as own:
             page = queries.record_page(self.log, own, self.log.history(table, key), _after())
             return self._render("record.html", table=name, key=row_key, page=page, title=f"{name} {row_key}")
+
+    def show_coverage(self) -> ResponseReturnValue:
+        name = request.args.get("table") or None
+        fields = {} if name is None else {"table": name}
+        with self.reading({"coverage": True, **fields}) as own:
+            events = own.execute(self.log.coverage(name)).all()
+            return self._render("coverage.html", title="What is recorded", table=name, events=events)
 
     def show_as_of(self) -> ResponseReturnValue:
         name, row_key = _argument("table"), _argument("key")

@@ -9,6 +9,7 @@
             new_json := to_jsonb(@new@);
         END IF;
     EXCEPTION WHEN data_exception OR program_limit_exceeded OR internal_error OR object_not_in_prerequisite_state THEN
+        -- Of values that jsonb cannot hold, or of the first change of a session, which drew no id before.
         IF TG_OP <> 'INSERT' THEN
             old_json := @schema@.audit_logger_row(@old@::record);
         END IF;
@@ -58,34 +59,4 @@
     IF masked <> '{}' THEN
         old_json := @schema@.audit_logger_mask(old_json, masked);
         new_json := @schema@.audit_logger_mask(new_json, masked);
-    END IF;
-@include row_of_transaction@
-    INSERT INTO @schema@.activity AS a (
-        transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
-        row_key, old_row_key, old_data, changed_data, masked)
-    VALUES (
-        coalesce(
-            (SELECT t.id FROM @schema@.transaction AS t
-             WHERE t.ctid = row_of_transaction
-               AND t.native_transaction_id = xid AND t.issued_at = transaction_timestamp()),
-            @schema@.audit_logger_transaction_id()),
-        recorded_at, xid, TG_RELID, @schema_name@, @table_name@, lower(TG_OP),
-        row_key, old_row_key, old_json, new_json, nullif(masked, '{}'))
-    RETURNING id,
-        -- Has this session recorded anything else in this command? Then it may have come later, and be recorded first.
-        -- What looks like the row before this one in the same statement is left to the end of the statement.
-        CASE WHEN is_serializable
-             THEN current_setting('audit_logger.recorded_at', true) = statement_timestamp()::text
-             ELSE coalesce((
-                 SELECT p.issued_at >= statement_timestamp() AND (
-                     TG_LEVEL = 'STATEMENT' OR p.table_name <> a.table_name OR p.verb <> a.verb
-                     OR p.old_row_key IS NOT NULL OR p.row_key IS NOT DISTINCT FROM a.row_key)
-                 FROM @schema@.activity AS p WHERE p.id = previous_id), true)
-        END
-    INTO own_id, is_not_alone;
-    IF is_not_alone THEN
-        PERFORM @schema@.audit_logger_put_in_order(own_id, own_id);
-    END IF;
-    IF is_serializable THEN
-        PERFORM set_config('audit_logger.recorded_at', statement_timestamp()::text, true);
     END IF;

@@ -1,8 +1,6 @@
     -- Taken once, after the row locks are held: the history of a row has one order.
     recorded_at CONSTANT timestamptz := clock_timestamp();
     xid CONSTANT bigint := pg_current_xact_id()::text::bigint;
-    -- SERIALIZABLE transactions leave the indexes of the trail alone where they can.
-    is_serializable CONSTANT boolean := current_setting('transaction_isolation') = 'serializable';
     old_json jsonb := '{}';
     new_json jsonb := '{}';
     key_json jsonb;
@@ -16,5 +14,3 @@
     argument text;
     unlike text[];
     previous_id bigint;
-    own_id bigint;
-    is_not_alone boolean;

@@ -5,6 +5,10 @@ SET enable_seqscan = off
 AS $audit_logger$
 DECLARE
 @include record_one_variables@
+    -- SERIALIZABLE transactions leave the indexes of the trail alone where they can.
+    is_serializable CONSTANT boolean := current_setting('transaction_isolation') = 'serializable';
+    own_id bigint;
+    is_not_alone boolean;
     first record;
     affected bigint;
     low bigint;
@@ -51,7 +55,23 @@ BEGIN
         END IF;
     END IF;
     IF NOT first.has_next THEN
-@include record_one old=first.before new=first.after schema_name=TG_TABLE_SCHEMA table_name=TG_TABLE_NAME@
+@include record_one old=first.before new=first.after@
+@include insert_one schema_name=TG_TABLE_SCHEMA table_name=TG_TABLE_NAME@
+        RETURNING id,
+            -- Has this session recorded anything else in this command? Then it may have come later, and be recorded first.
+            CASE WHEN is_serializable
+                 THEN current_setting('audit_logger.recorded_at', true) = statement_timestamp()::text
+                 ELSE coalesce((
+                     SELECT p.issued_at >= statement_timestamp()
+                     FROM @schema@.activity AS p WHERE p.id = previous_id), true)
+            END
+        INTO own_id, is_not_alone;
+        IF is_not_alone THEN
+            PERFORM @schema@.audit_logger_put_in_order(own_id, own_id);
+        END IF;
+        IF is_serializable THEN
+            PERFORM set_config('audit_logger.recorded_at', statement_timestamp()::text, true);
+        END IF;
         RETURN NULL;
     END IF;
 

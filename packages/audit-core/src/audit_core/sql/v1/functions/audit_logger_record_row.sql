@@ -24,7 +24,9 @@ BEGIN
             RETURN NULL;
         END IF;
     END IF;
-@include record_one old=OLD new=NEW schema_name=schema_name table_name=table_name@
+@include record_one old=OLD new=NEW@
+@include insert_one schema_name=schema_name table_name=table_name@
+    ;
     IF TG_OP = 'DELETE' THEN
         -- It may be half of an UPDATE that moves the row to another partition.
         PERFORM set_config('audit_logger.deleted_from', root::text, true);

@@ -65,18 +65,19 @@ BEGIN
                 '    pg_catalog.pg_current_xact_id()::text::bigint, $1, $2, $3, ''snapshot'', row_key, ''{}'','
                 '    %1$I.audit_logger_mask(payload, $6), nullif($6, ''{}'') '
                 'FROM ('
-                '    SELECT payload, %1$I.audit_logger_key(payload, $4) AS row_key'
+                '    SELECT payload, place, %1$I.audit_logger_key(payload, $4) AS row_key'
                 '    FROM ('
                 '        SELECT CASE WHEN $7 THEN %1$I.audit_logger_row(entry) ELSE pg_catalog.to_jsonb(entry) END'
-                '               - $5 AS payload'
-                '        FROM (SELECT (t.*)::record AS entry FROM %2$s AS t'
+                '               - $5 AS payload, place'
+                '        FROM (SELECT (t.*)::record AS entry, t.ctid AS place FROM %2$s AS t'
                 '              WHERE t.ctid >= $8 AND t.ctid < $9 FOR SHARE OF t) AS entries'
                 '        OFFSET 0'
                 '    ) AS converted'
                 ') AS keyed '
                 'WHERE NOT EXISTS ('
                 '    SELECT FROM %1$I.activity AS a'
-                '    WHERE a.table_name = $3 AND a.row_key = keyed.row_key AND a.schema = $2 AND a.verb <> ''read'')',
+                '    WHERE a.table_name = $3 AND a.row_key = keyed.row_key AND a.schema = $2 AND a.verb <> ''read'') '
+                'ORDER BY place',
                 @schema_literal@, source)
             USING member, schema_name, table_name, key_columns, excluded, masked, fragile,
                 pg_catalog.format('(%s,0)', page)::tid, pg_catalog.format('(%s,0)', page + pages)::tid;

@@ -29,10 +29,6 @@ BEGIN
         RAISE EXCEPTION 'audit_logger.actor_id has % bytes, and 1000 are the limit', octet_length(raw_actor)
             USING ERRCODE = 'AU001', HINT = 'Set it to a primary key of the actors'' table.';
     END IF;
-    IF octet_length(raw_meta) > 1000000 THEN
-        RAISE EXCEPTION 'audit_logger.meta has % bytes, and 1000000 are the limit', octet_length(raw_meta)
-            USING ERRCODE = 'AU002', HINT = 'Store what is that long in a table of your own, and its key in the meta data.';
-    END IF;
     BEGIN
         actor := raw_actor;
         context := raw_meta::jsonb;

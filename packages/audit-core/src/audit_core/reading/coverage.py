@@ -1,0 +1,131 @@
+"""When recording of a table began and ended, and what that leaves unknown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    DateTime,
+    Integer,
+    ScalarSelect,
+    Select,
+    TableClause,
+    and_,
+    case,
+    column,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    table,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, OID
+
+from .exact import ExactText, exact_text, operate
+from .names import find_table
+from .tracked import Tracked
+
+if TYPE_CHECKING:
+    from ..audit_log import AuditLog
+
+#: Without one of these, changes of rows are missing.
+_OF_ROWS = ("delete", "insert", "update")
+
+
+def coverage(log: AuditLog, wanted: Any = None) -> Select[Any]:
+    """Select when recording began, changed and ended; see :meth:`audit_core.AuditLog.coverage`."""
+    events = coverage_table(log)
+    query = select(events).order_by(events.c.id.desc())
+    if wanted is None:
+        return query
+    wanted = find_table(log, wanted) if isinstance(wanted, str) else getattr(wanted, "__table__", wanted)
+    return query.where(Tracked.find(log, wanted).is_of(events.c))
+
+
+def coverage_table(log: AuditLog) -> TableClause:
+    """The table that says when what was recorded."""
+    return table(
+        "activity_coverage",
+        column("id", BigInteger),
+        column("issued_at", DateTime(timezone=True)),
+        column("event", ExactText),
+        column("since", DateTime(timezone=True)),
+        column("schema", ExactText),
+        column("table_name", ExactText),
+        column("relid", OID),
+        column("operations", ARRAY(ExactText())),
+        column("arguments", ARRAY(ExactText())),
+        column("sql_version", Integer),
+        column("row_count", BigInteger),
+        column("row_count_is_exact", Boolean),
+        column("actor_id", ExactText),
+        column("db_user", ExactText),
+        column("application_name", ExactText),
+        schema=log.schema,
+    )
+
+
+def last_loss(tracked: Tracked, until: ColumnElement[Any]) -> ScalarSelect[Any]:
+    """Select the last time, before another one, at which changes of the table may not have been recorded; or NULL.
+
+    The query does not depend on a row: the database answers it once.
+    """
+    events = coverage_table(tracked.log)
+    own = select(events, func.lead(events.c.issued_at).over(order_by=events.c.id).label("ended_at")).where(
+        tracked.is_of(events.c)
+    )
+    event = own.subquery()
+    wanted = literal(list(_OF_ROWS), ARRAY(ExactText()))
+    # Of a table that is recorded in part now, that is said in other words.
+    is_partial = not_(operate(event.c.operations, "@>", wanted)) if tracked.versioned.is_complete else false()
+    lost = case(
+        # Somebody had dropped or altered the triggers, nobody knows when.
+        (event.c.event == exact_text("gap"), event.c.issued_at),
+        (event.c.event == exact_text("end"), func.coalesce(event.c.ended_at, until)),
+        (is_partial, func.coalesce(event.c.ended_at, until)),
+    )
+    began = func.coalesce(event.c.since, event.c.issued_at)
+    known = and_(lost.is_not(None), began <= until)
+    return select(func.max(func.least(lost, until))).where(known).scalar_subquery()
+
+
+def begun_empty(tracked: Tracked) -> ScalarSelect[Any]:
+    """Select when recording began of a table that had no rows, so that all of them are recorded since; or NULL."""
+    events = coverage_table(tracked.log)
+    return (
+        select(func.min(events.c.issued_at))
+        .where(
+            tracked.is_of(events.c),
+            events.c.event == exact_text("begin"),
+            events.c.row_count == 0,
+            events.c.row_count_is_exact,
+        )
+        .scalar_subquery()
+    )
+
+
+def is_off(tracked: Tracked, when: ColumnElement[Any]) -> Select[Any]:
+    """Select from when on a table was not recorded, and until when if that is over; nothing if it was recorded."""
+    events = coverage_table(tracked.log)
+    event = (
+        select(
+            events.c.event,
+            func.coalesce(events.c.since, events.c.issued_at).label("began_at"),
+            case(
+                (events.c.event == exact_text("gap"), events.c.issued_at),
+                else_=func.lead(events.c.issued_at).over(order_by=events.c.id),
+            ).label("ended_at"),
+        )
+        .where(tracked.is_of(events.c))
+        .subquery()
+    )
+    return select(event.c.began_at, event.c.ended_at).where(
+        or_(event.c.event == exact_text("gap"), event.c.event == exact_text("end")),
+        event.c.began_at <= when,
+        or_(event.c.ended_at.is_(None), event.c.ended_at > when),
+    )
