@@ -32,7 +32,7 @@ def differs(one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement
 
 
 def is_torn(tracked: Tracked, activity: Any) -> ColumnElement[bool]:
-    """Tell whether an update does not begin where the activity before it, under the same key, ended, unless by a bypass.
+    """Tell whether an update does not begin where the activity of its key before it ended, and no bypass says why.
 
     It takes a look into the index for each row; :meth:`audit_core.AuditLog.verify` looks at everything.
     """
