@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     create_engine,
     event,
+    select,
 )
 from sqlalchemy.orm import Session
 
@@ -600,3 +601,16 @@ def test_what_triggers_of_the_application_do_fits(engine: Engine, name: str, tab
         run(connection, *(statement.format(t=table) for statement in statements))
     with engine.connect() as connection:
         assert list(test_order.LOG.verify(connection, [table])) == []
+
+
+def test_as_of_says_where_the_chain_is_torn(bank: Engine) -> None:
+    account = METADATA.tables["account"]
+    run(bank, "UPDATE account SET id = id + 10", "UPDATE account SET secret = 'other' WHERE id < 13")
+    as_replica(bank, "UPDATE account SET amount = 0 WHERE id = 14")
+    run(bank, "UPDATE account SET name = 'y' WHERE id = 14", "UPDATE account SET id = 4 WHERE id = 13")
+    with bank.connect() as connection:
+        rows = LOG.as_of(account, connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one())
+        notes = {row.id: row.audit_notes for row in connection.execute(select(rows.c.id, rows.c.audit_notes))}
+    torn = "what was recorded of it before does not lead to it, so something was not recorded; see verify()"
+    assert {key for key, said in notes.items() if torn in said} == {14}
+    assert set(notes) == {4, 11, 12, 14, 15}

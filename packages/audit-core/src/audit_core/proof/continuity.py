@@ -30,7 +30,6 @@ from sqlalchemy import (
     and_,
     case,
     cast,
-    column,
     exists,
     func,
     literal,
@@ -38,7 +37,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    type_coerce,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -46,7 +44,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from ..connections import Target, connection_of, unwrapped
 from ..errors import HistoryError
 from ..reading import find_table
-from ..reading.exact import ExactText, exact_text, operate, pg
+from ..reading.chain import differs, shown
+from ..reading.exact import ExactText, exact_text, pg
 from ..reading.tracked import ROW_VERBS, Tracked, instant, merged, pg_class
 from ..settings import recorded_settings
 from ..tracking import tracked_tables
@@ -61,8 +60,6 @@ Kind: TypeAlias = Literal["break", "changed", "appeared", "vanished", "kept out"
 # So many keys are followed at a time.
 _BATCH = 500
 _FETCHED = 1000
-
-_PAIR = (column("key", ExactText), column("value", JSONB()))
 
 _ISOLATED = ("repeatable read", "serializable")
 
@@ -296,7 +293,7 @@ class _Check:
             linked.c.previous_id.is_not(None),
             or_(
                 _epoch(linked.c.previous_id, perhaps) != _epoch(linked.c.id, perhaps),
-                _differs(was_there, linked.c.before),
+                differs(was_there, linked.c.before),
             ),
         )
         if self.since is not None:
@@ -319,7 +316,7 @@ class _Check:
         left = case((_epoch(last.c.id, ending) == literal(len(ending), Integer()), last.c.after))
         is_other = or_(
             _epoch(last.c.id, perhaps) != literal(len(perhaps), Integer()),
-            _differs(left, live.c.data),
+            differs(left, live.c.data),
         )
         is_unknown = last.c.id.is_(None)
         found = select(
@@ -340,13 +337,13 @@ class _Check:
         come = select(
             given.c.row_key.label("key"),
             *(given.c[name] for name in ("id", "verb", "relid", "native_transaction_id", "issued_at", "masked")),
-            case((not_(is_gone_before), _shown(given, given.c.old_data))).label("before"),
-            case((given.c.verb != "delete", _shown(given, merged(given.c)))).label("after"),
+            case((not_(is_gone_before), shown(given.c, given.c.old_data))).label("before"),
+            case((given.c.verb != "delete", shown(given.c, merged(given.c)))).label("after"),
         ).where(given.c.row_key.is_not(None), given.c.verb.in_(ROW_VERBS))
         gone = select(
             left.c.old_row_key,
             *(left.c[name] for name in ("id", "verb", "relid", "native_transaction_id", "issued_at", "masked")),
-            _shown(left, left.c.old_data),
+            shown(left.c, left.c.old_data),
             cast(null(), JSONB()),
         ).where(left.c.old_row_key.is_not(None), left.c.verb == "update")
         if keys is not None:
@@ -544,29 +541,11 @@ def _bound(keys: list[str]) -> Select[Any]:
     return select(pg.unnest(literal(keys, ARRAY(Text())), type_=ExactText()).column_valued())
 
 
-def _shown(activity: Any, data: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A recorded row without the columns that are masked."""
-    data = type_coerce(data, JSONB())
-    return case((activity.c.masked.is_not(None), operate(data, "-", activity.c.masked, JSONB())), else_=data)
-
-
 def _epoch(id_: ColumnElement[int], truncates: list[int]) -> ColumnElement[int]:
     """Tell between which TRUNCATEs an activity was."""
     if not truncates:
         return literal(0, Integer())
     return pg.width_bucket(id_, literal(truncates, ARRAY(BigInteger())), type_=Integer())
-
-
-def _differs(one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Tell whether two states of a row differ in a column that both have."""
-    left = pg.jsonb_each(one).table_valued(*_PAIR, joins_implicitly=True)
-    right = pg.jsonb_each(other).table_valued(*_PAIR, joins_implicitly=True)
-    differing = exists(
-        select(literal(1))
-        .where(operate(left.c.key, "=", right.c.key), operate(left.c.value, "<>", right.c.value))
-        .correlate_except(left, right)
-    )
-    return or_(one.is_(None) != other.is_(None), and_(operate(one, "<>", other), differing))
 
 
 def _parsed(text: str) -> Any:

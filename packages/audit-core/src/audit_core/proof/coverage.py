@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, Connection, DateTime, Row, Text, column, select, table
-from sqlalchemy.dialects.postgresql import OID
+from sqlalchemy import Connection, Row, select
 
 from ..config import OPERATIONS
-from ..reading.exact import ExactText
+from ..reading.coverage import coverage_table
 from ..reading.tracked import Tracked
 
 
@@ -43,20 +42,7 @@ class Coverage:
     @classmethod
     def read(cls, connection: Connection, tracked: Tracked) -> Coverage:
         """Read what the trail says of a table."""
-        covered = table(
-            "activity_coverage",
-            column("id", BigInteger),
-            column("issued_at", DateTime(timezone=True)),
-            column("relid", OID),
-            column("schema", ExactText),
-            column("table_name", ExactText),
-            column("event", ExactText),
-            column("since", DateTime(timezone=True)),
-            column("operations", ARRAY(Text)),
-            column("row_count", BigInteger),
-            column("row_count_is_exact", Boolean),
-            schema=tracked.log.schema,
-        )
+        covered = coverage_table(tracked.log)
         events = connection.execute(select(covered).where(tracked.is_of(covered.c)).order_by(covered.c.id)).all()
         activity = tracked.activities
         bypasses = connection.execute(

@@ -37,6 +37,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, HSTORE, JSONB
 from sqlalchemy.sql.selectable import Subquery
 
 from ..errors import HistoryError, HistoryWarning
+from .chain import is_torn
 from .coverage import begun_empty, last_loss
 from .entities import Entity
 from .exact import ExactText, exact_text, operate, pg
@@ -45,6 +46,7 @@ from .types import StoredType
 from .versions import (
     BYPASS_NOTE,
     LOSS_NOTE,
+    TORN_NOTE,
     TRUNCATE_NOTE,
     Versions,
     build_labelled,
@@ -363,6 +365,7 @@ def _notes(
     said.append(
         select(exact_text(LOSS_NOTE)).where(activity.c.issued_at < last_loss(tracked, until)).correlate(activity)
     )
+    said.append(select(exact_text(TORN_NOTE)).where(is_torn(tracked, activity.c)).correlate(activity))
     if not tracked.versioned.is_complete:
         only = ", ".join(tracked.versioned.operations)
         said.append(select(exact_text(f"of this table only {only} is recorded")))

@@ -15,6 +15,7 @@ _NOTES_KEY = "audit_notes"
 
 BYPASS_NOTE = "writes of its table were kept out of the trail since, so it may be otherwise"
 LOSS_NOTE = "its table was not recorded all the time since, so it may be otherwise"
+TORN_NOTE = "what was recorded of it before does not lead to it, so something was not recorded; see verify()"
 TRUNCATE_NOTE = "a partition of its table was truncated since, and whether it was in that one is not known"
 
 
