@@ -43,7 +43,7 @@ class Coverage:
     def read(cls, connection: Connection, tracked: Tracked) -> Coverage:
         """Read what the trail says of a table."""
         covered = coverage_table(tracked.log)
-        events = connection.execute(select(covered).where(tracked.is_of(covered.c)).order_by(covered.c.id)).all()
+        events = connection.execute(select(covered).where(tracked.is_of(covered.c)).order_by(covered.c.issued_at)).all()
         activity = tracked.activities
         bypasses = connection.execute(
             select(activity.c.id)

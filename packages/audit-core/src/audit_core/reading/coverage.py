@@ -40,7 +40,7 @@ _OF_ROWS = ("delete", "insert", "update")
 def coverage(log: AuditLog, wanted: Any = None) -> Select[Any]:
     """Select when recording began, changed and ended; see :meth:`audit_core.AuditLog.coverage`."""
     events = coverage_table(log)
-    query = select(events).order_by(events.c.id.desc())
+    query = select(events).order_by(events.c.issued_at.desc())
     if wanted is None:
         return query
     wanted = find_table(log, wanted) if isinstance(wanted, str) else getattr(wanted, "__table__", wanted)
@@ -51,7 +51,6 @@ def coverage_table(log: AuditLog) -> TableClause:
     """The table that says when what was recorded."""
     return table(
         "activity_coverage",
-        column("id", BigInteger),
         column("issued_at", DateTime(timezone=True)),
         column("event", ExactText),
         column("since", DateTime(timezone=True)),
@@ -76,7 +75,7 @@ def last_loss(tracked: Tracked, until: ColumnElement[Any]) -> ScalarSelect[Any]:
     The query does not depend on a row: the database answers it once.
     """
     events = coverage_table(tracked.log)
-    own = select(events, func.lead(events.c.issued_at).over(order_by=events.c.id).label("ended_at")).where(
+    own = select(events, func.lead(events.c.issued_at).over(order_by=events.c.issued_at).label("ended_at")).where(
         tracked.is_of(events.c)
     )
     event = own.subquery()
@@ -118,7 +117,7 @@ def is_off(tracked: Tracked, when: ColumnElement[Any]) -> Select[Any]:
             func.coalesce(events.c.since, events.c.issued_at).label("began_at"),
             case(
                 (events.c.event == exact_text("gap"), events.c.issued_at),
-                else_=func.lead(events.c.issued_at).over(order_by=events.c.id),
+                else_=func.lead(events.c.issued_at).over(order_by=events.c.issued_at),
             ).label("ended_at"),
         )
         .where(tracked.is_of(events.c))

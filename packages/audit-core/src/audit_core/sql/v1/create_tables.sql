@@ -45,7 +45,6 @@ CREATE INDEX activity_old_row_key_idx ON @schema@.activity (table_name, old_row_
 CREATE INDEX activity_transaction_id_idx ON @schema@.activity (transaction_id)
 ;;
 CREATE TABLE @schema@.activity_coverage (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     issued_at timestamptz NOT NULL,
     native_transaction_id bigint NOT NULL,
     relid oid NOT NULL,
@@ -60,10 +59,9 @@ CREATE TABLE @schema@.activity_coverage (
     row_count_is_exact boolean NOT NULL,
     actor_id text,
     db_user text NOT NULL DEFAULT session_user,
-    application_name text NOT NULL DEFAULT pg_catalog.current_setting('application_name'::text)
+    application_name text NOT NULL DEFAULT pg_catalog.current_setting('application_name'::text),
+    PRIMARY KEY (table_name, schema, issued_at)
 )
-;;
-CREATE INDEX activity_coverage_table_name_idx ON @schema@.activity_coverage (table_name, id)
 ;;
 REVOKE ALL ON @schema@.transaction, @schema@.activity, @schema@.activity_open, @schema@.activity_coverage FROM PUBLIC
 ;;

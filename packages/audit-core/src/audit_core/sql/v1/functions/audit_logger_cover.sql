@@ -33,7 +33,7 @@ BEGIN
     SELECT c.* INTO last
     FROM @schema@.activity_coverage AS c
     WHERE c.table_name = root_name[2] AND c.schema = root_name[1] OR c.relid = root
-    ORDER BY c.id DESC LIMIT 1;
+    ORDER BY c.issued_at DESC LIMIT 1;
     CASE moment
     WHEN 'before' THEN
         IF last.event IN ('begin', 'change')
