@@ -15,6 +15,7 @@ from sqlalchemy import (
     Subquery,
     Table,
     and_,
+    case,
     cast,
     collate,
     exists,
@@ -96,33 +97,49 @@ def _keys(tracked: Tracked, row_key: ColumnElement[str]) -> CTE:
     rows change places in one statement, their activities have the same time, and must not be mixed.
     """
     now = _last_key(tracked, row_key)
-    arrival = _arrival(tracked, now.c.row_key)
-    keys = (
-        select(
-            now.c.row_key,
-            func.coalesce(arrival.c.id, literal(0, BigInteger())).label("since"),
-            literal(_LAST_ID, BigInteger()).label("until"),
-            cast(null(), DateTime(timezone=True)).label("left_at"),
-            arrival.c.previous_key,
-            arrival.c.issued_at.label("arrived_at"),
-        )
-        .select_from(now)
-        .outerjoin(arrival, true())
-        .cte(recursive=True)
+    last_id, never = literal(_LAST_ID, BigInteger()), cast(null(), DateTime(timezone=True))
+    keys = _under(tracked, now, now.c.row_key, last_id, never).cte(recursive=True)
+    before = _under(tracked, keys, keys.c.previous_key, keys.c.since, keys.c.arrived_at)
+    return keys.union_all(before.where(keys.c.previous_key.is_not(None)))
+
+
+def _under(
+    tracked: Tracked, source: Any, row_key: ColumnElement[str], until: ColumnElement[int], left_at: ColumnElement[Any]
+) -> Select[Any]:
+    """Select a key that a record had until an activity, and since which one, with the key that it had before.
+
+    It begins with the update that gave it to the record, or after the one that took it from another record, which
+    took its history along.
+    """
+    arrival, departure = tracked.activities, tracked.activities
+    other = tracked.activities
+    is_taken_over = exists(
+        select(literal(1)).where(other.c.row_key == departure.c.old_row_key, _is_at_once(other, departure))
     )
-    arrival = _arrival(tracked, keys.c.previous_key, keys.c.since, keys.c.arrived_at)
-    return keys.union_all(
-        select(
-            keys.c.previous_key,
-            func.coalesce(arrival.c.id, literal(0, BigInteger())),
-            keys.c.since,
-            keys.c.arrived_at,
-            arrival.c.previous_key,
-            arrival.c.issued_at,
+    came, left = (
+        select(activity.c.id, activity.c.issued_at, activity.c.old_row_key)
+        .where(is_it, activity.c.id < until, activity.c.issued_at.is_distinct_from(left_at))
+        .order_by(activity.c.id.desc())
+        .limit(1)
+        .lateral()
+        for activity, is_it in (
+            (arrival, and_(arrival.c.row_key == row_key, arrival.c.old_row_key.is_not(None))),
+            (departure, and_(departure.c.old_row_key == row_key, ~is_taken_over)),
         )
-        .select_from(keys)
-        .outerjoin(arrival, true())
-        .where(keys.c.previous_key.is_not(None))
+    )
+    since = func.greatest(came.c.id, left.c.id, literal(0), type_=BigInteger())
+    return (
+        select(
+            row_key.label("row_key"),
+            since.label("since"),
+            until.label("until"),
+            left_at.label("left_at"),
+            case((came.c.id == since, came.c.old_row_key)).label("previous_key"),
+            came.c.issued_at.label("arrived_at"),
+        )
+        .select_from(source)
+        .outerjoin(came, true())
+        .outerjoin(left, true())
     )
 
 
@@ -136,13 +153,7 @@ def _last_key(tracked: Tracked, row_key: ColumnElement[str]) -> Subquery:
         select(literal(1)).where(
             other.c.row_key == departure.c.old_row_key,
             other.c.verb.in_(ROW_VERBS),
-            or_(
-                other.c.id > departure.c.id,
-                and_(
-                    other.c.issued_at == departure.c.issued_at,
-                    other.c.native_transaction_id == departure.c.native_transaction_id,
-                ),
-            ),
+            or_(other.c.id > departure.c.id, _is_at_once(other, departure)),
         )
     )
     last = (
@@ -156,20 +167,9 @@ def _last_key(tracked: Tracked, row_key: ColumnElement[str]) -> Subquery:
     return select(walk.c.row_key).order_by(walk.c.since.desc()).limit(1).subquery()
 
 
-def _arrival(
-    tracked: Tracked, row_key: ColumnElement[str], before: Any = None, not_at: ColumnElement[Any] | None = None
-) -> Any:
-    """Select the last update that gave a record this key, and the key that it had before."""
-    activity = tracked.activities
-    query = (
-        select(activity.c.id, activity.c.issued_at, activity.c.old_row_key.label("previous_key"))
-        .where(activity.c.row_key == row_key, activity.c.old_row_key.is_not(None))
-        .order_by(activity.c.id.desc())
-        .limit(1)
-    )
-    if not_at is not None:
-        query = query.where(activity.c.id < before, activity.c.issued_at != not_at)
-    return query.lateral()
+def _is_at_once(one: Any, other: Any) -> ColumnElement[bool]:
+    """Tell whether two rows were changed at once, so that what one left under a key is not what the other took."""
+    return and_(one.c.issued_at == other.c.issued_at, one.c.native_transaction_id == other.c.native_transaction_id)
 
 
 def _is_under(activity: Any, keys: CTE) -> ColumnElement[bool]:

@@ -4,3 +4,4 @@ SET jit = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_sort = off
+SET enable_incremental_sort = off

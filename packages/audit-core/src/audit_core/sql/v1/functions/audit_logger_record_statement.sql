@@ -11,6 +11,7 @@ DECLARE
     excluded text[];
     masked_columns text[];
     fragile boolean;
+    are_in_step boolean := false;
     each record;
     affected bigint;
     strangers integer := 0;
@@ -54,6 +55,56 @@ BEGIN
     ELSE
         affected := (SELECT count(*) FROM old_table);
     END IF;
+    -- The setting saves a search, and hides nothing: without it the halves stay what they are.
+    IF TG_OP = 'UPDATE' AND current_setting('audit_logger.deleted_from', true) = root::text THEN
+        PERFORM set_config('audit_logger.deleted_from', '', true);
+        -- A row that was suppressed on its way leaves the transition tables out of step. Then nobody can tell
+        -- which rows belong together, and deletes and inserts stay what they are.
+        are_in_step := (SELECT count(*) FROM old_table) = (SELECT count(*) FROM new_table);
+    END IF;
+    IF are_in_step THEN
+        SELECT o.excluded, o.masked INTO excluded, masked_columns
+        FROM @schema@.audit_logger_options(TG_RELID, TG_ARGV) AS o;
+        fragile := @schema@.audit_logger_is_fragile(TG_RELID);
+        PERFORM set_config('audit_logger.maintenance', 'on', true);
+        -- An UPDATE that moves a row to another partition reaches the partitions as a DELETE and, next, an INSERT. Of rows
+        -- that look alike, the last ones of this table are those of this statement, and each is taken once.
+        WITH pair AS (
+            SELECT p.old_row, p.new_row, p.changes, row_number() OVER (PARTITION BY p.old_row, p.new_row) AS place
+            FROM (
+@include paired_rows@
+            ) AS p
+        ), recent AS (
+            SELECT a.id, a.verb, a.relid, a.row_key, a.old_data, a.changed_data,
+                   lead(a.id) OVER following AS next_id, lead(a.verb) OVER following AS next_verb,
+                   lead(a.relid) OVER following AS next_relid, lead(a.changed_data) OVER following AS next_data
+            FROM @schema@.activity AS a
+            WHERE a.transaction_id = @schema@.audit_logger_transaction_id()
+              AND a.issued_at >= statement_timestamp()
+              AND a.schema = root_name[1] AND a.table_name = root_name[2]
+              AND (a.relid = root OR a.relid IN (SELECT t.relid FROM pg_partition_tree(root) AS t))
+            WINDOW following AS (ORDER BY a.id)
+        ), half AS (
+            SELECT r.id, r.next_id, r.row_key, r.old_data, r.next_data,
+                   row_number() OVER (PARTITION BY r.old_data, r.next_data ORDER BY r.id DESC) AS place
+            FROM recent AS r
+            WHERE r.verb = 'delete' AND r.next_verb = 'insert' AND r.relid <> r.next_relid
+        ), move AS (
+            SELECT half.id AS removed_id, half.next_id AS added_id, half.row_key AS old_row_key, half.old_data, pair.changes
+            FROM pair
+            JOIN half ON half.place = pair.place
+             AND half.old_data = @schema@.audit_logger_mask(pair.old_row, masked_columns)
+             AND half.next_data = @schema@.audit_logger_mask(pair.new_row, masked_columns)
+        ), forgotten AS (
+            DELETE FROM @schema@.activity AS a USING move WHERE a.id = move.removed_id
+        )
+        UPDATE @schema@.activity AS a
+        SET verb = 'update', old_row_key = nullif(move.old_row_key, a.row_key), old_data = move.old_data,
+            changed_data = @schema@.audit_logger_mask(move.changes, masked_columns)
+        FROM move
+        WHERE a.id = move.added_id;
+        PERFORM set_config('audit_logger.maintenance', '', true);
+    END IF;
     IF affected > 0 AND NOT is_serializable THEN
         -- The rows of this statement, and what else was recorded meanwhile.
         FOR each IN
@@ -73,7 +124,7 @@ BEGIN
             END IF;
         END LOOP;
         IF cardinality(own_ids) > 1 THEN
-            PERFORM @schema@.audit_logger_put_in_order(a.id, a.id)
+            PERFORM @schema@.audit_logger_put_in_order(min(a.id), max(a.id))
             FROM (
                 SELECT r.id, count(*) OVER (PARTITION BY k.key) AS times
                 FROM @schema@.activity AS r
@@ -81,64 +132,9 @@ BEGIN
                 WHERE r.id = ANY (own_ids) AND k.key IS NOT NULL
             ) AS a
             WHERE a.times > 1
-            GROUP BY a.id
-            ORDER BY a.id;
+            HAVING count(*) > 0;
         END IF;
     END IF;
-    IF TG_OP <> 'UPDATE' THEN
-        RETURN NULL;
-    END IF;
-    -- The setting saves a search, and hides nothing: without it the halves stay what they are.
-    IF current_setting('audit_logger.deleted_from', true) IS DISTINCT FROM root::text THEN
-        RETURN NULL;
-    END IF;
-    PERFORM set_config('audit_logger.deleted_from', '', true);
-    -- A row that was suppressed on its way leaves the transition tables out of step. Then nobody can tell
-    -- which rows belong together, and deletes and inserts stay what they are.
-    IF (SELECT count(*) FROM old_table) <> (SELECT count(*) FROM new_table) THEN
-        RETURN NULL;
-    END IF;
-    SELECT o.excluded, o.masked INTO excluded, masked_columns
-    FROM @schema@.audit_logger_options(TG_RELID, TG_ARGV) AS o;
-    fragile := @schema@.audit_logger_is_fragile(TG_RELID);
-    PERFORM set_config('audit_logger.maintenance', 'on', true);
-    -- An UPDATE that moves a row to another partition reaches the partitions as a DELETE and, next, an INSERT. Of rows
-    -- that look alike, the last ones of this table are those of this statement, and each is taken once.
-    WITH pair AS (
-        SELECT p.old_row, p.new_row, p.changes, row_number() OVER (PARTITION BY p.old_row, p.new_row) AS place
-        FROM (
-@include paired_rows@
-        ) AS p
-    ), recent AS (
-        SELECT a.id, a.verb, a.relid, a.row_key, a.old_data, a.changed_data,
-               lead(a.id) OVER following AS next_id, lead(a.verb) OVER following AS next_verb,
-               lead(a.relid) OVER following AS next_relid, lead(a.changed_data) OVER following AS next_data
-        FROM @schema@.activity AS a
-        WHERE a.transaction_id = @schema@.audit_logger_transaction_id()
-          AND a.issued_at >= statement_timestamp()
-          AND a.schema = root_name[1] AND a.table_name = root_name[2]
-          AND (a.relid = root OR a.relid IN (SELECT t.relid FROM pg_partition_tree(root) AS t))
-        WINDOW following AS (ORDER BY a.id)
-    ), half AS (
-        SELECT r.id, r.next_id, r.row_key, r.old_data, r.next_data,
-               row_number() OVER (PARTITION BY r.old_data, r.next_data ORDER BY r.id DESC) AS place
-        FROM recent AS r
-        WHERE r.verb = 'delete' AND r.next_verb = 'insert' AND r.relid <> r.next_relid
-    ), move AS (
-        SELECT half.id AS removed_id, half.next_id AS added_id, half.row_key AS old_row_key, half.old_data, pair.changes
-        FROM pair
-        JOIN half ON half.place = pair.place
-         AND half.old_data = @schema@.audit_logger_mask(pair.old_row, masked_columns)
-         AND half.next_data = @schema@.audit_logger_mask(pair.new_row, masked_columns)
-    ), forgotten AS (
-        DELETE FROM @schema@.activity AS a USING move WHERE a.id = move.removed_id
-    )
-    UPDATE @schema@.activity AS a
-    SET verb = 'update', old_row_key = nullif(move.old_row_key, a.row_key), old_data = move.old_data,
-        changed_data = @schema@.audit_logger_mask(move.changes, masked_columns)
-    FROM move
-    WHERE a.id = move.added_id;
-    PERFORM set_config('audit_logger.maintenance', '', true);
     RETURN NULL;
 END
 $audit_logger$
