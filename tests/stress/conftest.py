@@ -7,7 +7,7 @@ from sqlalchemy import URL, Engine, create_engine
 
 from tests.stress.app import audit_log, install
 
-pytest.register_assert_rewrite("tests.stress.machine")
+pytest.register_assert_rewrite("tests.stress.machine", "tests.stress.tangler")
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def key_of(row: Row, table: FromClause) -> str:
 def _statements(
     connection: Connection, log: AuditLog, table: FromClause, after: int
 ) -> Iterator[list[tuple[str, str, Row, Row]]]:
-    """Yield the activities of each statement, in which keys may change places."""
+    """Yield the activities one by one, or those of a statement together where keys may change places."""
     activity = log.activity_cls
     query = (
         select(
@@ -94,9 +94,15 @@ def _statements(
         .order_by(activity.id)
     )
     found: Iterable[Any] = connection.execute(query)
+    constraint: Any = table.primary_key
     # The trigger of a statement takes the time once.
     for _, group in groupby(found, key=lambda each: each[:2]):
-        yield [(verb, row_key, _read(old), _read(changed)) for *_, verb, row_key, old, changed in group]
+        statement = [(verb, row_key, _read(old), _read(changed)) for *_, verb, row_key, old, changed in group]
+        # Only where keys are compared at the end of the statement can rows change places.
+        if constraint.deferrable or statement[-1][0] == "truncate":
+            yield statement
+        else:
+            yield from ([each] for each in statement)
 
 
 def _read(text: str) -> Any:

@@ -8,15 +8,15 @@ from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import Engine, insert, update
 
 from tests.stress.app import Account, Slot, audit_log
-from tests.stress.machine import Machine
 from tests.stress.replay import ContradictionError, rebuilt, stored
+from tests.stress.tangler import Tangler
 
 
 def test_whatever_is_done_can_be_replayed_and_names_who_did_it(audited: Engine) -> None:
     """After each commit the tables are rebuilt, and each change is compared with what was done by whom."""
     run_state_machine_as_test(
-        lambda: Machine(audited),
-        settings=settings(max_examples=40, stateful_step_count=40, deadline=None),
+        lambda: Tangler(audited),
+        settings=settings(max_examples=30, stateful_step_count=40, deadline=None),
     )
 
 
