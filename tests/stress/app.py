@@ -183,7 +183,8 @@ FUNCTIONS = (
         work text := current_setting('stress.' || TG_ARGV[0], true);
         row_id integer := 3;
     BEGIN
-        IF work <> '' AND pg_trigger_depth() < 3 AND starts_with(TG_TABLE_NAME, current_setting('stress.table', true)) THEN
+        IF work <> '' AND starts_with(TG_TABLE_NAME, current_setting('stress.table', true)) AND pg_trigger_depth() < 3
+        THEN
             IF TG_LEVEL = 'ROW' AND TG_OP = 'DELETE' THEN
                 row_id := OLD.id;
             ELSIF TG_LEVEL = 'ROW' THEN

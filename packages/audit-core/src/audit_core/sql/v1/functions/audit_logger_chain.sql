@@ -114,5 +114,4 @@ BEGIN
 END
 $audit_logger$
 ;;
-REVOKE ALL ON FUNCTION @schema@.audit_logger_chain(
-    integer[], integer[], integer[], integer[], integer[], integer[], boolean[], integer[]) FROM PUBLIC
+REVOKE ALL ON FUNCTION @schema@.audit_logger_chain(integer[], integer[], integer[], integer[], integer[], integer[], boolean[], integer[]) FROM PUBLIC
