@@ -195,6 +195,18 @@ def test_a_select_sends_the_context_only_if_it_may_write(audited: Engine, query:
     assert answers == [expected]
 
 
+def test_a_query_of_queries_of_queries_is_walked_through_once(audited: Engine) -> None:
+    """Each refers twice to the one before: followed to the end from each reference, this would take for ever."""
+    query = select(THING.c.id).cte()
+    for _ in range(40):
+        other = query.alias()
+        query = select(query.c.id).join(other, other.c.id == query.c.id).cte()
+    with audit_context(reason="read"), audited.begin() as connection:
+        connection.execute(select(query))
+        sent = connection.scalar(select(func.current_setting("audit_logger.meta", True)))
+    assert not sent
+
+
 def test_a_context_that_was_rolled_back_by_hand_is_sent_again(audited: Engine) -> None:
     with audit_context(reason="by hand"), audited.begin() as connection:
         connection.exec_driver_sql("SAVEPOINT mine")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -10,7 +11,6 @@ from sqlalchemy import Delete, Insert, TextClause, Update
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.sql.elements import ColumnClause, RollbackToSavepointClause
 from sqlalchemy.sql.functions import Function, FunctionElement
-from sqlalchemy.sql.visitors import iterate
 
 # Statements that change no row of a table. Some of them refuse to run after another statement
 # (SET TRANSACTION) or together with one (VACUUM), so nothing may be sent with them.
@@ -110,7 +110,24 @@ def _leading_word(statement: str) -> str:
 def _element_may_write(statement: Any) -> bool:
     if isinstance(statement, TextClause):
         return text_may_write(statement.text)
-    return any(map(_part_may_write, iterate(statement)))
+    return any(map(_part_may_write, _parts(statement)))
+
+
+def _parts(statement: Any) -> Iterator[Any]:
+    """Yield a statement and its parts, each once.
+
+    A common table expression is part of all that refers to it; to walk through it each time would take time that
+    grows with every reference to a reference.
+    """
+    found = {id(statement): statement}  # the parts are kept, so that no other takes the id of one
+    waiting = [statement]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        for child in part.get_children():
+            if id(child) not in found:
+                found[id(child)] = child
+                waiting.append(child)
 
 
 def _part_may_write(part: Any) -> bool:
