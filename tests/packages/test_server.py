@@ -17,24 +17,32 @@ from dev.postgres import postgres_server
 ROOT = Path(__file__).parents[2]
 
 
-def test_server_listens_on_tcp_and_on_a_socket() -> None:
-    with postgres_server() as url:
+IN_MEMORY = pytest.mark.parametrize("in_memory", [False, True], ids=["on disk", "in memory"])
+
+
+@IN_MEMORY
+def test_server_listens_on_tcp_and_on_a_socket(in_memory: bool) -> None:
+    with postgres_server(in_memory=in_memory) as url:
         with psycopg.connect(url) as connection:
             assert connection.info.server_version // 10000 == 18
             setting = connection.execute("SHOW unix_socket_directories").fetchone()
+            data = connection.execute("SHOW data_directory").fetchone()
         assert setting
+        assert data
         with psycopg.connect(url, host=setting[0]) as connection:
             assert connection.info.host == setting[0]
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(url)
     assert not os.path.exists(setting[0])
+    assert not os.path.exists(data[0])
 
 
-def test_server_ends_with_a_killed_process() -> None:
+@IN_MEMORY
+def test_server_ends_with_a_killed_process(in_memory: bool) -> None:
     program = (
         "import time\n"
         "from dev.postgres import postgres_server\n"
-        "with postgres_server() as url:\n"
+        f"with postgres_server(in_memory={in_memory}) as url:\n"
         "    print(url, flush=True)\n"
         "    time.sleep(60)\n"
     )
@@ -43,10 +51,12 @@ def test_server_ends_with_a_killed_process() -> None:
         url = run.stdout.readline().strip()
         with psycopg.connect(url) as connection:
             setting = connection.execute("SHOW unix_socket_directories").fetchone()
+            data = connection.execute("SHOW data_directory").fetchone()
         run.send_signal(signal.SIGKILL)
     assert setting
+    assert data
     deadline = time.monotonic() + 15
-    while os.path.exists(setting[0]):
+    while os.path.exists(setting[0]) or os.path.exists(os.path.dirname(data[0])):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     with pytest.raises(psycopg.OperationalError):

@@ -30,7 +30,7 @@ PATIENCE = 60.0  # seconds, for all that has to happen
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[ThrowawayServer]:
     """A server that only these tests use, and may kill."""
-    with throwaway_server(VERSION) as server:
+    with throwaway_server(VERSION, in_memory=True) as server:
         yield server
 
 
