@@ -117,8 +117,7 @@ class Tracked:
     @property
     def activities(self) -> FromClause:
         """The activities of the table, under a name of their own."""
-        activity = self.all_activities
-        return select(activity).where(self.is_of(activity.c)).subquery()
+        return self._activities.alias()
 
     @property
     def all_activities(self) -> FromClause:
@@ -181,6 +180,13 @@ class Tracked:
         )
 
     # What these say is needed at several places of a query, and looked up once.
+
+    @cached_property
+    def _activities(self) -> CTE:
+        activity = self.all_activities
+        own = select(activity).where(self.is_of(activity.c)).cte()
+        # Each place of the query chooses among them by an index.
+        return own.prefix_with("NOT MATERIALIZED")
 
     @cached_property
     def _schema(self) -> CTE:
