@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from audit_core import AuditLog
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, PrimaryKeyConstraint, String, Table, select
 
 COLUMNS = """
     id int PRIMARY KEY, "o" int, "n" text, "place" numeric, "Before %s" text, "a:b" text[], json_ json, jsonb_ jsonb,
@@ -107,3 +107,73 @@ def test_a_column_that_was_dropped_or_renamed_without_a_migration_stops_no_write
     assert connection.scalar(select(activity.changed_data).where(activity.row_key == "2")) == {
         "added": {"$unstorable": '{"nul": "\\u0000"}'}
     }
+
+
+LIVE = """
+    INSERT INTO {table} VALUES (5001, 'a')
+    INSERT INTO {table} VALUES (5002, 'a'), (5003, 'b'), (7001, 'c')
+    UPDATE {table} SET name = name || 'x' WHERE id = 5001
+    UPDATE {table} SET name = name || 'x' WHERE id BETWEEN 5001 AND 5003
+    UPDATE {table} SET name = name
+    UPDATE {table} SET id = id + 10 WHERE id = 5001
+    UPDATE {table} SET id = id + 2000 WHERE id BETWEEN 5002 AND 5003
+    WITH gone AS (DELETE FROM {table} WHERE id = 1 RETURNING id) INSERT INTO {table} SELECT id, 'again' FROM gone
+    DELETE FROM {table} WHERE id = 2
+    DELETE FROM {table} WHERE id BETWEEN 3 AND 5
+    SET audit_logger.enabled = 'off'
+    DELETE FROM {table} WHERE id BETWEEN 6 AND 8
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("table", ["plain", "parts"])
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "SERIALIZABLE"])
+def test_a_change_reads_the_trail_by_its_indexes_alone(engine: Engine, table: str, isolation: Any) -> None:
+    """However long the trail is, a change must not take longer: the server counts what it reads from end to end."""
+    metadata = MetaData()
+    columns = [Column("id", Integer), Column("name", String)]
+    partitioned = {"postgresql_partition_by": "RANGE (id)"} if table == "parts" else {}
+    Table(table, metadata, *columns, PrimaryKeyConstraint("id"), info={"versioned": {}}, **partitioned)
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+        if partitioned:
+            run(connection, "CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (6000)")
+            run(connection, "CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (6000) TO (9000)")
+        AuditLog(metadata).install(connection)
+        for start in (1, 1001):  # so many transactions, too, that a scan of them would be chosen if it could
+            run(connection, f"INSERT INTO {table} SELECT i, 'n' FROM generate_series({start}, {start + 999}) AS i")
+        run(
+            connection,
+            "INSERT INTO transaction (native_transaction_id, issued_at) "
+            "SELECT i, now() FROM generate_series(1, 2000) AS i",
+        )
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        run(connection, "ANALYZE")
+    engine.dispose()  # a session counts all that it has done
+    with engine.connect().execution_options(isolation_level=isolation) as connection:
+        for statement in LIVE:
+            run(connection, statement.strip().format(table=table))
+            scans = connection.exec_driver_sql(
+                "SELECT relname::text, seq_scan FROM pg_stat_xact_user_tables "
+                "WHERE relname IN ('activity', 'activity_open', 'transaction') AND seq_scan > 0"
+            )
+            assert scans.all() == [], statement
+
+
+def test_an_update_that_changes_nothing_is_the_first_of_a_session(engine: Engine) -> None:
+    metadata = MetaData()
+    Table(
+        "parts",
+        metadata,
+        *(Column("id", Integer), Column("name", String), Column("views", Integer), PrimaryKeyConstraint("id")),
+        info={"versioned": {"exclude": ["views"]}},
+        postgresql_partition_by="RANGE (id)",
+    )
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+        run(connection, "CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (6000)")
+        AuditLog(metadata).install(connection)
+        run(connection, "INSERT INTO parts VALUES (1, 'a', 0), (2, 'b', 0)")
+    engine.dispose()
+    with engine.begin() as connection:
+        run(connection, "UPDATE parts SET views = views + 1")
+        assert connection.exec_driver_sql("SELECT count(*) FROM activity").scalar() == 2

@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION @schema@.audit_logger_adopt(relation regclass, names text[])
 RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET jit = off
 AS $audit_logger$
 DECLARE
     parent CONSTANT text := (

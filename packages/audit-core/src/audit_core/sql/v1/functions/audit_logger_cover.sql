@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION @schema@.audit_logger_cover(relation regclass, moment text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
 AS $audit_logger$
 DECLARE
     root CONSTANT oid := relation;

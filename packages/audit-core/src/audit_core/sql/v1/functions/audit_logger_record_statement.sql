@@ -14,6 +14,7 @@ DECLARE
     are_in_step boolean := false;
     each record;
     affected bigint;
+    last_id bigint;
     strangers integer := 0;
     own_ids bigint[] := '{}';
     counted bigint[] := '{}';
@@ -106,11 +107,17 @@ BEGIN
         PERFORM set_config('audit_logger.maintenance', '', true);
     END IF;
     IF affected > 0 AND NOT is_serializable THEN
+        BEGIN
+            -- Not within the query: no index is used for what a volatile function returns.
+            last_id := currval(@sequence_literal@::regclass);
+        EXCEPTION WHEN object_not_in_prerequisite_state THEN
+            RETURN NULL; -- nothing was drawn: of these rows, nothing changed that is recorded
+        END;
         -- The rows of this statement, and what else was recorded meanwhile.
         FOR each IN
             SELECT a.id, a.native_transaction_id, a.issued_at, a.schema, a.table_name
             FROM @schema@.activity AS a
-            WHERE a.id <= currval(@sequence_literal@::regclass)
+            WHERE a.id <= last_id
             ORDER BY a.id DESC
         LOOP
             IF each.native_transaction_id <> xid THEN
