@@ -1,15 +1,14 @@
     -- Most statements of an application change one row. Simple expressions, which PL/pgSQL evaluates without
     -- a query, are much faster than a query.
     BEGIN
-        previous_id := currval(@sequence_literal@::regclass);
         IF TG_OP <> 'INSERT' THEN
             old_json := to_jsonb(@old@);
         END IF;
         IF TG_OP <> 'DELETE' THEN
             new_json := to_jsonb(@new@);
         END IF;
-    EXCEPTION WHEN data_exception OR program_limit_exceeded OR internal_error OR object_not_in_prerequisite_state THEN
-        -- Of values that jsonb cannot hold, or of the first change of a session, which drew no id before.
+    EXCEPTION WHEN data_exception OR program_limit_exceeded OR internal_error THEN
+        -- Of values that jsonb cannot hold.
         IF TG_OP <> 'INSERT' THEN
             old_json := @schema@.audit_logger_row(@old@::record);
         END IF;

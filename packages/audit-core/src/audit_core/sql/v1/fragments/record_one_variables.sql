@@ -13,4 +13,3 @@
     included text[];
     argument text;
     unlike text[];
-    previous_id bigint;
