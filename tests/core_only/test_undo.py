@@ -136,7 +136,7 @@ def test_columns_that_were_changed_since_are_a_conflict(session: Session) -> Non
             "DELETE FROM customers WHERE id = 1",
             "INSERT INTO customers VALUES (1, 'other')",
             "exists",
-            "customers 1 is there again, and is another one",
+            "customers 1 exists again, with other values",
         ),
         (
             "INSERT INTO customers VALUES (3, 'Cid')",

@@ -1,0 +1,194 @@
+"""Taking activities back in an order that the constraints of the tables let through."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from ..context import audit_context
+from ..errors import HistoryError
+from ..refusals import Refusal
+from .constraints import Constraints
+from .decision import decide
+from .effects import Effects
+from .live import LiveRow, LiveTable
+from .recorded import TAKEN_BACK, RecordedChange, differing
+from .steps import Conflict, ConflictKind, UndoStep
+
+if TYPE_CHECKING:
+    from ..audit_log import AuditLog
+
+#: Rows whose changes may be lost on the way, since they are to be taken back, too: the table's name and the key.
+_Expected = set[tuple[str, "str | None"]]
+
+
+class Reversal:
+    """Takes activities back, newest first, and finds out what stands against it."""
+
+    def __init__(self, log: AuditLog, connection: Connection, meta: dict[str, Any]) -> None:
+        self.steps: list[UndoStep] = []
+        self.conflicts: list[Conflict] = []
+        self._log = log
+        self._connection = connection
+        self._meta = meta
+        self._tables: dict[tuple[str, str], LiveTable | None] = {}
+        self._constraints = Constraints(connection)
+        self._effects = Effects(log, connection)
+
+    def take_back(self, changes: list[RecordedChange]) -> None:
+        """Take activities back; what is in conflict is left out."""
+        with audit_context(**self._meta):
+            self._log.send_context(self._connection)
+            self._constraints.defer()
+            self._take_back_all(changes)
+
+    def bring_back(self, change: RecordedChange) -> None:
+        """Make a row what an activity left, whether it is there or not."""
+        table = self._table_of(change)
+        if table is None:
+            raise HistoryError(f"The table of {change.name} is not there any more, or is not recorded.")
+        row = table.lock(self._connection, [change]).get(change.id)
+        known = table.known(change, change.after)
+        columns = tuple(known) if row is None else differing(row.data, known)
+        if not columns:
+            return
+        step = UndoStep(change.id, "update" if row else "insert", change.table_name, str(change.row_key), columns)
+        with audit_context(**self._meta):
+            self._log.send_context(self._connection)
+            table.write(self._connection, [(step, row)], before=False)
+        self.steps.append(step)
+
+    def finish(self) -> None:
+        """Check the constraints that were deferred."""
+        if (message := self._constraints.check()) is not None:
+            self.conflicts.append(Conflict(None, "constraint", message))
+
+    def _take_back_all(self, changes: list[RecordedChange]) -> None:
+        """Take activities back, and those last that a constraint does not let through before others.
+
+        A cascade is recorded with the row that was deleted first, which has to be there again before those that
+        reference it.
+        """
+        expected: _Expected = {(each.table_name, each.row_key) for each in changes}
+        pending = _by_statement(changes)
+        while pending:
+            postponed: list[list[RecordedChange]] = []
+            waiting: set[Any] = set()
+            refused = len(self.conflicts)
+            rest: list[list[RecordedChange]] = []
+            for position, statement in enumerate(pending, 1):
+                if waiting.isdisjoint(key for change in statement for key in self._keys(change)):
+                    stopped = self._take_back_or_postpone(statement, expected)
+                else:
+                    # What is older of a row that waits has to wait, too.
+                    stopped = statement
+                if stopped:
+                    postponed.append(stopped)
+                    waiting.update(key for change in stopped for key in self._keys(change))
+                elif any(self._effects.references(each[0].table_name, statement[0].table_name) for each in postponed):
+                    # What waits may have waited for this, and what is older may take it away again.
+                    rest = pending[position:]
+                    break
+            if sum(map(len, postponed)) + sum(map(len, rest)) == sum(map(len, pending)):
+                self._refuse_waiting(postponed)
+                return
+            ids = {change.id for statement in postponed for change in statement}
+            self.conflicts[refused:] = [each for each in self.conflicts[refused:] if each.activity_id not in ids]
+            expected |= {(change.table_name, change.row_key) for statement in postponed for change in statement}
+            pending = [*postponed, *rest]
+
+    def _refuse_waiting(self, statements: list[list[RecordedChange]]) -> None:
+        refused = {conflict.activity_id for conflict in self.conflicts}
+        for change in (change for statement in statements for change in statement):
+            if change.id not in refused:
+                message = f"{change.name}: a later change of it cannot be taken back"
+                self.conflicts.append(Conflict(change.id, "constraint", message))
+
+    def _take_back_or_postpone(self, statement: list[RecordedChange], expected: _Expected) -> list[RecordedChange]:
+        """Take back what one statement did; return what a constraint does not let through yet."""
+        done, refused = len(self.steps), len(self.conflicts)
+        nested = self._connection.begin_nested()
+        reason: tuple[ConflictKind, str] | None
+        try:
+            reason = self._take_back_statement(statement, expected)
+        except DBAPIError as error:
+            refusal = Refusal.read(error)
+            nested.rollback()
+            if not refusal.is_of_row:
+                raise
+            reason = ("constraint", self._constraints.described(refusal))
+        except BaseException:
+            nested.rollback()
+            raise
+        if reason is None:
+            nested.commit()
+        else:
+            if nested.is_active:
+                nested.rollback()
+            del self.steps[done:], self.conflicts[refused:]
+            if len(statement) > 1 and not self._changes_key(statement[0]):
+                # One by one, what stands against one row leaves the others alone.
+                return [change for each in statement for change in self._take_back_or_postpone([each], expected)]
+            kind, message = reason
+            self.conflicts.append(Conflict(statement[0].id, kind, f"{statement[0].name}: {message}"))
+        for conflict in self.conflicts[refused:]:
+            # A cascade must not take with it what has been left out.
+            expected.difference_update(
+                (each.table_name, each.row_key) for each in statement if each.id == conflict.activity_id
+            )
+        return statement if reason is not None and reason[0] == "constraint" else []
+
+    def _take_back_statement(
+        self, statement: list[RecordedChange], expected: _Expected
+    ) -> tuple[ConflictKind, str] | None:
+        """Take back what one statement did; return what happened instead, if that has to be rolled back."""
+        last_id = self._effects.last_id()
+        self._effects.forget()
+        table = self._table_of(statement[0])
+        # All are looked up before one is changed: their keys may have changed places.
+        rows = {}
+        if statement[0].verb in TAKEN_BACK and table is not None:
+            rows = table.lock(self._connection, statement)
+        steps: list[UndoStep] = []
+        for change in statement:
+            decision = decide(table, change, rows.get(change.id), self._effects.was_carried_back)
+            if isinstance(decision, UndoStep):
+                steps.append(decision)
+            elif decision is not None:
+                self.conflicts.append(decision)
+        alike: dict[Any, list[tuple[UndoStep, LiveRow | None]]] = {}
+        for step in steps:
+            alike.setdefault((step.action, step.columns), []).append((step, rows.get(step.activity_id)))
+        for group in alike.values():
+            assert table is not None
+            if table.write(self._connection, group) != len(group):
+                return "constraint", "a trigger keeps it as it is"
+        if lost := self._effects.lost(last_id, steps, expected):
+            return "cascade", f"it cannot go without {', '.join(lost)}"
+        self.steps += steps
+        return None
+
+    def _changes_key(self, change: RecordedChange) -> bool:
+        return change.verb == "update" and len(set(self._keys(change))) > 1
+
+    def _keys(self, change: RecordedChange) -> list[tuple[Any, ...]]:
+        table = self._table_of(change)
+        return [] if table is None else [table.key_in(data) for data in (change.old, change.after) if data]
+
+    def _table_of(self, change: RecordedChange) -> LiveTable | None:
+        name = (change.schema, change.table_name)
+        if name not in self._tables:
+            self._tables[name] = LiveTable.find(self._log, self._connection, *name)
+        return self._tables[name]
+
+
+def _by_statement(changes: list[RecordedChange]) -> list[list[RecordedChange]]:
+    """Put together what one statement did."""
+
+    def statement(change: RecordedChange) -> Any:
+        return change.native_transaction_id, change.issued_at, change.schema, change.table_name, change.verb
+
+    return [list(group) for _, group in groupby(changes, statement)]
