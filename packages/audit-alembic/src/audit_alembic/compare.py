@@ -15,19 +15,23 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation
 from alembic.operations.ops import DropTableOp, UpgradeOps
 from alembic.util import DispatchPriority, PriorityDispatchResult, to_list
-from audit_core import AuditLog, catalog, checking
-from audit_core.audit_log import METADATA_KEY
-from audit_core.compare import (
+from audit_core import AuditLog
+from audit_core.siblings import (
     InitTrail,
     InitTriggers,
     RefreshTrail,
     RemoveTriggers,
     Step,
     UpgradeTrail,
+    audit_relations,
+    creators,
+    find_audit_log,
+    fixed_search_path,
+    function_names,
+    is_tracked,
+    read_installed,
+    require_postgresql,
 )
-from audit_core.ddl import require_postgresql
-from audit_core.settings import fixed_search_path
-from audit_core.tracking import is_tracked
 from sqlalchemy import MetaData
 
 from .errors import command_errors
@@ -55,7 +59,7 @@ def hide_trail(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> Prio
     if connection.dialect.name == "postgresql":
         # All trails of the database: a logger that moves to another schema leaves one behind.
         with fixed_search_path(connection):
-            hidden = catalog.audit_relations(connection)
+            hidden = audit_relations(connection)
         default_schema = connection.dialect.default_schema_name or "public"
         autogen_context._name_filters.append(_name_filter(hidden, default_schema))
         autogen_context._object_filters.append(_object_filter(hidden))
@@ -74,14 +78,14 @@ def add_operations(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> 
     connection = autogen_context.connection
     assert connection is not None
     for metadata in _metadatas(autogen_context):
-        if METADATA_KEY not in metadata.info:
+        if find_audit_log(metadata) is None:
             _warn_of_marked_tables(metadata)
     dropped = frozenset((op.schema, op.table_name) for op in upgrade_ops.ops if isinstance(op, DropTableOp))
     before: list[MigrateOperation] = []
     after: list[MigrateOperation] = []
     for audit_log in _audit_logs(autogen_context):
         with fixed_search_path(connection):
-            installed = catalog.read(connection, audit_log.schema)
+            installed = read_installed(connection, audit_log.schema)
         if message := installed.version_problem:
             log.warning("%s Nothing is generated for it.", message)
             continue
@@ -90,7 +94,7 @@ def add_operations(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> 
         for step in audit_log.steps(installed, dropped):
             log.info("Detected %s", step.summary)
             if isinstance(step, InitTrail):
-                for message in checking.creators(connection, audit_log.schema):
+                for message in creators(connection, audit_log.schema):
                     log.warning("%s", message)
             early = isinstance(step, (InitTrail, RemoveTriggers))
             (before if early else after).append(_operation(step))
@@ -104,8 +108,8 @@ def _metadatas(autogen_context: AutogenContext) -> list[MetaData]:
 
 def _audit_logs(autogen_context: AutogenContext) -> Iterator[AuditLog]:
     for metadata in _metadatas(autogen_context):
-        if METADATA_KEY in metadata.info:
-            yield metadata.info[METADATA_KEY]
+        if (audit_log := find_audit_log(metadata)) is not None:
+            yield audit_log
 
 
 def _warn_of_marked_tables(metadata: MetaData) -> None:
@@ -143,7 +147,7 @@ def _name_filter(
 
 def _object_filter(hidden: set[tuple[str, str]]) -> Callable[[Any, str | None, str, bool, Any], bool]:
     """Hide the rest from alembic_utils, whose objects are known by their attributes: it need not be installed."""
-    functions = frozenset(catalog.function_names())
+    functions = frozenset(function_names())
 
     def include(object_: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:
         if not reflected:

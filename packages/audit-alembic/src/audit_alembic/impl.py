@@ -6,8 +6,7 @@ import logging
 from contextlib import nullcontext
 
 from alembic.operations import Operations
-from audit_core import checking
-from audit_core.ddl import Statement, require_postgresql
+from audit_core.siblings import Statement, creators, require_postgresql
 
 from .errors import command_errors
 from .ops import AuditOperation, InitAuditLoggerOp
@@ -30,5 +29,5 @@ def run(operations: Operations, operation: AuditOperation) -> None:
             else:
                 operations.execute(Statement(sql))
     if isinstance(operation, InitAuditLoggerOp) and not context.as_sql:
-        for message in checking.creators(operations.get_bind(), operation.trail.schema):
+        for message in creators(operations.get_bind(), operation.trail.schema):
             log.warning("%s", message)

@@ -9,9 +9,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from alembic.operations import MigrateOperation, Operations
-from audit_core.config import OPERATIONS, Versioned
-from audit_core.objects import TableTriggers, Trail
-from audit_core.quoting import literal, qualified
+from audit_core.siblings import OPERATIONS, TableTriggers, Trail, Versioned, literal, qualified
 
 
 class AuditOperation(MigrateOperation):

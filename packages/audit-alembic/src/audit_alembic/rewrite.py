@@ -9,8 +9,8 @@ import json
 from typing import Any, ClassVar
 
 from alembic.operations import MigrateOperation, Operations
-from audit_core.errors import ConfigurationError
-from audit_core.quoting import literal, qualified
+from audit_core import ConfigurationError
+from audit_core.siblings import literal, qualified
 
 from .ops import AuditOperation
 

@@ -6,7 +6,7 @@ import datetime as dt
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Dialect, Engine, MetaData, Select, Table, Text, inspect
 from sqlalchemy.dialects import postgresql
@@ -40,16 +40,17 @@ from .undo import UndoPlan
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    Resolvers = tuple[
-        Callable[[], Any] | None,
-        Callable[[], str | None] | None,
-        Callable[[], Mapping[str, Any] | None] | None,
-    ]
+#: Whom to ask for the actor, the client address and meta data.
+Resolvers: TypeAlias = tuple[
+    "Callable[[], Any] | None",
+    "Callable[[], str | None] | None",
+    "Callable[[], Mapping[str, Any] | None] | None",
+]
 
 _T = TypeVar("_T")
 
-#: Where a MetaData keeps the AuditLog that records its tables.
-METADATA_KEY = "audit_logger"
+# Where a MetaData keeps the AuditLog that records its tables.
+_METADATA_KEY = "audit_logger"
 
 
 class AuditLog:
@@ -89,7 +90,7 @@ class AuditLog:
         self._get_actor_id = get_actor_id
         self._get_client_addr = get_client_addr
         self._get_meta = get_meta
-        if METADATA_KEY in self.metadata.info:
+        if _METADATA_KEY in self.metadata.info:
             raise ConfigurationError(
                 f"{self.metadata!r} has an AuditLog already. Use that one, or give the tables a MetaData of their own."
             )
@@ -105,7 +106,7 @@ class AuditLog:
         activity_cls.audit_log = self
         #: The ORM model of the table ``transaction``.
         self.transaction_cls: type[AuditLogTransaction] = transaction_cls
-        self.metadata.info[METADATA_KEY] = self
+        self.metadata.info[_METADATA_KEY] = self
 
     def attach(self, engine: Engine | AsyncEngine) -> None:
         """Send actor, client address and meta data with the writes of an engine and its copies.
@@ -480,3 +481,9 @@ class AuditLog:
             "" if client_addr is None else client_addr_text(client_addr),
             meta_text(meta) if meta else "",
         )
+
+
+def find_audit_log(metadata: MetaData) -> AuditLog | None:
+    """Return the AuditLog that records the tables of a MetaData, if one has been made."""
+    found: AuditLog | None = metadata.info.get(_METADATA_KEY)
+    return found

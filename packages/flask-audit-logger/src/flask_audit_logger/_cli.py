@@ -7,11 +7,8 @@ from dataclasses import dataclass
 
 import click
 from audit_core import Problem
-from audit_core.audit_log import METADATA_KEY
-from audit_core.cli.errors import Mistake
-from audit_core.cli.group import AuditGroup
-from audit_core.cli.origin import Database, Origin
-from audit_core.tracking import is_tracked
+from audit_core.cli.siblings import AuditGroup, Database, Mistake, Origin
+from audit_core.siblings import find_audit_log, is_tracked
 from flask import current_app
 from flask.cli import ScriptInfo
 from flask_sqlalchemy import SQLAlchemy
@@ -28,7 +25,7 @@ class Binds(Origin):
     def database(self) -> Database:
         """Return the database of the bind that was asked for; without one the default, or the only one with a trail."""
         binds = self._db().metadatas
-        recorded = [key for key, metadata in binds.items() if METADATA_KEY in metadata.info]
+        recorded = [key for key, metadata in binds.items() if find_audit_log(metadata) is not None]
         if self.bind_key is None and None not in recorded and len(recorded) == 1:
             return self._of_bind(recorded[0])
         if self.bind_key in recorded:
@@ -45,7 +42,7 @@ class Binds(Origin):
             yield from self.database().problems()
             return
         for bind_key, metadata in self._db().metadatas.items():
-            if METADATA_KEY in metadata.info:
+            if find_audit_log(metadata) is not None:
                 yield from self._of_bind(bind_key).problems()
                 continue
             for name, table in sorted(metadata.tables.items()):
@@ -57,7 +54,9 @@ class Binds(Origin):
         engine = db.engines.get(bind_key)
         if engine is None:
             raise Mistake(f"The app has no database for the bind {bind_key!r}. Configure it in SQLALCHEMY_BINDS.")
-        return Database(db.metadatas[bind_key].info[METADATA_KEY], engine)
+        audit_log = find_audit_log(db.metadatas[bind_key])
+        assert audit_log is not None
+        return Database(audit_log, engine)
 
     def _db(self) -> SQLAlchemy:
         # Only now, so that --help needs no app.

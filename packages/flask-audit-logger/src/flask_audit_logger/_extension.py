@@ -16,7 +16,7 @@ from ._meta import current_meta
 from ._page import init_page
 
 if TYPE_CHECKING:
-    from audit_core.audit_log import Resolvers
+    from audit_core.siblings import Resolvers
     from sqlalchemy import Dialect
 
 

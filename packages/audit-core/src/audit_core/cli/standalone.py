@@ -14,7 +14,7 @@ from sqlalchemy import Engine, MetaData, create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from audit_core import AuditLog
-from audit_core.audit_log import METADATA_KEY
+from audit_core.audit_log import find_audit_log
 
 from .errors import Mistake
 from .group import AuditGroup
@@ -29,7 +29,7 @@ class Given(Origin):
     metadata: str | None
 
     def database(self) -> Database:
-        audit_log = find_audit_log(self.metadata)
+        audit_log = imported_audit_log(self.metadata)
         engine = make_engine(self.url)
         click.get_current_context().call_on_close(engine.dispose)
         audit_log.attach(engine)
@@ -56,7 +56,7 @@ def audit_log(ctx: click.Context, url: str | None, metadata: str | None) -> None
     ctx.obj = Given(url, metadata)
 
 
-def find_audit_log(path: str | None) -> AuditLog:
+def imported_audit_log(path: str | None) -> AuditLog:
     """Import a MetaData by a path such as ``models:Base``, and return the AuditLog that records its tables."""
     if path is None:
         raise Mistake("Whose trail? Give --metadata MODULE:NAME, or set AUDIT_LOG_METADATA.")
@@ -67,7 +67,7 @@ def find_audit_log(path: str | None) -> AuditLog:
     metadata = found if isinstance(found, MetaData) else getattr(found, "metadata", None)
     if not isinstance(metadata, MetaData):
         raise Mistake(f"{path!r} has no MetaData; name a declarative base, a registry, a MetaData or an AuditLog.")
-    audit_log: AuditLog | None = metadata.info.get(METADATA_KEY)
+    audit_log = find_audit_log(metadata)
     if audit_log is None:
         raise Mistake(f"The MetaData of {path!r} has no AuditLog. Name the module that makes AuditLog(...).")
     return audit_log

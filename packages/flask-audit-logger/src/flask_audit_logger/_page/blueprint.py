@@ -12,14 +12,19 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from audit_core import ConfigurationError, audit_context
-from audit_core.errors import AuditError, HistoryError, UndoConflictError
-from audit_core.quoting import qualified
-from audit_core.reading import find_table, parse_actor, parse_key, row_as_of, schema_of
-from audit_core.reading.activities import VERBS
-from audit_core.reading.changes import table_of
-from audit_core.refusals import headline
-from audit_core.tracking import tracked_tables
+from audit_core import AuditError, ConfigurationError, HistoryError, UndoConflictError, audit_context
+from audit_core.siblings import (
+    VERBS,
+    find_table,
+    headline,
+    parse_actor,
+    parse_key,
+    qualified,
+    row_as_of,
+    schema_of,
+    table_of,
+    tracked_tables,
+)
 from flask import Blueprint, Flask, Response, abort, current_app, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection, text

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
-from audit_core.reading.values import dump_json
+from audit_core.siblings import dump_json
 
 #: Longer texts are compared word by word.
 _SHORT = 60

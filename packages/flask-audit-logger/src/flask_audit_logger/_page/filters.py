@@ -6,9 +6,8 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from audit_core import AuditLog
-from audit_core.errors import HistoryError
-from audit_core.reading import find_table, parse_actor
+from audit_core import AuditLog, HistoryError
+from audit_core.siblings import find_table, parse_actor
 
 #: The fields of the form.
 FIELDS = ("actor", "table", "column", "verb", "since", "until", "request_id", "transaction")

@@ -9,9 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from audit_core import AuditLog
-from audit_core.reading.activities import is_of_actor
-from audit_core.reading.exact import equal, pg
-from audit_core.reading.tracked import execute
+from audit_core.siblings import equal, execute, is_of_actor, pg
 from sqlalchemy import (
     ARRAY,
     BigInteger,
