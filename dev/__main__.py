@@ -62,13 +62,14 @@ def hatch_version(hatch: str) -> tuple[int, ...]:
 
 
 def install_hatch() -> str:
-    say(f"Hatch {'.'.join(map(str, OLDEST_HATCH))} is not installed: putting it into {VENV}")
+    wanted = ".".join(map(str, OLDEST_HATCH))
+    say(f"Hatch {wanted} or newer is not installed: putting it into {VENV}")
     try:
         run([sys.executable, "-m", "venv", str(VENV)])
     except subprocess.CalledProcessError:
         say("On Debian: apt-get install python3-venv")
         raise
-    run([str(PROGRAMS / "python"), "-m", "pip", "install", "--quiet", f"hatch>={'.'.join(map(str, OLDEST_HATCH))}", "uv"])
+    run([str(PROGRAMS / "python"), "-m", "pip", "install", "--quiet", f"hatch>={wanted}", "uv"])
     return str(PROGRAMS / "hatch")
 
 

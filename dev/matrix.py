@@ -129,6 +129,13 @@ class Matrix:
         version: str | None = self._environments[name].get("env-vars", {}).get("AUDIT_TEST_POSTGRES")
         return version
 
+    def _runs_elsewhere(self, name: str) -> bool:
+        """Whether a given server makes another environment the same, which names no version of PostgreSQL."""
+        version = self._version(name)
+        if version is None or "AUDIT_TEST_DATABASE_URL" not in os.environ:
+            return False
+        return name.removesuffix(f"-{version}") in self._environments
+
     def _bring(self, program: Program) -> str | None:
         """Install a program if it is not there; return why it is missing, or None."""
         if program.find():
@@ -143,7 +150,7 @@ class Matrix:
     def _run_environment(self, name: str) -> Report:
         if self._stopped.is_set():
             return Report("skipped", "the run was stopped")
-        if self._version(name) and "AUDIT_TEST_DATABASE_URL" in os.environ:
+        if self._runs_elsewhere(name):
             return Report("skipped", "AUDIT_TEST_DATABASE_URL names another server")
         # The tests say themselves what they need; a server they cannot do without.
         missing = {program: self._missing[program].result() for program in self._programs(name)}
@@ -181,6 +188,9 @@ def main(wanted: list[str]) -> int:
         print(f"No environment's name starts with {' or '.join(wanted)}")
         return 1
     with tempfile.TemporaryDirectory(prefix="audit-matrix-") as folder:
+        # Programs start many times: where no bytecode is to stand beside the sources, it stands elsewhere.
+        if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+            os.environ["PYTHONPYCACHEPREFIX"] = f"{folder}/bytecode"
         reports = Matrix(chosen, Path(folder)).run()
     print_summary(reports)
     failed = [name for name, report in reports.items() if report.result == "failed"]

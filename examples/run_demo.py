@@ -46,7 +46,7 @@ PostgreSQL {version} of {setting}. The demo uses a database of its own,
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Stop at the end, as without a terminal, instead of serving the application.")
+@click.option("--once", is_flag=True, help="Stop at the end, as without a terminal.")
 @click.option(
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
