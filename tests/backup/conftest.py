@@ -16,6 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, func, make_url, s
 
 from dev.postgres import bin_directory, postgres_server
 from tests.backup.shop import Shop
+from tests.needs import without
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +30,7 @@ def server_of(server: URL) -> Iterator[Callable[[str], URL]]:
                 try:
                     bin_directory(version)
                 except FileNotFoundError as error:
-                    pytest.skip(str(error))
+                    without(str(error))
                 url = make_url(stack.enter_context(postgres_server(version, in_memory=True)))
                 started[version] = url.set(drivername="postgresql+psycopg")
             return started[version]

@@ -31,6 +31,8 @@ class Project:
         self.url = url
         self.app = app
         self.environment: dict[str, str] = {}
+        #: Packages of ours that the application imports itself, so that the commands may find them imported.
+        self.imports: tuple[str, ...] = ()
 
     def flask(self, *arguments: str) -> str:
         """Run a ``flask`` command and return all that it prints."""
@@ -57,7 +59,7 @@ class Project:
                 "environment": environment,
                 "files": {name: str(path) for name, path in files.items()},
             }
-            code = _run(json.dumps(request))
+            code = _run(json.dumps(request), self.imports)
             printed = {name: path.read_text() for name, path in files.items()}
         everything = printed["stderr"] + printed["stdout"]
         if code:
@@ -71,9 +73,9 @@ class Project:
         return self.versions()[-1].read_text()
 
 
-def _run(request: str) -> int:
+def _run(request: str, imports: tuple[str, ...]) -> int:
     """Have a command run and return its exit code; a negative one is a signal."""
-    server = _command_server()
+    server = _command_server(imports)
     assert server.stdin is not None
     assert server.stdout is not None
     print(request, file=server.stdin, flush=True)
@@ -81,9 +83,9 @@ def _run(request: str) -> int:
 
 
 @functools.cache
-def _command_server() -> subprocess.Popen[str]:
+def _command_server(imports: tuple[str, ...]) -> subprocess.Popen[str]:
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.contract.commands"],
+        [sys.executable, "-m", "tests.contract.commands", *imports],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -71,6 +71,8 @@ class Setup:
     skips_empty = True
     #: A name for a schema, with what formatting could take for its own.
     odd_schema = "100%:x"
+    #: What each application of this kind imports of ours.
+    imports: tuple[str, ...] = ()
     #: The options of the logger that a test does not set.
     options: dict[str, Any]
 
@@ -101,6 +103,7 @@ class FlaskSetup(Setup):
     """Flask-Migrate with the ``env.py`` that it writes, unedited."""
 
     app = FLASK_APP
+    imports = ("flask_audit_logger",)
     options = {}  # noqa: RUF012
 
     def initialize(self, project: MigratedProject) -> None:
@@ -192,6 +195,7 @@ class MigratedProject(Project):
     def __init__(self, directory: Path, url: URL, setup: Setup) -> None:
         super().__init__(directory, url)
         self.setup = setup
+        self.imports = setup.imports
         self.audit_schema = setup.audit_schema
         #: The revision before the first migration of a test.
         self.start = "base"

@@ -37,12 +37,6 @@ def session(engine: Engine) -> Iterator[Session]:
         yield session
 
 
-@pytest.fixture
-def connection(engine: Engine) -> Iterator[Connection]:
-    with engine.begin() as connection:
-        yield connection
-
-
 def run(session: Session | Connection, *statements: str) -> dt.datetime:
     """Run statements, and return an instant after them."""
     for statement in statements:

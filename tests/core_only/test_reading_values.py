@@ -7,7 +7,6 @@ import enum
 import ipaddress
 import pickle
 import uuid
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -17,7 +16,6 @@ from audit_core.reading.values import load_json, to_python
 from sqlalchemy import (
     ARRAY,
     JSON,
-    URL,
     BigInteger,
     Boolean,
     Connection,
@@ -38,7 +36,6 @@ from sqlalchemy import (
     Time,
     Uuid,
     cast,
-    create_engine,
     func,
     select,
 )
@@ -51,15 +48,12 @@ from tests.core_only.test_types import BUILT_IN
 
 
 @pytest.fixture
-def connection(module_database: URL) -> Iterator[Connection]:
-    """Rolled back at the end."""
-    engine = create_engine(module_database)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("CREATE TYPE mood AS ENUM ('sad', 'happy ''quoted''')")
-        connection.exec_driver_sql("CREATE DOMAIN short_text AS varchar(5) CHECK (value <> 'x')")
-        connection.exec_driver_sql("CREATE TYPE address AS (street text, number int)")
-        yield connection
-    engine.dispose()
+def connection(connection: Connection) -> Connection:
+    """The same, with types of users."""
+    connection.exec_driver_sql("CREATE TYPE mood AS ENUM ('sad', 'happy ''quoted''')")
+    connection.exec_driver_sql("CREATE DOMAIN short_text AS varchar(5) CHECK (value <> 'x')")
+    connection.exec_driver_sql("CREATE TYPE address AS (street text, number int)")
+    return connection
 
 
 @pytest.mark.filterwarnings("ignore:Did not recognize type")

@@ -8,13 +8,20 @@ from typing import Any
 
 import pytest
 from audit_core import AuditLog, HistoryError
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, event, select, text
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, event, select, text
 from sqlalchemy.exc import DataError
 from sqlalchemy.orm import Session
 
 from tests.contract.forged import META, forge
 
 READ = text("""SELECT audit_logger_record_read('public', 'things', '1', '{"view": "record"}')""")
+
+
+@pytest.fixture
+def connection(engine: Engine) -> Iterator[Connection]:
+    """A transaction in a database of its own, since a test commits it."""
+    with engine.begin() as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from audit_core import AuditLog
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, delete, func, insert, select, text
@@ -86,12 +84,12 @@ OPTIONAL = {
 
 
 @pytest.fixture
-def connection(engine: Engine) -> Iterator[Connection]:
-    with engine.begin() as connection:
-        connection.exec_driver_sql("CREATE TYPE mood AS ENUM ('sad', 'happy ''quoted''')")
-        connection.exec_driver_sql("CREATE DOMAIN short_text AS varchar(5) CHECK (value <> 'x')")
-        connection.exec_driver_sql("CREATE TYPE address AS (street text, number int)")
-        yield connection
+def connection(connection: Connection) -> Connection:
+    """The same, with types of users."""
+    connection.exec_driver_sql("CREATE TYPE mood AS ENUM ('sad', 'happy ''quoted''')")
+    connection.exec_driver_sql("CREATE DOMAIN short_text AS varchar(5) CHECK (value <> 'x')")
+    connection.exec_driver_sql("CREATE TYPE address AS (street text, number int)")
+    return connection
 
 
 def record(connection: Connection, definition: str, first: str, second: str) -> None:

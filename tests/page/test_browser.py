@@ -13,13 +13,10 @@ from flask import Flask
 from playwright import sync_api
 from werkzeug.serving import make_server
 
+from dev.programs import CHROMIUM
+from tests.needs import path_of
 from tests.page.app import Article, db
 from tests.page.conftest import OLD
-
-CHROMIUM = os.environ.get("AUDIT_TEST_CHROMIUM", "/usr/bin/chromium")
-
-if os.environ.get("AUDIT_TEST_WITHOUT_CHROMIUM"):
-    pytest.skip("AUDIT_TEST_WITHOUT_CHROMIUM is set", allow_module_level=True)
 
 VIEWS = {
     "log": "",
@@ -33,8 +30,9 @@ VIEWS = {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[sync_api.Browser]:
+    executable = path_of(CHROMIUM)
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
 

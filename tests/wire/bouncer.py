@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -12,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-import pytest
 from sqlalchemy import URL
 
 from dev.postgres import free_port, unprivileged_user
+from dev.programs import PGBOUNCER
+from tests.needs import path_of
 
 # Its standard input closes when the process that started it ends, even by SIGKILL.
 KEEPER = """
@@ -45,23 +45,13 @@ log_stats = 0
 """
 
 
-def program() -> str:
-    """Return the path of the program; fail the test if it is not installed."""
-    found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if found is None:
-        if os.environ.get("AUDIT_TEST_WITHOUT_PGBOUNCER"):
-            pytest.skip("PgBouncer is not installed and AUDIT_TEST_WITHOUT_PGBOUNCER is set")
-        pytest.fail("PgBouncer is not installed: apt-get install pgbouncer, or set AUDIT_TEST_WITHOUT_PGBOUNCER=1.")
-    return found
-
-
 @contextlib.contextmanager
 def pgbouncer(server: URL, pool_size: int) -> Iterator[URL]:
     """Run a PgBouncer and yield the URL of the same database behind it.
 
     :param pool_size: how many connections to the server all clients share.
     """
-    executable = program()
+    executable = path_of(PGBOUNCER)
     directory = Path(tempfile.mkdtemp(prefix="audit-pgbouncer-"))
     user = unprivileged_user()
     port = free_port()
