@@ -73,8 +73,8 @@ def install_hatch() -> str:
     return str(PROGRAMS / "hatch")
 
 
-def run(command: list[str], **options: int) -> None:
-    subprocess.run(command, cwd=ROOT, env=environment(), check=True, **options)
+def run(command: list[str], *, stdout: int | None = None) -> None:
+    subprocess.run(command, cwd=ROOT, env=environment(), check=True, stdout=stdout)
 
 
 def environment() -> dict[str, str]:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -64,12 +63,6 @@ def subject(module_database: URL, tmp_path_factory: pytest.TempPathFactory) -> I
     yield from flask_subject(app, module_database, tmp_path_factory.mktemp("project"))
 
 
-# alembic_utils looks into a database by itself where all schemas are included; with the older SQLAlchemy that is enough.
-INCLUDE_SCHEMAS = {"include_schemas": True}
-if version("sqlalchemy") >= "2.1":
-    INCLUDE_SCHEMAS["one schema"] = False
-
-
-@pytest.fixture(scope="module", params=INCLUDE_SCHEMAS.values(), ids=INCLUDE_SCHEMAS)
+@pytest.fixture(scope="module", params=[False, True], ids=["one schema", "include_schemas"])
 def setup(request: pytest.FixtureRequest) -> Setup:
     return AlembicUtilsSetup(include_schemas=request.param)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import version
 
 import pytest
 from sqlalchemy import URL
@@ -13,10 +12,6 @@ from tests.contract.subject import Subject
 from tests.custom_actor import app
 
 __all__ = ["installed", "prepared", "project", "trail"]
-
-# How migrations are generated with the older SQLAlchemy is a matter of default, separate_schema and alembic_only.
-if version("sqlalchemy") < "2.1":
-    collect_ignore = ["test_migrations.py"]
 
 
 @pytest.fixture(scope="module")
