@@ -41,9 +41,15 @@
             IF @old@ *= @new@ THEN
                 RETURN NULL;
             END IF;
-            EXECUTE coalesce(
-                @schema@.audit_logger_unlike_query(TG_RELID, excluded, TG_LEVEL), 'SELECT ''{}''::text[]')
-            INTO unlike USING @old@, @new@;
+            IF EXISTS (
+@include unlike_columns relation=TG_RELID@
+            ) THEN
+                unlike_query := @schema@.audit_logger_unlike_query(TG_RELID, excluded, TG_LEVEL);
+            END IF;
+            IF unlike_query IS NULL THEN
+                RETURN NULL;
+            END IF;
+            EXECUTE unlike_query INTO unlike USING @old@, @new@;
             IF unlike = '{}' THEN
                 RETURN NULL;
             END IF;

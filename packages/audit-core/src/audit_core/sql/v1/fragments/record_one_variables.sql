@@ -12,4 +12,5 @@
     masked text[] := '{}';
     included text[];
     argument text;
+    unlike_query text;
     unlike text[];

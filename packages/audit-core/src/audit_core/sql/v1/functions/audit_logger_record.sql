@@ -2,12 +2,14 @@ CREATE OR REPLACE FUNCTION @schema@.audit_logger_record() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 @include value_settings@
 SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan
 AS $audit_logger$
 DECLARE
 @include record_one_variables@
     -- SERIALIZABLE transactions leave the indexes of the trail alone where they can.
     is_serializable CONSTANT boolean := current_setting('transaction_isolation') = 'serializable';
     previous_id bigint;
+    has_previous boolean;
     own_id bigint;
     first record;
     affected bigint;
@@ -21,30 +23,19 @@ DECLARE
     new_values text;
     unchanged text;
 BEGIN
-    BEGIN
-        previous_id := currval(@sequence_literal@::regclass);
-    EXCEPTION WHEN object_not_in_prerequisite_state THEN
-        NULL; -- the first change of a session, or of one that was made to forget
-    END;
     -- In each query below, the innermost level has the columns of the application's table in scope and
     -- names nothing but whole rows.
     IF TG_OP = 'INSERT' THEN
         SELECT NULL AS before, (n.*)::record AS after, EXISTS (SELECT FROM new_table OFFSET 1) AS has_next,
 @include has_cast_to_json@
-            ,
-@include has_previous@
         INTO first FROM new_table AS n LIMIT 1;
     ELSIF TG_OP = 'DELETE' THEN
         SELECT (o.*)::record AS before, NULL AS after, EXISTS (SELECT FROM old_table OFFSET 1) AS has_next,
 @include has_cast_to_json@
-            ,
-@include has_previous@
         INTO first FROM old_table AS o LIMIT 1;
     ELSE
         SELECT (o.*)::record AS before, (n.*)::record AS after, EXISTS (SELECT FROM new_table OFFSET 1) AS has_next,
 @include has_cast_to_json@
-            ,
-@include has_previous@
         INTO first FROM old_table AS o CROSS JOIN new_table AS n LIMIT 1;
     END IF;
     IF NOT FOUND THEN
@@ -67,9 +58,10 @@ BEGIN
     END IF;
     IF NOT first.has_next THEN
 @include record_one old=first.before new=first.after@
+@include look_back@
 @include insert_one schema_name=TG_TABLE_SCHEMA table_name=TG_TABLE_NAME@
         ;
-        IF first.has_previous IS NOT FALSE THEN
+        IF has_previous IS NOT FALSE THEN
             own_id := currval(@sequence_literal@::regclass);
             PERFORM @schema@.audit_logger_put_in_order(own_id, own_id);
         END IF;
@@ -84,7 +76,8 @@ BEGIN
     FROM @schema@.audit_logger_options(TG_RELID, TG_ARGV) AS o;
     fragile := @schema@.audit_logger_is_fragile(TG_RELID);
 
-    IF first.has_previous OR first.has_previous IS NULL AND EXISTS (
+@include look_back@
+    IF has_previous OR has_previous IS NULL AND EXISTS (
         SELECT FROM @schema@.transaction AS t JOIN @schema@.activity AS a ON a.transaction_id = t.id
         WHERE t.native_transaction_id = xid AND a.issued_at >= statement_timestamp())
     THEN

@@ -2,6 +2,7 @@ CREATE OR REPLACE FUNCTION @schema@.audit_logger_record_row() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 @include value_settings@
 SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan
 AS $audit_logger$
 DECLARE
     -- A partition fires the triggers of the partitioned table, whichever of the two is written to. The

@@ -5,8 +5,8 @@ AS $audit_logger$
 DECLARE
     compared text;
 BEGIN
-    -- A query of the recorded columns whose values differ though they are the same JSON. Only values of some types can:
-    -- 0 and -0, 1.0 and 1.00, arrays with other bounds, json with other spaces.
+    -- A query of the recorded columns whose values differ though they are the same JSON; NULL if none can. Only values of
+    -- some types can: 0 and -0, 1.0 and 1.00, arrays with other bounds, json with other spaces.
     SELECT string_agg(
         format('CASE WHEN ROW(o.%1$I)::record *<> ROW(n.%1$I)::record THEN %2$L END', a.attname, a.attname), ', ')
     INTO compared
