@@ -25,11 +25,16 @@ VERSION = os.environ.get("AUDIT_TEST_POSTGRES", "18")
 def pytest_report_header() -> str:
     if GIVEN_URL:
         return f"PostgreSQL: {make_url(GIVEN_URL)!r}"
-    return f"PostgreSQL: {VERSION} from {bin_directory(VERSION)}"
+    try:
+        return f"PostgreSQL: {VERSION} from {bin_directory(VERSION)}"
+    except FileNotFoundError:
+        return "PostgreSQL: not installed"
 
 
-def pytest_sessionstart() -> None:
-    """Stop the run at once if its server cannot be used."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Stop the run at once if its server cannot be used, and is needed."""
+    if not any("server" in getattr(item, "fixturenames", ()) for item in session.items):
+        return
     try:
         if not GIVEN_URL:
             bin_directory(VERSION)

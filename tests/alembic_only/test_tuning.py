@@ -1,1 +1,3 @@
+"""Runs tests/contract/tuning.py: options of tables in migrations."""
+
 from tests.contract.tuning import *  # noqa: F403

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from audit_core import AuditLog, ConfigurationError, UnsupportedDatabaseError, audit_context
-from audit_core.statements import may_write, text_may_write
+from audit_core.statements import may_write
 from sqlalchemy import (
     URL,
     Column,
@@ -149,23 +149,6 @@ def test_a_procedure_may_commit_inside(audited: Engine) -> None:
     with audit_context(reason="procedure"), audited.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("CALL fill()"))
     assert reasons(audited) == [None, None]
-
-
-@pytest.mark.parametrize(
-    ("statement", "expected"),
-    [
-        ("SELECT f()", True),
-        ("-- a comment\n /* another */ insert into x values (1)", True),
-        ("(SELECT 1) UNION (SELECT 2)", True),
-        ("EXPLAIN ANALYZE DELETE FROM x", True),
-        ("SET TRANSACTION READ ONLY", False),
-        ("set x = 1; DELETE FROM x", True),
-        ("SHOW all;", False),
-        ("", True),
-    ],
-)
-def test_what_a_text_may_do_is_told_by_its_first_word(statement: str, expected: bool) -> None:
-    assert text_may_write(statement) is expected
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from audit_core import (
-    AuditError,
     AuditLog,
     ConfigurationError,
     ContextError,
@@ -15,33 +14,19 @@ from audit_core import (
     audit_context,
 )
 from audit_core.catalog import read
-from audit_core.quoting import literal, quote, type_name
 from sqlalchemy import (
     Column,
     Engine,
     Integer,
-    MetaData,
     String,
     Table,
-    create_engine,
     insert,
     inspect,
     select,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-
-def marked(versioned: object) -> AuditLog:
-    metadata = MetaData()
-    log = AuditLog(metadata)
-    Table(
-        "users",
-        metadata,
-        Column("id", Integer, primary_key=True),
-        Column("name", String),
-        info={"versioned": versioned},
-    )
-    return log
+from tests.units.test_configuration import marked
 
 
 @pytest.mark.parametrize(
@@ -64,34 +49,6 @@ def test_options_of_a_table_are_checked_before_anything_is_installed(
         with pytest.raises(ConfigurationError, match=message):
             log.install(connection)
         assert not inspect(connection).has_table("activity")
-
-
-def test_the_key_of_2x_is_not_passed_over() -> None:
-    metadata = MetaData()
-    log = AuditLog(metadata)
-    Table("users", metadata, Column("id", Integer, primary_key=True), info={"audit_logged": True})
-    with pytest.raises(ConfigurationError, match=r"'users'.*'audit_logged'.*'versioned'"):
-        log.triggers()
-
-
-@pytest.mark.parametrize("unmarked", [None, False])
-def test_a_table_can_be_marked_as_not_versioned(unmarked: object) -> None:
-    assert marked(unmarked).triggers() == []
-
-
-def test_two_logs_on_one_metadata_are_refused() -> None:
-    log = marked({})
-    with pytest.raises(ConfigurationError, match="has an AuditLog already"):
-        AuditLog(log.metadata)
-
-
-@pytest.mark.parametrize("name", ["activity", "transaction"])
-def test_a_table_of_the_application_with_a_name_of_the_trail_is_refused(name: str) -> None:
-    metadata = MetaData()
-    Table(name, metadata, Column("id", Integer, primary_key=True))
-    with pytest.raises(ConfigurationError, match=rf"'{name}'.*schema='audit'"):
-        AuditLog(metadata)
-    AuditLog(metadata, schema="audit")
 
 
 def test_a_table_with_a_name_of_the_trail_that_is_declared_later_is_refused(engine: Engine) -> None:
@@ -205,59 +162,8 @@ def test_an_actor_of_another_type_is_refused(engine: Engine) -> None:
         session.execute(insert(Person))
 
 
-def test_another_database_than_postgresql_is_refused() -> None:
-    engine = create_engine("sqlite://")
-    with engine.begin() as connection, pytest.raises(UnsupportedDatabaseError, match="'sqlite'"):
-        marked({}).install(connection)
-    engine.dispose()
-
-
 def test_an_old_postgresql_is_refused(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.dialect.server_version_info = (13, 9)
         with pytest.raises(UnsupportedDatabaseError, match=r"this server is 13\.9"):
             marked({}).install(connection)
-
-
-@pytest.mark.parametrize("name", ["", "a\0b", "x" * 64, "é" * 32])
-def test_names_that_postgresql_cannot_hold_are_refused(name: str) -> None:
-    with pytest.raises(ConfigurationError):
-        quote(name)
-
-
-@pytest.mark.parametrize("name", ["int; DROP TABLE x", "int--", "", "text)", "a'b", "$audit_logger$"])
-def test_what_is_no_type_is_refused(name: str) -> None:
-    with pytest.raises(ConfigurationError):
-        type_name(name)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["bigint", "varchar(36)", "numeric(10, 2)", "timestamp(3) with time zone", 'public."My type"', "uuid"],
-)
-def test_types_are_left_alone(name: str) -> None:
-    assert type_name(name) == name
-
-
-def test_a_literal_with_a_nul_is_refused() -> None:
-    with pytest.raises(ConfigurationError):
-        literal("a\0b")
-
-
-def test_every_error_is_an_audit_error() -> None:
-    for error in (ConfigurationError, ContextError, UnsupportedDatabaseError):
-        assert issubclass(error, AuditError)
-    assert issubclass(ConfigurationError, ValueError)
-
-
-def test_audit_context_does_not_decorate_generators() -> None:
-    with pytest.raises(ConfigurationError, match="generator"):
-
-        @audit_context(job="x")
-        def numbers() -> Any:
-            yield 1
-
-
-def test_the_likely_slip_with_the_name_of_the_actor_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"actor=7\) names no actor. Write actor_id="):
-        audit_context(actor=7)

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from audit_core import AuditLog, audit_context
 from audit_core.catalog import read
-from audit_core.config import Versioned
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -151,24 +150,6 @@ def test_a_write_that_is_kept_out_of_the_trail_can_be_refused(engine: Engine) ->
             ):
                 fails(connection, statement, sqlstate="AU004", message="cannot be kept out of the audit trail")
         assert [verb for verb, *_ in recorded(connection, log)] == ["insert"]
-
-
-@pytest.mark.parametrize(
-    "versioned",
-    [
-        Versioned(),
-        Versioned(exclude=("a=b", "exclude=c", "d,e'")),
-        Versioned(include=("x",), mask=("y", "z"), truncate="rows", require_actor="reject", bypass="reject"),
-        Versioned(operations=("delete", "insert")),
-    ],
-)
-def test_options_are_read_back_from_the_arguments_of_triggers(versioned: Versioned) -> None:
-    assert Versioned.from_arguments(versioned.arguments) == versioned
-
-
-@pytest.mark.parametrize("arguments", [["hair"], ["truncate=sometimes"], ["unknown=x"]])
-def test_arguments_that_are_not_ours_are_not_guessed_at(arguments: list[str]) -> None:
-    assert Versioned.from_arguments(arguments) is None
 
 
 def test_a_table_that_everybody_may_write_to_names_no_actor(connection: Connection) -> None:

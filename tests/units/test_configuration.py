@@ -1,0 +1,90 @@
+"""What is refused without a look at the database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from audit_core import (
+    AuditError,
+    AuditLog,
+    ConfigurationError,
+    ContextError,
+    UnsupportedDatabaseError,
+    audit_context,
+)
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+)
+
+
+def marked(versioned: object) -> AuditLog:
+    metadata = MetaData()
+    log = AuditLog(metadata)
+    Table(
+        "users",
+        metadata,
+        Column("id", Integer, primary_key=True),
+        Column("name", String),
+        info={"versioned": versioned},
+    )
+    return log
+
+
+def test_the_key_of_2x_is_not_passed_over() -> None:
+    metadata = MetaData()
+    log = AuditLog(metadata)
+    Table("users", metadata, Column("id", Integer, primary_key=True), info={"audit_logged": True})
+    with pytest.raises(ConfigurationError, match=r"'users'.*'audit_logged'.*'versioned'"):
+        log.triggers()
+
+
+@pytest.mark.parametrize("unmarked", [None, False])
+def test_a_table_can_be_marked_as_not_versioned(unmarked: object) -> None:
+    assert marked(unmarked).triggers() == []
+
+
+def test_two_logs_on_one_metadata_are_refused() -> None:
+    log = marked({})
+    with pytest.raises(ConfigurationError, match="has an AuditLog already"):
+        AuditLog(log.metadata)
+
+
+@pytest.mark.parametrize("name", ["activity", "transaction"])
+def test_a_table_of_the_application_with_a_name_of_the_trail_is_refused(name: str) -> None:
+    metadata = MetaData()
+    Table(name, metadata, Column("id", Integer, primary_key=True))
+    with pytest.raises(ConfigurationError, match=rf"'{name}'.*schema='audit'"):
+        AuditLog(metadata)
+    AuditLog(metadata, schema="audit")
+
+
+def test_another_database_than_postgresql_is_refused() -> None:
+    engine = create_engine("sqlite://")
+    with engine.begin() as connection, pytest.raises(UnsupportedDatabaseError, match="'sqlite'"):
+        marked({}).install(connection)
+    engine.dispose()
+
+
+def test_every_error_is_an_audit_error() -> None:
+    for error in (ConfigurationError, ContextError, UnsupportedDatabaseError):
+        assert issubclass(error, AuditError)
+    assert issubclass(ConfigurationError, ValueError)
+
+
+def test_audit_context_does_not_decorate_generators() -> None:
+    with pytest.raises(ConfigurationError, match="generator"):
+
+        @audit_context(job="x")
+        def numbers() -> Any:
+            yield 1
+
+
+def test_the_likely_slip_with_the_name_of_the_actor_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"actor=7\) names no actor. Write actor_id="):
+        audit_context(actor=7)
