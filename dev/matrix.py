@@ -140,7 +140,7 @@ class Matrix:
         """Install a program if it is not there; return why it is missing, or None."""
         if program.find():
             return None
-        self._progress.say(f"        installing {program.name}, which is not there")
+        self._progress.say(f"        {program.name} is not there: installing it, if that can be done")
         try:
             program.install()
         except CannotInstallError as error:
@@ -260,7 +260,7 @@ def hatch_run(name: str, *command: str) -> tuple[int, str]:
         capture_output=True,
         text=True,
     )
-    output = done.stdout + (done.stderr if done.returncode else "")
+    output = (done.stderr if done.returncode else "") + done.stdout
     return done.returncode, output.strip()
 
 

@@ -31,24 +31,29 @@ def pytest_report_header() -> str:
         return "PostgreSQL: not installed"
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Stop the run at once if its server cannot be used, and is needed."""
-    if not any("server" in getattr(item, "fixturenames", ()) for item in session.items):
+def pytest_sessionstart() -> None:
+    """Stop the run at once if the given server cannot be used."""
+    if not GIVEN_URL:
         return
     try:
-        if not GIVEN_URL:
-            bin_directory(VERSION)
-            return
         with _connect(_psycopg(GIVEN_URL), connect_timeout=5) as connection:
             row = connection.execute(
                 "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
             ).fetchone()
-    except FileNotFoundError as error:
-        raise pytest.UsageError(f"AUDIT_TEST_POSTGRES={VERSION}: {error}") from None
     except (ArgumentError, psycopg.Error) as error:
         raise pytest.UsageError(f"AUDIT_TEST_DATABASE_URL: {' '.join(str(error).split())}") from None
     if row != (True,):
         raise pytest.UsageError("AUDIT_TEST_DATABASE_URL: its role may not create databases")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Stop the run at once if a test needs a server and there is none."""
+    if GIVEN_URL or not any("server" in getattr(item, "fixturenames", ()) for item in session.items):
+        return
+    try:
+        bin_directory(VERSION)
+    except FileNotFoundError as error:
+        pytest.exit(f"AUDIT_TEST_POSTGRES={VERSION}: {error}", pytest.ExitCode.USAGE_ERROR)
 
 
 @pytest.fixture(scope="session")
