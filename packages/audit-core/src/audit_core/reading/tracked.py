@@ -186,7 +186,10 @@ class Tracked:
         activity = self.all_activities
         own = select(activity).where(self.is_of(activity.c)).cte()
         # Each place of the query chooses among them by an index.
-        return own.prefix_with("NOT MATERIALIZED")
+        found: Any = own.prefix_with("NOT MATERIALIZED")
+        # It has a name that is made of the address of the first one, which must not become that of another.
+        found._named_after = own
+        return found  # type: ignore[no-any-return]
 
     @cached_property
     def _schema(self) -> CTE:
