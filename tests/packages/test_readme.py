@@ -143,7 +143,7 @@ def test_taking_changes_back(project: Project) -> None:
     write(project.directory, "file: core/undo.py")
     steps, undone = project.run("undo").splitlines()[-2:]
     assert steps == (
-        "[Step(activity_id=2, action='update', table_name='articles', row_key='1', columns=('title',))] []"
+        "[UndoStep(activity_id=2, action='update', table_name='articles', row_key='1', columns=('title',))] []"
     )
     assert undone == "{'undoes': 2} Hello"
 
