@@ -72,16 +72,16 @@ class Progress:
             if report.result == "failed":
                 print(f"\n{f' {name} ':=^80}\n{output}\n{'':=^80}\n")
             self._print(f"{report.result:7} {name:22} {_duration(seconds)}  {report.closing}")
-            self._print(f"        {self._done} of {self._total} done; {self._now()}")
+            self._print_state()
 
     def beat(self) -> None:
         with self._lock:
-            self._print(f"        {self._done} of {self._total} done; {self._now()}")
+            self._print_state()
 
-    def _now(self) -> str:
+    def _print_state(self) -> None:
         now = time.monotonic()
         running = [f"{name} ({_duration(now - since)})" for name, since in self._running.items()]
-        return f"running: {', '.join(running) or 'nothing'}"
+        self._print(f"        {self._done} of {self._total} done; running: {', '.join(running) or 'nothing'}")
 
     def _print(self, text: str) -> None:
         print(f"{_duration(time.monotonic() - self._started)} {text}", flush=True)

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 #: The key of ``transaction.meta`` that names what was undone.
 UNDOES = "undoes"
 
-_TAKEN_BACK = ("insert", "update", "delete")
+#: The verbs of activities that can be taken back.
+TAKEN_BACK = ("insert", "update", "delete")
 
 
 def undone_by(log: AuditLog, connection: Connection, transaction_id: int) -> int | None:
@@ -61,7 +62,7 @@ def _claims(log: AuditLog, undoes: ColumnElement[int]) -> Select[Any]:
     # Both as in the index, which a bound name would not match.
     key: ColumnElement[str] = literal_column(f"CAST('{UNDOES}' AS text)", Text())
     done, against = activity.alias(), activity.alias()
-    is_done = and_(done.c.transaction_id == undoes, done.c.verb.in_(_TAKEN_BACK))
+    is_done = and_(done.c.transaction_id == undoes, done.c.verb.in_(TAKEN_BACK))
     opposite = case(
         (done.c.verb == exact_text("insert"), exact_text("delete")),
         (done.c.verb == exact_text("delete"), exact_text("insert")),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from ..claims import TAKEN_BACK
 from .live import LiveRow, LiveTable
-from .recorded import TAKEN_BACK, RecordedChange, differing
+from .recorded import RecordedChange, differing
 from .steps import Conflict, ConflictKind, UndoStep
 
 #: Tells whether a cascade of this undo has taken a change back: what it made of the row, and what that was before.

@@ -19,9 +19,6 @@ from ..reading.values import as_object
 if TYPE_CHECKING:
     from ..audit_log import AuditLog
 
-#: The verbs of activities that can be taken back.
-TAKEN_BACK = ("insert", "update", "delete")
-
 
 @dataclass(frozen=True)
 class RecordedChange:

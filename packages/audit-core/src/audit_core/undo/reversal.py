@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from ..claims import TAKEN_BACK
 from ..context import audit_context
 from ..errors import HistoryError
 from ..refusals import Refusal
@@ -15,7 +16,7 @@ from .constraints import Constraints
 from .decision import decide
 from .effects import Effects
 from .live import LiveRow, LiveTable
-from .recorded import TAKEN_BACK, RecordedChange, differing
+from .recorded import RecordedChange, differing
 from .steps import Conflict, ConflictKind, UndoStep
 
 if TYPE_CHECKING:
