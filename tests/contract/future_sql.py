@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from audit_core.sql import release
+from audit_core.sql import sql_version
 
 #: What an application imports to have it.
 REGISTER = """
 from pathlib import Path
-from audit_core.sql import RELEASES, Release
-RELEASES[2] = Release(2, Path(__file__).with_name("v2"))
+from audit_core.sql import SQL_VERSIONS, SQLVersion
+SQL_VERSIONS[2] = SQLVersion(2, Path(__file__).with_name("v2"))
 """
 
 #: The table gets a column, and its comment names the version, as in every version.
@@ -32,7 +32,7 @@ COMMENT ON TABLE @schema@.activity IS 'audit trail: what changed (SQL version 1)
 def write_version_2(directory: Path) -> None:
     """Write it into a folder: other verbs, a new function, and one trigger under another name."""
     folder = directory / "v2"
-    shutil.copytree(release(1).folder, folder)
+    shutil.copytree(sql_version(1).folder, folder)
     _replace(
         folder / "create_tables.sql", {"(SQL version 1)": "(SQL version 2)", "meta jsonb,": "meta jsonb, note text,"}
     )

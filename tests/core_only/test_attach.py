@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from audit_core import AuditLog, ConfigurationError, UnsupportedDatabaseError, audit_context
-from audit_core.statements import may_write
+from audit_core.capture.statements import may_write
 from sqlalchemy import (
     URL,
     Column,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from audit_core import AuditLog, ConfigurationError, audit_context
-from audit_core.catalog import read
+from audit_core.installation.catalog import read
+from audit_core.siblings import differences, scope_of
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, Text, create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -174,7 +175,7 @@ def test_a_partitioned_table_that_is_not_declared_as_one(connection: Connection)
         "CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM (0) TO (10)",
     )
     log.install(connection)
-    assert log.steps(read(connection, "public")) == []
+    assert differences(scope_of(log), read(connection, "public")) == []
     assert log.check(connection) == []
     run(connection, "INSERT INTO t_1 VALUES (1, 1)", "UPDATE t SET v = 2", "TRUNCATE t_1")
     assert [verb for verb, *_ in recorded(connection, log)] == ["insert", "update", "truncate"]

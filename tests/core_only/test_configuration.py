@@ -13,7 +13,8 @@ from audit_core import (
     UnsupportedDatabaseError,
     audit_context,
 )
-from audit_core.catalog import read
+from audit_core.installation.catalog import read
+from audit_core.siblings import differences, scope_of
 from sqlalchemy import (
     Column,
     Engine,
@@ -139,7 +140,7 @@ def test_an_actor_class_may_be_declared_later(engine: Engine) -> None:
         transaction = session.scalars(select(log.transaction_cls)).one()
         assert (transaction.actor_id, transaction.actor.id) == ("ann", "ann")
     with engine.connect() as connection:
-        assert log.steps(read(connection, "public")) == []
+        assert differences(scope_of(log), read(connection, "public")) == []
 
 
 def test_an_actor_of_another_type_is_refused(engine: Engine) -> None:

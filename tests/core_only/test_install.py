@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from audit_core import AuditLog, ConfigurationError
-from audit_core.catalog import audit_relations, read
-from audit_core.compare import InitTriggers, RefreshTrail
+from audit_core.installation.catalog import audit_relations, read
+from audit_core.installation.compare import InitTriggers, RefreshTrail
+from audit_core.siblings import differences, scope_of
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -54,7 +55,7 @@ def verbs(connection: Connection, log: AuditLog) -> list[str]:
 
 
 def steps(connection: Connection, log: AuditLog) -> list[object]:
-    return list(log.steps(read(connection, log.schema)))
+    return list(differences(scope_of(log), read(connection, log.schema)))
 
 
 def test_installing_again_does_nothing(connection: Connection, log: AuditLog, users: Table) -> None:
@@ -103,7 +104,7 @@ def test_changed_exclusions_are_installed(connection: Connection, log: AuditLog,
     (step,) = steps(connection, log)
     assert isinstance(step, InitTriggers)
     assert step.replaces is not None
-    assert step.replaces.versioned.exclude == ("hair",)
+    assert step.replaces.options.exclude == ("hair",)
     log.install(connection)
     connection.execute(insert(users).values(name="n", hair="h"))
     assert connection.scalar(select(log.activity_cls.changed_data)) == {"id": 1, "hair": "h"}

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from audit_core import AuditLog, audit_context
-from audit_core.catalog import read
+from audit_core.installation.catalog import read
+from audit_core.siblings import differences, scope_of
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -23,7 +24,7 @@ def audited(connection: Connection, **options: Any) -> AuditLog:
     )
     log.metadata.create_all(connection)
     log.install(connection)
-    assert log.steps(read(connection, "public")) == []
+    assert differences(scope_of(log), read(connection, "public")) == []
     return log
 
 

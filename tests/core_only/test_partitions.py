@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from audit_core import AuditLog
-from audit_core.catalog import read
+from audit_core.installation.catalog import read
+from audit_core.siblings import differences, scope_of
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Text, cast, select
 from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.exc import DBAPIError
@@ -43,7 +44,7 @@ def partitioned(connection: Connection, **options: Any) -> AuditLog:
         "CREATE TABLE events_2_even PARTITION OF events_2 FOR VALUES IN (2, 4, 6)",
     )
     log.install(connection)
-    assert log.steps(read(connection, "public")) == []
+    assert differences(scope_of(log), read(connection, "public")) == []
     assert log.check(connection) == []
     return log
 

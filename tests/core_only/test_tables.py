@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from audit_core import AuditLog, ddl
-from audit_core.catalog import read
+from audit_core import AuditLog
+from audit_core.installation import ddl
+from audit_core.installation.catalog import read
 from audit_core.quoting import qualified
+from audit_core.siblings import differences, scope_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import (
@@ -32,7 +34,7 @@ def audited(connection: Connection, *tables: Table, schema: str | None = None) -
     log = AuditLog(tables[0].metadata, schema=schema)
     log.metadata.create_all(connection)
     log.install(connection)
-    assert log.steps(read(connection, log.schema)) == []
+    assert differences(scope_of(log), read(connection, log.schema)) == []
     return log
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from audit_core import HistoryError
-from audit_core.claims import undone_by
+from audit_core.audit_log import scope_of
+from audit_core.undo.claims import undone_by
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
@@ -58,7 +59,7 @@ def test_a_claim_about_itself_or_the_future_is_none(session: Session) -> None:
 def test_a_claim_of_a_strange_kind_is_none(session: Session, said: Any) -> None:
     done = commit(session, "INSERT INTO customers VALUES (1, 'Ann')")
     claim(session, said, "DELETE FROM customers")
-    assert undone_by(audit_log, session.connection(), done) is None
+    assert undone_by(scope_of(audit_log), session.connection(), done) is None
 
 
 def test_what_was_undone_by_hand_counts(session: Session) -> None:
@@ -82,7 +83,7 @@ def test_cascades_are_part_of_the_deed(session: Session) -> None:
     commit(session, "INSERT INTO customers VALUES (1, 'Ann')", "INSERT INTO orders VALUES (1, 1, 5, 'OPEN')")
     done = commit(session, "UPDATE customers SET id = 2")
     by = undo(session, done)
-    assert undone_by(audit_log, session.connection(), done) == by
+    assert undone_by(scope_of(audit_log), session.connection(), done) == by
 
 
 @pytest.mark.parametrize("length", [2, 3, 5000])
@@ -107,9 +108,9 @@ def test_undos_of_undos_of_any_number(session: Session, length: int) -> None:
         native,
     )
     connection = session.connection()
-    assert undone_by(audit_log, connection, length) is None
-    assert undone_by(audit_log, connection, length - 1) == length
-    assert undone_by(audit_log, connection, 1) == (2 if length % 2 == 0 else None)
+    assert undone_by(scope_of(audit_log), connection, length) is None
+    assert undone_by(scope_of(audit_log), connection, length - 1) == length
+    assert undone_by(scope_of(audit_log), connection, 1) == (2 if length % 2 == 0 else None)
 
 
 def test_many_forged_claims_cost_a_look_each(session: Session) -> None:
@@ -121,4 +122,4 @@ def test_many_forged_claims_cost_a_look_each(session: Session) -> None:
         ),
         {"meta": json.dumps({"undoes": done})},
     )
-    assert undone_by(audit_log, session.connection(), done) is None
+    assert undone_by(scope_of(audit_log), session.connection(), done) is None

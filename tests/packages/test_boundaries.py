@@ -51,7 +51,7 @@ def test_nothing_else_is_taken_from_a_sibling(path: Path) -> None:
         ("audit_core.siblings", "qualified", False),
         ("audit_core.quoting", "qualified", True),
         ("audit_core", "catalog", True),
-        ("audit_core.catalog", None, True),
+        ("audit_core.installation.catalog", None, True),
         ("sqlalchemy", "select", False),
     ],
 )

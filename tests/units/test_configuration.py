@@ -13,6 +13,8 @@ from audit_core import (
     UnsupportedDatabaseError,
     audit_context,
 )
+from audit_core.audit_log import scope_of
+from audit_core.installation.wanted import wanted_triggers
 from sqlalchemy import (
     Column,
     Integer,
@@ -41,12 +43,12 @@ def test_the_key_of_2x_is_not_passed_over() -> None:
     log = AuditLog(metadata)
     Table("users", metadata, Column("id", Integer, primary_key=True), info={"audit_logged": True})
     with pytest.raises(ConfigurationError, match=r"'users'.*'audit_logged'.*'versioned'"):
-        log.triggers()
+        wanted_triggers(scope_of(log))
 
 
 @pytest.mark.parametrize("unmarked", [None, False])
 def test_a_table_can_be_marked_as_not_versioned(unmarked: object) -> None:
-    assert marked(unmarked).triggers() == []
+    assert wanted_triggers(scope_of(marked(unmarked))) == []
 
 
 def test_two_logs_on_one_metadata_are_refused() -> None:

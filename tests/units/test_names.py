@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 from audit_core import AuditLog, HistoryError
+from audit_core.audit_log import scope_of
 from audit_core.reading import find_table, parse_actor, parse_key
 from sqlalchemy import Column, Date, Integer, MetaData, String, Table, Uuid
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -27,16 +28,16 @@ def log() -> AuditLog:
 
 
 def test_a_table_is_found_by_its_name(log: AuditLog) -> None:
-    assert find_table(log, "readers").name == "readers"
-    assert find_table(log, "days").schema == "stock"
-    assert find_table(log, "stock.items").schema == "stock"
-    assert find_table(log, "items").schema is None
+    assert find_table(scope_of(log), "readers").name == "readers"
+    assert find_table(scope_of(log), "days").schema == "stock"
+    assert find_table(scope_of(log), "stock.items").schema == "stock"
+    assert find_table(scope_of(log), "items").schema is None
 
 
 @pytest.mark.parametrize("name", ["item", "secrets", "", "stock."])
 def test_a_table_that_is_not_recorded_is_refused(log: AuditLog, name: str) -> None:
     with pytest.raises(HistoryError, match=r"those recorded are 'items', 'readers', 'stock.days', 'stock.items'"):
-        find_table(log, name)
+        find_table(scope_of(log), name)
 
 
 def test_a_name_in_two_schemas_needs_one() -> None:
@@ -49,10 +50,10 @@ def test_a_name_in_two_schemas_needs_one() -> None:
 
 def test_a_key_has_the_type_of_its_column(log: AuditLog) -> None:
     some = uuid.uuid4()
-    assert parse_key(find_table(log, "items"), "007") == (7,)
-    assert parse_key(find_table(log, "stock.items"), str(some)) == (some,)
-    assert parse_key(find_table(log, "days"), "2026-11-24") == (dt.date(2026, 11, 24),)
-    assert parse_key(find_table(log, "readers"), '[7, "a, b"]') == (7, "a, b")
+    assert parse_key(find_table(scope_of(log), "items"), "007") == (7,)
+    assert parse_key(find_table(scope_of(log), "stock.items"), str(some)) == (some,)
+    assert parse_key(find_table(scope_of(log), "days"), "2026-11-24") == (dt.date(2026, 11, 24),)
+    assert parse_key(find_table(scope_of(log), "readers"), '[7, "a, b"]') == (7, "a, b")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_a_key_has_the_type_of_its_column(log: AuditLog) -> None:
 )
 def test_a_key_of_the_wrong_shape_is_refused(log: AuditLog, table: str, text: str) -> None:
     with pytest.raises(HistoryError, match="is no primary key of table"):
-        parse_key(find_table(log, table), text)
+        parse_key(find_table(scope_of(log), table), text)
 
 
 def test_an_actor_has_the_type_of_the_actors_key() -> None:
@@ -80,7 +81,7 @@ def test_an_actor_has_the_type_of_the_actors_key() -> None:
         id: Mapped[int] = mapped_column(primary_key=True)
 
     log = AuditLog(Base, actor_cls=User)
-    assert parse_actor(log, "7") == 7
+    assert parse_actor(scope_of(log), "7") == 7
     with pytest.raises(HistoryError, match=r"'x' is no primary key of an actor, which is of the type Integer\(\)"):
-        parse_actor(log, "x")
-    assert parse_actor(AuditLog(MetaData()), "x") == "x"
+        parse_actor(scope_of(log), "x")
+    assert parse_actor(scope_of(AuditLog(MetaData())), "x") == "x"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from audit_core.statements import text_may_write
+from audit_core.capture.statements import text_may_write
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Alembic operations and autogenerate support for the audit trail.
 
-Importing this module registers the operations; generated migrations do it by themselves.
+Importing this package registers the operations; generated migrations do it by themselves.
 """
 
-from . import compare, impl, ops, render, rewrite
 from .directives import process_revision_directives
+from .registration import register
 
-__all__ = ["compare", "impl", "ops", "process_revision_directives", "render", "rewrite"]
+__all__ = ["process_revision_directives", "register"]
+
+register()

@@ -10,27 +10,29 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from alembic.autogenerate import comparators
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation
 from alembic.operations.ops import DropTableOp, UpgradeOps
-from alembic.util import DispatchPriority, PriorityDispatchResult, to_list
+from alembic.util import PriorityDispatchResult, to_list
 from audit_core import AuditLog
 from audit_core.siblings import (
+    Difference,
     InitTrail,
     InitTriggers,
     RefreshTrail,
     RemoveTriggers,
-    Step,
     UpgradeTrail,
+    actor_id_type_problem,
     audit_relations,
     creators,
+    differences,
     find_audit_log,
     fixed_search_path,
     function_names,
-    is_tracked,
+    is_audited,
     read_installed,
     require_postgresql,
+    scope_of,
 )
 from sqlalchemy import MetaData
 
@@ -48,7 +50,6 @@ from .ops import (
 log = logging.getLogger("alembic.autogenerate.audit_logger")
 
 
-@comparators.dispatch_for("autogenerate", priority=DispatchPriority.FIRST, subgroup="audit_logger_filters")
 @command_errors()
 def hide_trail(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
     """Hide the audit tables from Alembic, and functions, triggers and grants from alembic_utils."""
@@ -66,12 +67,6 @@ def hide_trail(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> Prio
     return PriorityDispatchResult.CONTINUE
 
 
-@comparators.dispatch_for(
-    "autogenerate",
-    qualifier="postgresql",
-    priority=DispatchPriority.LAST,
-    subgroup="audit_logger_operations",
-)
 @command_errors()
 def add_operations(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
     """Put our operations before and after those that Alembic found."""
@@ -89,15 +84,15 @@ def add_operations(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> 
         if message := installed.version_problem:
             log.warning("%s Nothing is generated for it.", message)
             continue
-        if message := audit_log.actor_id_type_problem(connection):
+        if message := actor_id_type_problem(scope_of(audit_log), connection):
             log.warning("%s", message)
-        for step in audit_log.steps(installed, dropped):
-            log.info("Detected %s", step.summary)
-            if isinstance(step, InitTrail):
+        for difference in differences(scope_of(audit_log), installed, dropped):
+            log.info("Detected %s", difference.summary)
+            if isinstance(difference, InitTrail):
                 for message in creators(connection, audit_log.schema):
                     log.warning("%s", message)
-            early = isinstance(step, (InitTrail, RemoveTriggers))
-            (before if early else after).append(_operation(step))
+            early = isinstance(difference, (InitTrail, RemoveTriggers))
+            (before if early else after).append(_operation(difference))
     upgrade_ops.ops[:] = [*before, *upgrade_ops.ops, *after]
     return PriorityDispatchResult.CONTINUE
 
@@ -114,7 +109,7 @@ def _audit_logs(autogen_context: AutogenContext) -> Iterator[AuditLog]:
 
 def _warn_of_marked_tables(metadata: MetaData) -> None:
     for name, table in sorted(metadata.tables.items()):
-        if is_tracked(table):
+        if is_audited(table):
             log.warning(
                 "Table %r is marked as versioned, and no AuditLog has been made for its MetaData: its changes "
                 "will not be recorded.",
@@ -122,16 +117,16 @@ def _warn_of_marked_tables(metadata: MetaData) -> None:
             )
 
 
-def _operation(step: Step) -> AuditOperation:
-    if isinstance(step, InitTrail):
-        return InitAuditLoggerOp(step.trail)
-    if isinstance(step, UpgradeTrail):
-        return UpgradeAuditLoggerOp(step.trail.schema, step.trail.version, step.to_version)
-    if isinstance(step, RefreshTrail):
-        return RefreshAuditLoggerOp(step.trail)
-    if isinstance(step, InitTriggers):
-        return InitAuditLoggerTriggersOp(step.triggers, step.replaces, step.repairs)
-    return RemoveAuditLoggerTriggersOp(step.triggers)
+def _operation(difference: Difference) -> AuditOperation:
+    if isinstance(difference, InitTrail):
+        return InitAuditLoggerOp(difference.trail)
+    if isinstance(difference, UpgradeTrail):
+        return UpgradeAuditLoggerOp(difference.trail.schema, difference.trail.version, difference.to_version)
+    if isinstance(difference, RefreshTrail):
+        return RefreshAuditLoggerOp(difference.trail)
+    if isinstance(difference, InitTriggers):
+        return InitAuditLoggerTriggersOp(difference.triggers, difference.replaces, difference.repairs)
+    return RemoveAuditLoggerTriggersOp(difference.triggers)
 
 
 def _name_filter(

@@ -15,7 +15,6 @@ from .ops import AuditOperation, InitAuditLoggerOp
 log = logging.getLogger("alembic.runtime.migration.audit_logger")
 
 
-@Operations.implementation_for(AuditOperation)
 @command_errors()
 def run(operations: Operations, operation: AuditOperation) -> None:
     """Send, or write, each statement by itself."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from alembic.operations import MigrateOperation, Operations
-from audit_core.siblings import OPERATIONS, TableTriggers, Trail, Versioned, literal, qualified
+from audit_core.siblings import OPERATIONS, TableOptions, TableTriggers, Trail, literal, qualified
 
 
 class AuditOperation(MigrateOperation):
@@ -169,18 +169,18 @@ class TriggersOperation(AuditOperation):
 
     def arguments(self) -> tuple[list[Any], dict[str, Any]]:
         triggers = self.triggers
-        versioned = triggers.versioned
+        options = triggers.options
         named = {
             "schema": triggers.schema,
             "audit_schema": triggers.audit_schema,
             "key_columns": list(triggers.key_columns),
-            "excluded_columns": list(versioned.exclude),
-            "included_columns": list(versioned.include),
-            "masked_columns": list(versioned.mask),
-            "recorded_operations": list(versioned.operations),
-            "truncate": versioned.truncate,
-            "require_actor": versioned.require_actor,
-            "bypass": versioned.bypass,
+            "excluded_columns": list(options.exclude),
+            "included_columns": list(options.include),
+            "masked_columns": list(options.mask),
+            "recorded_operations": list(options.operations),
+            "truncate": options.truncate,
+            "require_actor": options.require_actor,
+            "bypass": options.bypass,
             "partitioned": triggers.partitioned,
         }
         said = {name: value for name, value in named.items() if value != _DEFAULTS[name]}
@@ -250,7 +250,7 @@ class InitAuditLoggerTriggersOp(TriggersOperation):
         :param partitioned: whether the table is partitioned.
         :param version: the version of the SQL.
         """
-        versioned = Versioned(
+        options = TableOptions(
             exclude=tuple(excluded_columns or ()),
             include=tuple(included_columns or ()),
             mask=tuple(masked_columns or ()),
@@ -260,7 +260,7 @@ class InitAuditLoggerTriggersOp(TriggersOperation):
             bypass=bypass,
         )
         triggers = TableTriggers(
-            table_name, schema, audit_schema, versioned, partitioned, tuple(key_columns or ()), version
+            table_name, schema, audit_schema, options, partitioned, tuple(key_columns or ()), version
         )
         operations.invoke(cls(triggers))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 
 from .ops import AuditOperation
@@ -10,7 +9,6 @@ from .ops import AuditOperation
 IMPORT = "import audit_alembic  # noqa: F401 - registers the operations of the audit trail"
 
 
-@renderers.dispatch_for(AuditOperation)
 def render(autogen_context: AutogenContext, operation: AuditOperation) -> str:
     """Write the call of an operation, and the import that makes it known."""
     autogen_context.imports.add(IMPORT)

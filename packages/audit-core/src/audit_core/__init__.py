@@ -3,8 +3,7 @@
 from importlib.metadata import version
 
 from .audit_log import AuditLog
-from .checking import Problem
-from .context import audit_context
+from .capture.context import audit_context
 from .errors import (
     AuditError,
     ConfigurationError,
@@ -15,6 +14,7 @@ from .errors import (
     UndoConflictError,
     UnsupportedDatabaseError,
 )
+from .installation.checking import Problem
 from .models import AuditLogActivity, AuditLogTransaction
 from .proof import Finding
 from .reading import notes

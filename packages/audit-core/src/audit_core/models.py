@@ -19,11 +19,12 @@ from sqlalchemy.orm import Mapped, foreign, mapped_column, registry, relationshi
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from . import reading
+from .actor import ActorClass
 from .reading.exact import ExactText
 from .reading.values import as_object, load_json
 
 if TYPE_CHECKING:
-    from .audit_log import AuditLog
+    from .scope import Scope
 
 
 class RecordedData(TypeDecorator[dict[str, Any]]):
@@ -101,8 +102,8 @@ class AuditLogActivity:
 
     if TYPE_CHECKING:
         transaction: Mapped[AuditLogTransaction]
-        #: The AuditLog whose trail it is in.
-        audit_log: ClassVar[AuditLog]
+        #: The trail it is in.
+        scope: ClassVar[Scope]
 
     @hybrid_property
     def data(self) -> dict[str, Any]:
@@ -158,21 +159,16 @@ class ActorId(TypeDecorator[Any]):
 
 
 def map_models(
-    *,
-    schema: str,
-    info: dict[Any, Any],
-    find_actor_id_type: Callable[[], TypeEngine[Any]],
-    find_actor_cls: Callable[[], type[Any]] | None,
+    *, schema: str, info: dict[Any, Any], actor: ActorClass
 ) -> tuple[type[AuditLogActivity], type[AuditLogTransaction]]:
     """Map both models anew, for one trail.
 
     :param info: goes into the ``info`` of their MetaData.
-    :param find_actor_cls: gives the actor's class once all models are declared; None for no relationship.
     """
     mappings = registry(metadata=MetaData(schema=schema, info=info))
     transaction_cls = _subclass(
         AuditLogTransaction,
-        actor_id=mapped_column(ActorId(find_actor_id_type), nullable=True),
+        actor_id=mapped_column(ActorId(actor.key_type), nullable=True),
     )
     activity_cls = _subclass(AuditLogActivity)
     transaction_cls.activities = relationship(
@@ -186,10 +182,11 @@ def map_models(
         primaryjoin=lambda: foreign(activity_cls.transaction_id) == transaction_cls.id,
         viewonly=True,
     )
-    if find_actor_cls is not None:
+    if actor.named is not None:
+        # The class is looked up when the mappers are configured, and all models are declared.
         transaction_cls.actor = relationship(
-            find_actor_cls,
-            primaryjoin=lambda: foreign(transaction_cls.actor_id) == inspect(find_actor_cls()).primary_key[0],
+            lambda: actor.found,
+            primaryjoin=lambda: foreign(transaction_cls.actor_id) == inspect(actor.found).primary_key[0],
             viewonly=True,
         )
     mappings.mapped(transaction_cls)

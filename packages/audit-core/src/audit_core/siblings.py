@@ -4,41 +4,48 @@ Nothing of it is for applications: it changes with any version, and the packages
 command line is in :mod:`audit_core.cli.siblings`, which needs an extra.
 """
 
-from .audit_log import Resolvers, find_audit_log
-from .catalog import audit_relations, function_names
-from .catalog import read as read_installed
-from .checking import creators
-from .compare import InitTrail, InitTriggers, RefreshTrail, RemoveTriggers, Step, UpgradeTrail
-from .config import OPERATIONS, Versioned
-from .ddl import Statement, require_postgresql
-from .objects import TableTriggers, Trail
+from .audit_log import find_audit_log, scope_of
+from .audited import audited_tables, is_audited
+from .capture.resolving import Resolvers
+from .installation.catalog import audit_relations, function_names
+from .installation.catalog import read as read_installed
+from .installation.checking import creators
+from .installation.compare import Difference, InitTrail, InitTriggers, RefreshTrail, RemoveTriggers, UpgradeTrail
+from .installation.ddl import Statement, require_postgresql
+from .installation.objects import TableTriggers, Trail
+from .installation.wanted import actor_id_type_problem, differences
+from .options import OPERATIONS, TableOptions
 from .quoting import literal, qualified
 from .reading import find_table, parse_actor, parse_key, row_as_of, schema_of
 from .reading.activities import VERBS, is_of_actor
+from .reading.audited_table import execute
 from .reading.changes import table_of
 from .reading.exact import equal, pg
-from .reading.tracked import execute
 from .reading.values import dump_json
-from .refusals import headline
+from .scope import Scope
 from .settings import fixed_search_path
-from .tracking import is_tracked, tracked_tables
+from .undo.refusals import headline
 
 __all__ = [
     "OPERATIONS",
     "VERBS",
+    "Difference",
     "InitTrail",
     "InitTriggers",
     "RefreshTrail",
     "RemoveTriggers",
     "Resolvers",
+    "Scope",
     "Statement",
-    "Step",
+    "TableOptions",
     "TableTriggers",
     "Trail",
     "UpgradeTrail",
-    "Versioned",
+    "actor_id_type_problem",
     "audit_relations",
+    "audited_tables",
     "creators",
+    "differences",
     "dump_json",
     "equal",
     "execute",
@@ -47,8 +54,8 @@ __all__ = [
     "fixed_search_path",
     "function_names",
     "headline",
+    "is_audited",
     "is_of_actor",
-    "is_tracked",
     "literal",
     "parse_actor",
     "parse_key",
@@ -58,6 +65,6 @@ __all__ = [
     "require_postgresql",
     "row_as_of",
     "schema_of",
+    "scope_of",
     "table_of",
-    "tracked_tables",
 ]

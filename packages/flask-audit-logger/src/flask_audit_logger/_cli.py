@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import click
 from audit_core import Problem
-from audit_core.cli.siblings import AuditGroup, Database, Mistake, Origin
-from audit_core.siblings import find_audit_log, is_tracked
+from audit_core.cli.siblings import AuditGroup, CommandError, Database, TrailSource
+from audit_core.siblings import find_audit_log, is_audited
 from flask import current_app
 from flask.cli import ScriptInfo
 from flask_sqlalchemy import SQLAlchemy
 
 
 @dataclass(frozen=True)
-class Binds(Origin):
+class FlaskSource(TrailSource):
     """The databases of the app that the ``flask`` command loads."""
 
     ctx: click.Context
@@ -31,11 +31,11 @@ class Binds(Origin):
         if self.bind_key in recorded:
             return self._of_bind(self.bind_key)
         if not recorded:
-            raise Mistake("The app has no trail: make an AuditLogger(db) where its models are.")
+            raise CommandError("The app has no trail: make an AuditLogger(db) where its models are.")
         known = ", ".join(repr(key) for key in recorded if key is not None) or "none"
         if self.bind_key is None:
-            raise Mistake(f"The app has several trails. Choose one with --bind: {known}.")
-        raise Mistake(f"There is no bind {self.bind_key!r} with a trail; those with one are {known}.")
+            raise CommandError(f"The app has several trails. Choose one with --bind: {known}.")
+        raise CommandError(f"There is no bind {self.bind_key!r} with a trail; those with one are {known}.")
 
     def problems(self) -> Iterator[Problem]:
         if self.bind_key is not None:
@@ -46,14 +46,14 @@ class Binds(Origin):
                 yield from self._of_bind(bind_key).problems()
                 continue
             for name, table in sorted(metadata.tables.items()):
-                if is_tracked(table):
+                if is_audited(table):
                     yield Problem(name, f"Table {name!r} is marked as versioned, and its MetaData has no AuditLogger.")
 
     def _of_bind(self, bind_key: str | None) -> Database:
         db = self._db()
         engine = db.engines.get(bind_key)
         if engine is None:
-            raise Mistake(f"The app has no database for the bind {bind_key!r}. Configure it in SQLALCHEMY_BINDS.")
+            raise CommandError(f"The app has no database for the bind {bind_key!r}. Configure it in SQLALCHEMY_BINDS.")
         audit_log = find_audit_log(db.metadatas[bind_key])
         assert audit_log is not None
         return Database(audit_log, engine)
@@ -64,7 +64,7 @@ class Binds(Origin):
             self.ctx.with_resource(self.script.load_app().app_context())
         db: SQLAlchemy | None = current_app.extensions.get("sqlalchemy")
         if db is None:
-            raise Mistake(f"The app {current_app.name!r} has no Flask-SQLAlchemy: call db.init_app(app).")
+            raise CommandError(f"The app {current_app.name!r} has no Flask-SQLAlchemy: call db.init_app(app).")
         return db
 
 
@@ -73,4 +73,4 @@ class Binds(Origin):
 @click.pass_context
 def audit(ctx: click.Context, bind: str | None) -> None:
     """Read the audit trail of the application, and take changes back."""
-    ctx.obj = Binds(ctx, ctx.ensure_object(ScriptInfo), bind)
+    ctx.obj = FlaskSource(ctx, ctx.ensure_object(ScriptInfo), bind)

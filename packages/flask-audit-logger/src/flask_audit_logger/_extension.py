@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from audit_alembic import process_revision_directives
 from audit_core import AuditLog, ConfigurationError
+from audit_core.siblings import Resolvers
 from flask import Flask, appcontext_pushed, current_app, has_app_context
 from flask_sqlalchemy import SQLAlchemy
 
@@ -16,7 +17,6 @@ from ._meta import current_meta
 from ._page import init_page
 
 if TYPE_CHECKING:
-    from audit_core.siblings import Resolvers
     from sqlalchemy import Dialect
 
 
@@ -122,5 +122,5 @@ class AuditLogger(AuditLog):
         if dialect in self._dialects and has_app_context():
             app = current_app._get_current_object()  # type: ignore[attr-defined]
             if self._apps.get(app) is not dialect:
-                return None, None, None
+                return Resolvers()
         return super()._resolvers(dialect)

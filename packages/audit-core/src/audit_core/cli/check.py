@@ -8,19 +8,19 @@ import click
 
 from . import options
 from .errors import NO
-from .origin import Origin
 from .output import print_json, printable
+from .source import TrailSource
 
 
 @click.command()
 @options.as_json
 @click.pass_obj
-def check(origin: Origin, as_json: bool) -> None:
+def check(source: TrailSource, as_json: bool) -> None:
     """List what is not recorded or protected as it should be.
 
     If there is anything, the exit code is 1.
     """
-    problems = list(origin.problems())
+    problems = list(source.problems())
     if as_json:
         print_json({"problems": list(map(asdict, problems))})
     else:

@@ -8,8 +8,8 @@ import click
 from sqlalchemy.orm import Session
 
 from . import options
-from .origin import Database, with_database
 from .output import Listing, print_json, value_text
+from .source import Database, with_database
 
 _COLUMNS = ("time", "table", "event", "since", "records", "options", "rows", "by")
 

@@ -11,7 +11,7 @@ import click
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from audit_core.errors import AuditError
-from audit_core.refusals import headline
+from audit_core.undo.refusals import headline
 
 #: The answer is "no".
 NO = 1
@@ -27,7 +27,7 @@ Exit codes:
   130, 141  ended by Ctrl-C, by a closed pipe"""
 
 
-class Mistake(click.ClickException):
+class CommandError(click.ClickException):
     """What the caller has to put right, in one line."""
 
     exit_code = 2
@@ -39,11 +39,11 @@ def mistakes_in_one_line() -> Iterator[None]:
     try:
         yield
     except AuditError as error:
-        raise Mistake(_one_line(error)) from None
+        raise CommandError(_one_line(error)) from None
     except (OperationalError, InterfaceError) as error:
-        raise Mistake(f"The database does not answer: {headline(error)}") from None
+        raise CommandError(f"The database does not answer: {headline(error)}") from None
     except DBAPIError as error:
-        raise Mistake(f"The database refuses: {headline(error)}") from None
+        raise CommandError(f"The database refuses: {headline(error)}") from None
     except BrokenPipeError:
         # Python flushes the stream once more at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

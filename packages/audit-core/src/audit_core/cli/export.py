@@ -18,11 +18,12 @@ from sqlalchemy import Integer, Select, Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from audit_core import AuditLog
+from audit_core.audit_log import scope_of
 from audit_core.reading.exact import pg
 
 from . import formats, options, times
-from .errors import Mistake
-from .origin import Database, with_database
+from .errors import CommandError
+from .source import Database, with_database
 
 #: So many activities are in memory at a time, and in a row group of Parquet.
 BATCH = 5000
@@ -60,7 +61,7 @@ def export(
         chosen = None if table is None else options.find_recorded_table(session, log, table)
         query = _columns(log, log.activities(table=chosen, since=since, until=until))
         with _opened(output) as file, _progress(session, query) as progress:
-            writer = formats.writer(format_, file, isinstance(log.actor_id_type(), Integer))
+            writer = formats.writer(format_, file, isinstance(scope_of(log).actor.key_type(), Integer))
             with writer, session.execute(query, execution_options={"yield_per": BATCH}) as result:
                 for rows in result.mappings().partitions():
                     writer.write(rows)
@@ -129,4 +130,4 @@ def _opened(output: str) -> Iterator[BinaryIO]:
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
-        raise Mistake(f"{output!r} cannot be written: {error.strerror}.") from None
+        raise CommandError(f"{output!r} cannot be written: {error.strerror}.") from None

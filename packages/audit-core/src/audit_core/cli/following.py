@@ -16,9 +16,9 @@ from sqlalchemy.types import UserDefinedType
 from audit_core import AuditLog
 
 from .description import print_selected
-from .errors import INTERRUPTED, Mistake
-from .origin import Database
+from .errors import INTERRUPTED, CommandError
 from .output import Listing
+from .source import Database
 
 
 class _Xid8(UserDefinedType[Any]):
@@ -105,7 +105,7 @@ def _look(database: Database) -> Iterator[tuple[Session, str]]:
         ).one()
         if in_recovery:
             # The snapshot of a standby does not list the transactions in progress.
-            raise Mistake("--follow needs the primary server, and this is a standby.")
+            raise CommandError("--follow needs the primary server, and this is a standby.")
         yield session, snapshot
 
 

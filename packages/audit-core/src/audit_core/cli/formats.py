@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from sqlalchemy import RowMapping
 
-from .errors import Mistake
+from .errors import CommandError
 from .json import dump, escape
 
 FORMATS = ("jsonl", "csv", "parquet")
@@ -90,9 +90,9 @@ def writer(format_: str, file: BinaryIO, has_integer_actors: bool) -> Writer:
     if format_ == "csv":
         return Csv(file)
     if file.isatty():
-        raise Mistake("Parquet is nothing for a terminal. Give a file with --output.")
+        raise CommandError("Parquet is nothing for a terminal. Give a file with --output.")
     try:
         from .parquet import Parquet
     except ModuleNotFoundError as error:
-        raise Mistake(f'--format parquet needs {error.name!r}. Run: pip install "audit-core[parquet]"') from None
+        raise CommandError(f'--format parquet needs {error.name!r}. Run: pip install "audit-core[parquet]"') from None
     return Parquet(file, has_integer_actors)

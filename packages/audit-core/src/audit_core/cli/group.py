@@ -18,7 +18,7 @@ from .verify import verify
 
 
 class AuditGroup(click.Group):
-    """Every command of the trail; what runs them says where the trail is, with an ``Origin`` as click's ``obj``."""
+    """Every command of the trail, as a group; its ``obj`` in click, a ``TrailSource``, says where the trail is."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         commands = (history, log, show, as_of, undo, stats, export, coverage, check, verify)

@@ -11,15 +11,16 @@ from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from audit_core import AuditLog
+from audit_core.audit_log import scope_of
 from audit_core.reading import parse_actor
 from audit_core.reading.activities import VERBS
 
 from . import options, times
 from .description import ACTIVITY_COLUMNS, print_selected
-from .errors import Mistake
+from .errors import CommandError
 from .following import follow
-from .origin import Database, with_database
 from .output import Listing
+from .source import Database, with_database
 
 
 @click.command(epilog=times.HELP)
@@ -61,7 +62,7 @@ def log(
     """Show activities, newest first."""
     audit_log = database.audit_log
     if following and (filters["until"] or filters["after"]):
-        raise Mistake("--follow has no end and no pages: leave --until and --after out.")
+        raise CommandError("--follow has no end and no pages: leave --until and --after out.")
     with Session(database.engine) as session:
         query = _chosen(session, audit_log, **filters)
     listing = None if as_json else Listing(*ACTIVITY_COLUMNS)
@@ -89,10 +90,10 @@ def _chosen(
     after: int | None,
 ) -> Select[Any]:
     if actor is not None and no_actor:
-        raise Mistake("--actor and --no-actor exclude each other.")
+        raise CommandError("--actor and --no-actor exclude each other.")
     whose: dict[str, Any] = {}
     if actor is not None or no_actor:
-        whose["actor"] = None if actor is None else parse_actor(audit_log, actor)
+        whose["actor"] = None if actor is None else parse_actor(scope_of(audit_log), actor)
     if transaction is not None:
         options.find_transaction(session, audit_log, transaction)
     return audit_log.activities(
@@ -111,7 +112,7 @@ def _chosen(
 def _meta(text: str) -> tuple[str, Any]:
     name, is_given, value = text.partition("=")
     if not is_given:
-        raise Mistake(f"--meta is {text!r}; write NAME=VALUE.")
+        raise CommandError(f"--meta is {text!r}; write NAME=VALUE.")
     try:
         return name, json.loads(value)
     except ValueError:

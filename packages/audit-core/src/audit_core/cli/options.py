@@ -9,9 +9,10 @@ from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
 from audit_core import AuditLog, AuditLogTransaction
+from audit_core.audit_log import scope_of
 from audit_core.reading import find_table, parse_key
 
-from .errors import Mistake
+from .errors import CommandError
 from .times import read_time
 
 #: An id of the trail.
@@ -29,7 +30,7 @@ transaction_argument = click.argument("transaction", type=ID)
 
 def find_row(log: AuditLog, table: str, key: str) -> tuple[Table, tuple[Any, ...]]:
     """Return a recorded table and the key of one of its rows."""
-    found = find_table(log, table)
+    found = find_table(scope_of(log), table)
     return found, parse_key(found, key)
 
 
@@ -37,7 +38,7 @@ def find_transaction(session: Session, log: AuditLog, number: int) -> AuditLogTr
     """Load a transaction of the trail."""
     found = session.get(log.transaction_cls, number)
     if found is None:
-        raise Mistake(f"There is no transaction {number} in the trail.")
+        raise CommandError(f"There is no transaction {number} in the trail.")
     return found
 
 
@@ -46,4 +47,4 @@ def find_recorded_table(session: Session, log: AuditLog, name: str) -> Table | s
     known = {each for table in log.metadata.tables.values() for each in (table.name, table.fullname)}
     if name not in known and session.scalar(select(log.activities(table=name).order_by(None).exists())):
         return name
-    return find_table(log, name)
+    return find_table(scope_of(log), name)

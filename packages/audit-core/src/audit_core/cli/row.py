@@ -13,9 +13,9 @@ from audit_core import HistoryWarning
 
 from . import options, times
 from .description import ACTIVITY_COLUMNS, print_selected
-from .errors import NO, Mistake
-from .origin import Database, with_database
+from .errors import NO, CommandError
 from .output import Listing, print_json, print_pairs
+from .source import Database, with_database
 
 _KEY = """KEY is written as in the trail: the primary key, or a JSON array of a composite one, such as '[7, "a"]'."""
 
@@ -35,7 +35,7 @@ def history(database: Database, table: str, key: str, limit: int, related: bool,
     with Session(database.engine) as session:
         listing = None if as_json else Listing(*ACTIVITY_COLUMNS)
         if not print_selected(session, log, query, listing):
-            raise Mistake(f"Nothing is recorded of {found.fullname!r} {key!r}.")
+            raise CommandError(f"Nothing is recorded of {found.fullname!r} {key!r}.")
 
 
 @click.command(epilog=f"{_KEY}\n\n{times.HELP}")

@@ -1,7 +1,7 @@
 """What ``flask audit`` takes from the command line of the core; see :mod:`audit_core.siblings`."""
 
-from .errors import Mistake
+from .errors import CommandError
 from .group import AuditGroup
-from .origin import Database, Origin
+from .source import Database, TrailSource
 
-__all__ = ["AuditGroup", "Database", "Mistake", "Origin"]
+__all__ = ["AuditGroup", "CommandError", "Database", "TrailSource"]

@@ -16,13 +16,13 @@ from sqlalchemy.exc import ArgumentError
 from audit_core import AuditLog
 from audit_core.audit_log import find_audit_log
 
-from .errors import Mistake
+from .errors import CommandError
 from .group import AuditGroup
-from .origin import Database, Origin
+from .source import Database, TrailSource
 
 
 @dataclass(frozen=True)
-class Given(Origin):
+class OptionsSource(TrailSource):
     """The database and the MetaData that the options name."""
 
     url: str | None
@@ -53,23 +53,23 @@ def audit_log(ctx: click.Context, url: str | None, metadata: str | None) -> None
 
     --url and --metadata are needed, or their environment variables.
     """
-    ctx.obj = Given(url, metadata)
+    ctx.obj = OptionsSource(url, metadata)
 
 
 def imported_audit_log(path: str | None) -> AuditLog:
     """Import a MetaData by a path such as ``models:Base``, and return the AuditLog that records its tables."""
     if path is None:
-        raise Mistake("Whose trail? Give --metadata MODULE:NAME, or set AUDIT_LOG_METADATA.")
+        raise CommandError("Whose trail? Give --metadata MODULE:NAME, or set AUDIT_LOG_METADATA.")
     module, _, name = path.partition(":")
     if not module or not name:
-        raise Mistake(f"--metadata is {path!r}; write MODULE:NAME, such as models:Base.")
+        raise CommandError(f"--metadata is {path!r}; write MODULE:NAME, such as models:Base.")
     found = _imported(module, name)
     metadata = found if isinstance(found, MetaData) else getattr(found, "metadata", None)
     if not isinstance(metadata, MetaData):
-        raise Mistake(f"{path!r} has no MetaData; name a declarative base, a registry, a MetaData or an AuditLog.")
+        raise CommandError(f"{path!r} has no MetaData; name a declarative base, a registry, a MetaData or an AuditLog.")
     audit_log = find_audit_log(metadata)
     if audit_log is None:
-        raise Mistake(f"The MetaData of {path!r} has no AuditLog. Name the module that makes AuditLog(...).")
+        raise CommandError(f"The MetaData of {path!r} has no AuditLog. Name the module that makes AuditLog(...).")
     return audit_log
 
 
@@ -79,24 +79,25 @@ def _imported(module: str, name: str) -> Any:
     try:
         return attrgetter(name)(importlib.import_module(module))
     except ImportError as error:
-        raise Mistake(f"Module {module!r} cannot be imported: {error}.") from None
+        raise CommandError(f"Module {module!r} cannot be imported: {error}.") from None
     except AttributeError:
-        raise Mistake(f"There is no {name!r} in module {module!r}.") from None
+        raise CommandError(f"There is no {name!r} in module {module!r}.") from None
 
 
 def make_engine(url: str | None) -> Engine:
     """Make an engine, and say in one line why a URL cannot be used."""
     if url is None:
-        raise Mistake("Which database? Give --url, or set AUDIT_LOG_URL.")
+        raise CommandError("Which database? Give --url, or set AUDIT_LOG_URL.")
     try:
         # To know how to read an hstore, psycopg looks for the type with a comparison that others can have made.
         own = {"use_native_hstore": False} if make_url(url).get_driver_name() in ("psycopg", "psycopg2") else {}
         engine = create_engine(url, **own)
     except ArgumentError:
         # The text of the error would show a password.
-        raise Mistake("--url cannot be read; write it as postgresql+psycopg://user:password@host/database.") from None
+        message = "--url cannot be read; write it as postgresql+psycopg://user:password@host/database."
+        raise CommandError(message) from None
     except ModuleNotFoundError as error:
-        raise Mistake(f"--url asks for the driver {error.name!r}, which is not installed.") from None
+        raise CommandError(f"--url asks for the driver {error.name!r}, which is not installed.") from None
     if engine.dialect.is_async:
-        raise Mistake(f"--url has the asynchronous driver {engine.dialect.driver!r}; use postgresql+psycopg://.")
+        raise CommandError(f"--url has the asynchronous driver {engine.dialect.driver!r}; use postgresql+psycopg://.")
     return engine

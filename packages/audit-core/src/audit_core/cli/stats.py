@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from audit_core.reading.stats import DIMENSIONS, Dimension
 
 from . import options, times
-from .errors import Mistake
-from .origin import Database, with_database
+from .errors import CommandError
 from .output import Listing, print_json, value_text
+from .source import Database, with_database
 
 
 @click.command(epilog=times.HELP)
@@ -68,10 +68,10 @@ def _draw(file: Path, counts: list[tuple[dt.date, str, int]]) -> None:
     try:
         from .plot import draw
     except ModuleNotFoundError as error:
-        raise Mistake(f'--plot needs {error.name!r}. Run: pip install "audit-core[plot]"') from None
+        raise CommandError(f'--plot needs {error.name!r}. Run: pip install "audit-core[plot]"') from None
     if not counts:
-        raise Mistake("--plot has nothing to draw: nothing is recorded of this time.")
+        raise CommandError("--plot has nothing to draw: nothing is recorded of this time.")
     try:
         draw(file, counts)
     except OSError as error:
-        raise Mistake(f"{str(file)!r} cannot be written: {error.strerror}.") from None
+        raise CommandError(f"{str(file)!r} cannot be written: {error.strerror}.") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 
-from .errors import Mistake
+from .errors import CommandError
 
 #: For the help of a command that takes times.
 HELP = """\b
@@ -28,7 +28,7 @@ def read_time(text: str) -> dt.datetime:
         when = dt.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
         return when if when.tzinfo is not None else when.astimezone()
     except (ValueError, OverflowError):
-        raise Mistake(
+        raise CommandError(
             f"{text!r} is no time. Write 2026-11-24T09:30+01:00, 2026-11-24, or 2h for two hours ago."
         ) from None
 

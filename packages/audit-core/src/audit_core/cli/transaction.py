@@ -9,13 +9,14 @@ import click
 from sqlalchemy.orm import Session, joinedload
 
 from audit_core import AuditLog, UndoConflictError, UndoPlan, audit_context
+from audit_core.audit_log import scope_of
 from audit_core.reading import parse_actor
 
 from . import options
 from .description import ACTIVITY_COLUMNS, activity_json, print_selected, transaction_json
 from .errors import NO
-from .origin import Database, with_database
 from .output import Listing, print_json, print_pairs
+from .source import Database, with_database
 from .times import shown
 
 
@@ -109,7 +110,7 @@ def undo(
 def _context(log: AuditLog, actor: str | None, reason: str | None) -> dict[str, Any]:
     context: dict[str, Any] = {}
     if actor is not None:
-        context["actor_id"] = parse_actor(log, actor)
+        context["actor_id"] = parse_actor(scope_of(log), actor)
     if reason is not None:
         context["reason"] = reason
     return context

@@ -13,13 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sqlalchemy import Connection
 
 from audit_core import AuditLog, Finding
+from audit_core.audit_log import scope_of
+from audit_core.audited import audited_tables
 from audit_core.reading import find_table
-from audit_core.tracking import tracked_tables
 
 from . import options, times
 from .errors import NO
-from .origin import Database, with_database
 from .output import print_json, printable
+from .source import Database, with_database
 
 
 @click.command(epilog=times.HELP)
@@ -59,7 +60,7 @@ def _findings(
     log: AuditLog, connection: Connection, names: tuple[str, ...], since: dt.datetime | None, as_json: bool
 ) -> Iterator[Finding]:
     """Yield what is found, and show how far it is on the standard error, if that is a terminal."""
-    tables = [find_table(log, name) for name in names] or [each for each, _ in tracked_tables(log.metadata)]
+    tables = [find_table(scope_of(log), name) for name in names] or [each for each, _ in audited_tables(log.metadata)]
     console = Console(stderr=True)
     bar = (TextColumn("Verifying {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     # What is found goes above the bar if both are on a terminal; JSON stands there alone.

@@ -41,19 +41,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from ..audited import audited_tables
 from ..connections import Target, connection_of, unwrapped
 from ..errors import HistoryError
 from ..reading import find_table
+from ..reading.audited_table import ROW_VERBS, AuditedTable, instant, merged, pg_class
 from ..reading.chain import differs, shown
 from ..reading.exact import ExactText, exact_text, pg
-from ..reading.tracked import ROW_VERBS, Tracked, instant, merged, pg_class
 from ..settings import recorded_settings
-from ..tracking import tracked_tables
 from .coverage import Coverage
 from .live import LiveTable
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
+    from ..scope import Scope
 
 Kind: TypeAlias = Literal["break", "changed", "appeared", "vanished", "kept out", "no beginning", "not compared"]
 
@@ -95,45 +95,45 @@ class Finding:
 
 
 def verify(
-    log: AuditLog, target: Target, tables: Iterable[Any] | None = None, since: dt.datetime | None = None
+    scope: Scope, target: Target, tables: Iterable[Any] | None = None, since: dt.datetime | None = None
 ) -> Iterator[Finding]:
     """Yield what does not fit; see :meth:`audit_core.AuditLog.verify`."""
     if since is not None:
         instant(since, "since")
-    return _findings(log, target, _chosen(log, tables), since)
+    return _findings(scope, target, _chosen(scope, tables), since)
 
 
-def _findings(log: AuditLog, target: Target, tables: list[Table], since: dt.datetime | None) -> Iterator[Finding]:
-    with _snapshot(log, target, tables) as (connection, found), recorded_settings(connection):
+def _findings(scope: Scope, target: Target, tables: list[Table], since: dt.datetime | None) -> Iterator[Finding]:
+    with _snapshot(scope, target, tables) as (connection, found), recorded_settings(connection):
         for live in found:
             yield from _Check.prepare(connection, live, since).findings()
 
 
-def _chosen(log: AuditLog, tables: Iterable[Any] | None) -> list[Table]:
+def _chosen(scope: Scope, tables: Iterable[Any] | None) -> list[Table]:
     if tables is None:
-        return [each for each, _ in tracked_tables(log.metadata)]
+        return [each for each, _ in audited_tables(scope.metadata)]
     if isinstance(tables, (str, Table)) or not isinstance(tables, Iterable):
         raise HistoryError(f"tables is {tables!r}; make it a list of models, Tables or names.")
     found = []
     for each in tables:
-        wanted = find_table(log, each) if isinstance(each, str) else getattr(each, "__table__", each)
+        wanted = find_table(scope, each) if isinstance(each, str) else getattr(each, "__table__", each)
         if not isinstance(wanted, Table):
             raise HistoryError(f"{each!r} is no model, no Table and no name of a table.")
-        if wanted.metadata is not log.metadata:
+        if wanted.metadata is not scope.metadata:
             raise HistoryError(f"Table {wanted.fullname!r} is of another MetaData than this trail. Ask its AuditLog.")
-        found.append(find_table(log, wanted.fullname))
+        found.append(find_table(scope, wanted.fullname))
     return found
 
 
 @contextmanager
-def _snapshot(log: AuditLog, target: Target, tables: list[Table]) -> Iterator[tuple[Connection, list[LiveTable]]]:
+def _snapshot(scope: Scope, target: Target, tables: list[Table]) -> Iterator[tuple[Connection, list[LiveTable]]]:
     """Read everything as of one instant: what is written meanwhile is in none of it, or in all.
 
     A TRUNCATE is seen by every snapshot at once, so the tables are locked before there is one.
     """
     owner: Any = unwrapped(target)
     is_own = not getattr(owner, "in_transaction", bool)()
-    connection = connection_of(target, log.bind_arguments(), HistoryError)
+    connection = connection_of(target, scope.bind_arguments(), HistoryError)
     if bool(getattr(connection.connection.dbapi_connection, "autocommit", False)):
         raise HistoryError(
             "The connection commits each statement, so that a writer could come between two of them. Give one with "
@@ -148,10 +148,10 @@ def _snapshot(log: AuditLog, target: Target, tables: list[Table]) -> Iterator[tu
                 "two statements. Call verify() outside of a transaction, or in one with "
                 "isolation_level='REPEATABLE READ'."
             )
-        found = [LiveTable.find(connection, log, each) for each in tables]
+        found = [LiveTable.find(connection, scope, each) for each in tables]
         if is_own:
             owner.rollback()
-            connection = connection_of(target, log.bind_arguments(), HistoryError)
+            connection = connection_of(target, scope.bind_arguments(), HistoryError)
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         for live in found:
             connection.exec_driver_sql(f"LOCK TABLE {live.name} IN ACCESS SHARE MODE")
@@ -168,7 +168,7 @@ class _Check:
     """The check of one table."""
 
     connection: Connection
-    tracked: Tracked
+    audited: AuditedTable
     live: LiveTable
     coverage: Coverage
     truncates: tuple[_Truncate, ...]
@@ -177,20 +177,20 @@ class _Check:
 
     @classmethod
     def prepare(cls, connection: Connection, live: LiveTable, since: dt.datetime | None) -> _Check:
-        tracked = live.tracked
+        audited = live.audited
         return cls(
             connection,
-            tracked,
+            audited,
             live,
-            Coverage.read(connection, tracked),
-            tuple(_truncates(connection, tracked, live)),
+            Coverage.read(connection, audited),
+            tuple(_truncates(connection, audited, live)),
             frozenset(each.name for each in live.columns if each.is_json),
             since,
         )
 
     def findings(self) -> Iterator[Finding]:
         """Yield what does not fit in this table."""
-        if not self.tracked.key_columns:
+        if not self.audited.key_columns:
             yield self._counted()
             return
         for name, function in self.live.left_out.items():
@@ -244,7 +244,7 @@ class _Check:
         )
 
     def _counted(self) -> Finding:
-        activity = self.tracked.activities
+        activity = self.audited.activities
         recorded: dict[str, int] = dict(
             self.connection.execute(
                 select(activity.c.verb, func.count())
@@ -262,7 +262,7 @@ class _Check:
         )
 
     def _note(self, kind: Kind, columns: tuple[str, ...], message: str) -> Finding:
-        name = self.tracked.table.fullname
+        name = self.audited.table.fullname
         return Finding(kind, name, None, columns, None, None, f"{name}: {message}")
 
     def _suspects(self) -> Select[Any]:
@@ -332,7 +332,7 @@ class _Check:
 
     def _events(self, keys: list[str] | None = None) -> Subquery:
         """Select each activity under its key, and where it changes the key under both: what was there, and what is."""
-        given, left = self.tracked.activities, self.tracked.activities
+        given, left = self.audited.activities, self.audited.activities
         is_gone_before = or_(given.c.verb.in_(("insert", "snapshot")), given.c.old_row_key.is_not(None))
         come = select(
             given.c.row_key.label("key"),
@@ -402,8 +402,8 @@ class _Truncate:
         return not (is_partitioned or self.is_there or event.is_there)
 
 
-def _truncates(connection: Connection, tracked: Tracked, live: LiveTable) -> Iterator[_Truncate]:
-    activity = tracked.activities
+def _truncates(connection: Connection, audited: AuditedTable, live: LiveTable) -> Iterator[_Truncate]:
+    activity = audited.activities
     query = (
         select(activity.c.id, activity.c.relid, pg_class.c.relispartition)
         .select_from(activity.outerjoin(pg_class, pg_class.c.oid == activity.c.relid))
@@ -524,7 +524,7 @@ class _Chain:
         check = self._check
         if after is not None and check.since is not None and after.issued_at < check.since:
             return
-        name = check.tracked.table.fullname
+        name = check.audited.table.fullname
         if explanation := check.coverage.explanation(before, after):
             kind, message = "kept out", f"{message}; {explanation}"
         else:

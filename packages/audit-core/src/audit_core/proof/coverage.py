@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row, select
 
-from ..config import OPERATIONS
+from ..options import OPERATIONS
+from ..reading.audited_table import AuditedTable
 from ..reading.coverage import coverage_table
-from ..reading.tracked import Tracked
 
 
 class Moment(Protocol):
@@ -40,11 +40,11 @@ class Coverage:
     bypasses: array[int]
 
     @classmethod
-    def read(cls, connection: Connection, tracked: Tracked) -> Coverage:
+    def read(cls, connection: Connection, audited: AuditedTable) -> Coverage:
         """Read what the trail says of a table."""
-        covered = coverage_table(tracked.log)
-        events = connection.execute(select(covered).where(tracked.is_of(covered.c)).order_by(covered.c.issued_at)).all()
-        activity = tracked.activities
+        covered = coverage_table(audited.scope)
+        events = connection.execute(select(covered).where(audited.is_of(covered.c)).order_by(covered.c.issued_at)).all()
+        activity = audited.activities
         bypasses = connection.execute(
             select(activity.c.id)
             .where(activity.c.row_key.is_(None), activity.c.verb == "bypass")

@@ -30,11 +30,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from ..errors import HistoryError
 from ..quoting import qualified
 from ..reading import schema_of
+from ..reading.audited_table import AuditedTable
 from ..reading.exact import ExactText, exact_text, operate, pg
-from ..reading.tracked import Tracked
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
+    from ..scope import Scope
 
 # What json may hold and jsonb cannot, and the trail keeps as "$unstorable": NUL, half a surrogate pair, huge numbers.
 _UNSTORABLE = r"\\u(0000|[dD][89a-fA-F])|[eE][+-]?\d{5}|\d{255}"
@@ -87,7 +87,7 @@ _COLUMNS = text(
 class LiveTable:
     """What the catalog says of an audited table, and how its rows are read."""
 
-    tracked: Tracked
+    audited: AuditedTable
     schema: str
     relid: int
     is_partitioned: bool
@@ -97,15 +97,15 @@ class LiveTable:
     left_out: dict[str, str]
 
     @classmethod
-    def find(cls, connection: Connection, log: AuditLog, wanted: Table) -> LiveTable:
+    def find(cls, connection: Connection, scope: Scope, wanted: Table) -> LiveTable:
         """Look a table up.
 
         :raises HistoryError: if it is not there, or cannot be read as a whole.
         """
-        tracked = Tracked(log, wanted, None)
+        audited = AuditedTable(scope, wanted, None)
         name = wanted.fullname
-        schema = wanted.schema or str(connection.scalar(schema_of(log, wanted)))
-        found = connection.execute(_RELATION, {"schema": schema, "name": tracked.table.name}).first()
+        schema = wanted.schema or str(connection.scalar(schema_of(scope, wanted)))
+        found = connection.execute(_RELATION, {"schema": schema, "name": audited.table.name}).first()
         if found is None:
             raise HistoryError(f"Table {name!r} is not in schema {schema!r} of the database. Run the migrations.")
         if not found.is_readable:
@@ -116,9 +116,9 @@ class LiveTable:
                 "tell what is missing. Verify as a role with BYPASSRLS."
             )
         columns = connection.execute(_COLUMNS, {"relid": found.oid}).all()
-        recorded = [each for each in columns if tracked.records(each.name) and not each.is_virtual]
+        recorded = [each for each in columns if audited.records(each.name) and not each.is_virtual]
         return cls(
-            tracked,
+            audited,
             schema,
             found.oid,
             found.relkind == "p",
@@ -129,7 +129,7 @@ class LiveTable:
     @property
     def name(self) -> str:
         """The quoted name of the table."""
-        return qualified(self.tracked.table.name, self.schema)
+        return qualified(self.audited.table.name, self.schema)
 
     def refuse_later_truncate(self, connection: Connection) -> None:
         """Refuse a table of which a TRUNCATE took rows that the snapshot should see.
@@ -138,20 +138,20 @@ class LiveTable:
         """
         if connection.scalar(_IS_REWRITTEN, {"relid": self.relid}):
             raise HistoryError(
-                f"Table {self.tracked.table.fullname!r} was truncated or rewritten since the transaction of the "
+                f"Table {self.audited.table.fullname!r} was truncated or rewritten since the transaction of the "
                 "connection began. Call verify() in a new one."
             )
 
     def rows(self) -> Subquery:
         """Select the key and the recorded form of each row."""
         names = {each.name for each in self.columns}
-        missing = [each.name for each in self.tracked.key_columns if each.name not in names]
+        missing = [each.name for each in self.audited.key_columns if each.name not in names]
         if missing:
             raise HistoryError(
-                f"Column {missing[0]!r} of the primary key of table {self.tracked.table.fullname!r} cannot be read "
+                f"Column {missing[0]!r} of the primary key of table {self.audited.table.fullname!r} cannot be read "
                 "from the database. Run the migrations."
             )
-        relation = table(self.tracked.table.name, *map(column, names), schema=self.schema)
+        relation = table(self.audited.table.name, *map(column, names), schema=self.schema)
         marker = _unlike("left out", names)
         chosen: list[ColumnElement[Any]] = []
         broken: list[ColumnElement[Any]] = []
@@ -173,12 +173,12 @@ class LiveTable:
             data = operate(operate(data, "-", entry.c[marker], JSONB()), "-", exact_text(marker), JSONB())
         # The offset keeps the conversion from being computed twice.
         converted = select(data.label("data")).offset(0).subquery()
-        return select(self.tracked.key_in(converted.c.data).label("key"), converted.c.data).subquery()
+        return select(self.audited.key_in(converted.c.data).label("key"), converted.c.data).subquery()
 
     def count(self) -> Select[Any]:
         """Select the number of rows."""
         query = select(func.count())
-        relation = table(self.tracked.table.name, schema=self.schema)
+        relation = table(self.audited.table.name, schema=self.schema)
         return (
             query.select_from(relation)
             if self.is_partitioned

@@ -6,13 +6,13 @@ one. What has to look takes a Session or a Connection.
 
 from .activities import ANY, activities
 from .as_of import AsOf, Diff, as_of, diff, get_as_of, row_as_of
+from .audited_table import merged, schema_of
 from .changes import after, before, changes
 from .coverage import coverage
 from .history import history
 from .names import find_table, parse_actor, parse_key
+from .past_objects import notes
 from .stats import Dimension, stats
-from .tracked import merged, schema_of
-from .versions import notes
 
 __all__ = [
     "ANY",

@@ -11,13 +11,13 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import InstrumentedAttribute
 
 from ..errors import HistoryError
+from .audited_table import AuditedTable, instant
 from .entities import Entity
 from .exact import equal, exact_text, operate
-from .tracked import Tracked, instant
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
     from ..models import AuditLogActivity
+    from ..scope import Scope
 
 #: Every verb that an activity can have.
 VERBS = ("insert", "update", "delete", "truncate", "snapshot", "bypass", "maintenance", "read")
@@ -27,7 +27,7 @@ ANY: Any = object()
 
 
 def activities(
-    log: AuditLog,
+    scope: Scope,
     *,
     actor: Any = ANY,
     table: Any = None,
@@ -40,15 +40,15 @@ def activities(
     after: AuditLogActivity | int | None = None,
 ) -> Select[Any]:
     """Select activities, newest first; see :meth:`audit_core.AuditLog.activities`."""
-    activity = log.activity_cls
+    activity = scope.activity_cls
     query = select(activity).order_by(activity.id.desc())
     if actor is not ANY or meta is not None:
-        query = query.where(activity.transaction_id.in_(_transactions(log, actor, meta)))
+        query = query.where(activity.transaction_id.in_(_transactions(scope, actor, meta)))
     if column is not None:
-        table, name = _table_and_column(log, table, column)
+        table, name = _table_and_column(scope, table, column)
         query = query.where(operate(type_coerce(activity.changed_data, JSONB()), "?", exact_text(name)))
     if table is not None:
-        query = query.where(_is_of_table(log, table))
+        query = query.where(_is_of_table(scope, table))
     if verb is not None:
         query = query.where(activity.verb.in_(_verbs(verb)))
     if since is not None:
@@ -58,39 +58,39 @@ def activities(
     if since is not None and until is not None and since > until:
         raise HistoryError(f"since is {since.isoformat()}, which is later than until, {until.isoformat()}.")
     if transaction is not None:
-        query = query.where(activity.transaction_id == transaction_id(log, transaction))
+        query = query.where(activity.transaction_id == transaction_id(scope, transaction))
     if after is not None:
         query = query.where(activity.id < (after if isinstance(after, int) else after.id))
     return query
 
 
-def transaction_id(log: AuditLog, transaction: Any) -> int:
+def transaction_id(scope: Scope, transaction: Any) -> int:
     """Return the id of a transaction that is given as an object or as its id.
 
     :raises HistoryError: if it is neither.
     """
-    found = transaction.id if isinstance(transaction, log.transaction_cls) else transaction
+    found = transaction.id if isinstance(transaction, scope.transaction_cls) else transaction
     if isinstance(found, bool) or not isinstance(found, int):
         raise HistoryError(f"{transaction!r} is no transaction of the trail; give an AuditLogTransaction or its id.")
     return found
 
 
-def _transactions(log: AuditLog, actor: Any, meta: Mapping[str, Any] | None) -> Select[Any]:
-    transaction = log.transaction_cls
+def _transactions(scope: Scope, actor: Any, meta: Mapping[str, Any] | None) -> Select[Any]:
+    transaction = scope.transaction_cls
     query = select(transaction.id)
     if actor is not ANY:
-        query = query.where(is_of_actor(log, actor))
+        query = query.where(is_of_actor(scope, actor))
     if meta is not None:
         query = query.where(type_coerce(transaction.meta, JSONB()).contains(dict(meta)))
     return query
 
 
-def is_of_actor(log: AuditLog, actor: Any) -> ColumnElement[bool]:
+def is_of_actor(scope: Scope, actor: Any) -> ColumnElement[bool]:
     """Tell whether a transaction is of an actor, given as an object or as the id; None for nobody."""
-    actor_id, column = _actor_id(actor), log.transaction_cls.actor_id
+    actor_id, column = _actor_id(actor), scope.transaction_cls.actor_id
     if actor_id is None:
         return column.is_(None)
-    return equal(inspect(log.transaction_cls).local_table.c.actor_id, actor_id, log.actor_id_type())
+    return equal(inspect(scope.transaction_cls).local_table.c.actor_id, actor_id, scope.actor.key_type())
 
 
 def _actor_id(actor: Any) -> Any:
@@ -103,10 +103,10 @@ def _actor_id(actor: Any) -> Any:
     return state.identity[0]
 
 
-def _table_and_column(log: AuditLog, table: Any, column: Any) -> tuple[Any, str]:
+def _table_and_column(scope: Scope, table: Any, column: Any) -> tuple[Any, str]:
     """Return the table and the name of a column that is given as ``Model.attribute``, a Column or a name."""
     if isinstance(column, str):
-        known = _columns(log, table)
+        known = _columns(scope, table)
         if known is not None and column not in known:
             raise HistoryError(
                 f"{column!r} is no column of {getattr(table, 'fullname', table)!r}; its columns are "
@@ -121,24 +121,24 @@ def _table_and_column(log: AuditLog, table: Any, column: Any) -> tuple[Any, str]
     return owner if table is None else table, column.name
 
 
-def _columns(log: AuditLog, table: Any) -> set[str] | None:
+def _columns(scope: Scope, table: Any) -> set[str] | None:
     if table is None or isinstance(table, str):
         return None
     # A column that was dropped since is still in the trail, and not to be asked for by a typing error.
-    return {each.name for part in Entity.find(log, table).own for each in part.table.columns}
+    return {each.name for part in Entity.find(scope, table).own for each in part.table.columns}
 
 
-def _is_of_table(log: AuditLog, table: Any) -> ColumnElement[bool]:
+def _is_of_table(scope: Scope, table: Any) -> ColumnElement[bool]:
     """Tell whether an activity is of a table, given as a model, a Table or a name."""
     if not isinstance(table, str):
-        return Entity.find(log, table).is_of(log.activity_cls)
-    known = log.metadata.tables.get(table)
+        return Entity.find(scope, table).is_of(scope.activity_cls)
+    known = scope.metadata.tables.get(table)
     if known is not None:
-        return Tracked.find(log, known).is_of(log.activity_cls)
+        return AuditedTable.find(scope, known).is_of(scope.activity_cls)
     # The name of a table that is gone may be asked for, too.
     schema, _, name = table.rpartition(".")
-    named = log.activity_cls.table_name == name
-    return named & (log.activity_cls.schema == schema) if schema else named
+    named = scope.activity_cls.table_name == name
+    return named & (scope.activity_cls.schema == schema) if schema else named
 
 
 def _verbs(verb: str | Sequence[str]) -> list[str]:

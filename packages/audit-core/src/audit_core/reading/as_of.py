@@ -37,26 +37,26 @@ from sqlalchemy.dialects.postgresql import ARRAY, HSTORE, JSONB
 from sqlalchemy.sql.selectable import Subquery
 
 from ..errors import HistoryError, HistoryWarning
+from .audited_table import ROW_VERBS, AuditedTable, array_of, execute, merged, past, pg_class
 from .chain import is_torn
 from .coverage import begun_empty, last_loss
 from .entities import Entity
 from .exact import ExactText, exact_text, operate, pg
-from .tracked import ROW_VERBS, Tracked, array_of, execute, merged, past, pg_class
-from .types import StoredType
-from .versions import (
+from .past_objects import (
     BYPASS_NOTE,
     LOSS_NOTE,
     TORN_NOTE,
     TRUNCATE_NOTE,
-    Versions,
+    PastObjects,
     build_labelled,
     masked_note,
     missing_note,
     no_row_note,
 )
+from .types import StoredType
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
+    from ..scope import Scope
 
 _PAIR = (column("key", ExactText), column("value", ExactText))
 _EXTRA_COLUMNS = ("audit_activity_id", "audit_notes")
@@ -76,7 +76,7 @@ class AsOf(Subquery):
     _entity: Entity
 
     @property
-    def objects(self) -> Versions[Any]:
+    def objects(self) -> PastObjects[Any]:
         """The rows as objects of the model, which belong to no session: ``select(rows.objects)``.
 
         :raises HistoryError: if it was asked for a Table.
@@ -84,42 +84,42 @@ class AsOf(Subquery):
         entity = self._entity
         if entity.mapper is None:
             raise HistoryError(
-                f"as_of() was asked for the table {entity.tracked.table.fullname!r}; ask for its model to get objects."
+                f"as_of() was asked for the table {entity.audited.table.fullname!r}; ask for its model to get objects."
             )
-        return Versions(entity.mapper, entity.labels, self.c)
+        return PastObjects(entity.mapper, entity.labels, self.c)
 
 
-def as_of(log: AuditLog, model: Any, when: dt.datetime) -> AsOf:
+def as_of(scope: Scope, model: Any, when: dt.datetime) -> AsOf:
     """Select the rows of a model as they were; see :meth:`audit_core.AuditLog.as_of`."""
-    entity = Entity.find(log, model)
+    entity = Entity.find(scope, model)
     return _as_of(entity, _rows_of(entity, past(when)))
 
 
-def get_as_of(log: AuditLog, session: Any, model: Any, key: Any, when: dt.datetime) -> Any:
+def get_as_of(scope: Scope, session: Any, model: Any, key: Any, when: dt.datetime) -> Any:
     """Load one row as it was; see :meth:`audit_core.AuditLog.get_as_of`."""
-    entity = Entity.find(log, model)
+    entity = Entity.find(scope, model)
     row, notes = _row(entity, session, key, past(when))
     if row is None:
         for note in notes:
-            table = entity.tracked.table
+            table = entity.audited.table
             warnings.warn(HistoryWarning(f"{table.fullname!r} {key!r} was gone, and {note}."), stacklevel=3)
         return None
     return row if entity.mapper is None else build_labelled(entity.mapper, entity.labels, row, row["audit_notes"])
 
 
 def row_as_of(
-    log: AuditLog, session: Any, table: Table, key: Any, when: dt.datetime
+    scope: Scope, session: Any, table: Table, key: Any, when: dt.datetime
 ) -> tuple[RowMapping | None, tuple[str, ...]]:
     """Load one row as it was, None if it was gone, and say in which ways that may be wrong.
 
     :raises HistoryError: as in :meth:`audit_core.AuditLog.get_as_of`.
     """
-    return _row(Entity.find(log, table), session, key, past(when))
+    return _row(Entity.find(scope, table), session, key, past(when))
 
 
-def diff(log: AuditLog, session: Any, model: Any, key: Any, a: dt.datetime, b: dt.datetime) -> Diff:
+def diff(scope: Scope, session: Any, model: Any, key: Any, a: dt.datetime, b: dt.datetime) -> Diff:
     """Compare a row at two instants; see :meth:`audit_core.AuditLog.diff`."""
-    entity = Entity.find(log, model)
+    entity = Entity.find(scope, model)
     (old, old_notes), (new, new_notes) = (
         _row(entity, session, key, past(when, name)) for name, when in (("a", a), ("b", b))
     )
@@ -155,7 +155,7 @@ def _rows_of(entity: Entity, when: dt.datetime, key: Any = _ALL) -> Select[Any]:
         # Of a subclass there may be no object yet.
         if key is _ALL and part in entity.own:
             parts[part.table] = parts[part.table].where(_has_begun(part, when))
-    rows = parts[entity.tracked.table]
+    rows = parts[entity.audited.table]
     if len(parts) > 1:
         rows = _joined(entity, {table: part.subquery() for table, part in parts.items()})
     if entity.shares_table and (discriminator := entity.discriminator) is not None:
@@ -166,7 +166,7 @@ def _rows_of(entity: Entity, when: dt.datetime, key: Any = _ALL) -> Select[Any]:
 
 def _joined(entity: Entity, parts: dict[Table, Subquery]) -> Select[Any]:
     """Put the rows together that are in several tables."""
-    own = parts[entity.tracked.table]
+    own = parts[entity.audited.table]
     source: FromClause = own
     said: ColumnElement[Any] = own.c.audit_notes
     kinds = None if entity.mapper is None else entity.mapper.polymorphic_on
@@ -193,7 +193,7 @@ def _joined(entity: Entity, parts: dict[Table, Subquery]) -> Select[Any]:
     ).select_from(source)
 
 
-def _is_kind(part: Tracked, kinds: Any, parts: dict[Table, Subquery]) -> ColumnElement[bool]:
+def _is_kind(part: AuditedTable, kinds: Any, parts: dict[Table, Subquery]) -> ColumnElement[bool]:
     """Tell whether a row is one of those that have another one in the table of a subclass."""
     if not isinstance(kinds, Column) or kinds.table not in parts:
         return false()
@@ -202,25 +202,25 @@ def _is_kind(part: Tracked, kinds: Any, parts: dict[Table, Subquery]) -> ColumnE
     return parts[kinds.table].c[kinds.key].in_(identities)
 
 
-def _rows(tracked: Tracked, when: dt.datetime, row_key: ColumnElement[str] | None = None) -> Select[Any]:
+def _rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str] | None = None) -> Select[Any]:
     """Select the rows of a table, or one of them, as the last activity until then left them."""
     for name in _EXTRA_COLUMNS:
-        if name in tracked.table.columns:
+        if name in audited.table.columns:
             raise HistoryError(
-                f"Table {tracked.table.fullname!r} has a column {name!r}, which is what as_of() calls one of its own."
+                f"Table {audited.table.fullname!r} has a column {name!r}, which is what as_of() calls one of its own."
             )
     until = literal(when, DateTime(timezone=True))
-    latest = _latest(tracked, until, row_key)
-    activity = tracked.activities
+    latest = _latest(audited, until, row_key)
+    activity = audited.activities
     data = merged(activity.c)
-    columns = [column(each.name, StoredType(each.type)) for each in tracked.table.columns]
-    values = readable(tracked, data, activity.c.masked)
+    columns = [column(each.name, StoredType(each.type)) for each in audited.table.columns]
+    values = readable(audited, data, activity.c.masked)
     record = pg.jsonb_to_record(values).table_valued(*columns).render_derived(with_types=True)
     return (
         select(
-            *(_as(each, record.c[each.name]) for each in tracked.table.columns),
+            *(_as(each, record.c[each.name]) for each in audited.table.columns),
             activity.c.id.label("audit_activity_id"),
-            _notes(tracked, activity, data, until).label("audit_notes"),
+            _notes(audited, activity, data, until).label("audit_notes"),
         )
         .select_from(latest)
         .join(
@@ -233,7 +233,7 @@ def _rows(tracked: Tracked, when: dt.datetime, row_key: ColumnElement[str] | Non
             ),
         )
         .join(record, true())
-        .where(not_(_is_truncated(tracked, activity.c, until)))
+        .where(not_(_is_truncated(audited, activity.c, until)))
     )
 
 
@@ -244,12 +244,12 @@ def _as(wanted: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
     return coerced.label(wanted.key)
 
 
-def _latest(tracked: Tracked, until: ColumnElement[dt.datetime], row_key: ColumnElement[str] | None) -> Subquery:
+def _latest(audited: AuditedTable, until: ColumnElement[dt.datetime], row_key: ColumnElement[str] | None) -> Subquery:
     """Select each key with the last activity that gave it to a row or took it from one."""
-    given = tracked.activities
+    given = audited.activities
     query = select(given.c.row_key, given.c.id).where(given.c.verb.in_(ROW_VERBS), given.c.issued_at <= until)
-    taken = tracked.activities
-    other = tracked.activities
+    taken = audited.activities
+    other = audited.activities
     # Where rows change places in one statement, the key that one gives up belongs to another one.
     is_taken_over = exists(
         _one().where(
@@ -269,9 +269,9 @@ def _latest(tracked: Tracked, until: ColumnElement[dt.datetime], row_key: Column
     return select(events.c.row_key, func.max(events.c.id).label("id")).group_by(events.c.row_key).subquery()
 
 
-def _is_truncated(tracked: Tracked, row: Any, until: ColumnElement[dt.datetime]) -> ColumnElement[bool]:
+def _is_truncated(audited: AuditedTable, row: Any, until: ColumnElement[dt.datetime]) -> ColumnElement[bool]:
     """Tell whether a TRUNCATE ended a row; that of one partition ends only the rows in it."""
-    activity = tracked.activities
+    activity = audited.activities
     last = (
         select(activity.c.relid, func.max(activity.c.id).label("id"))
         .where(activity.c.row_key.is_(None), activity.c.verb == "truncate", activity.c.issued_at <= until)
@@ -283,7 +283,7 @@ def _is_truncated(tracked: Tracked, row: Any, until: ColumnElement[dt.datetime])
     # a database that was restored they are those of another one. A table that is not partitioned may have been made
     # anew, with another number; one that is gone cannot have held a row of one that is still there.
     of_other = case(
-        (tracked.is_partitioned, false()),
+        (audited.is_partitioned, false()),
         (relation.c.oid.is_(None), ~exists(_one().where(of_row.c.oid == row.relid).correlate_except(of_row))),
         else_=not_(relation.c.relispartition),
     )
@@ -294,21 +294,21 @@ def _is_truncated(tracked: Tracked, row: Any, until: ColumnElement[dt.datetime])
     )
 
 
-def _last_bypass(tracked: Tracked, until: ColumnElement[dt.datetime]) -> Select[Any]:
+def _last_bypass(audited: AuditedTable, until: ColumnElement[dt.datetime]) -> Select[Any]:
     """Select the last activity that says that something of the table was not recorded."""
-    activity = tracked.activities
+    activity = audited.activities
     return select(func.max(activity.c.id)).where(
         activity.c.row_key.is_(None), activity.c.verb == "bypass", activity.c.issued_at <= until
     )
 
 
-def _last_truncate(tracked: Tracked, until: ColumnElement[dt.datetime]) -> Select[Any]:
+def _last_truncate(audited: AuditedTable, until: ColumnElement[dt.datetime]) -> Select[Any]:
     """Select the last TRUNCATE of a partition that is there."""
-    activity = tracked.activities
+    activity = audited.activities
     return select(func.max(activity.c.id)).where(
         activity.c.row_key.is_(None),
         activity.c.verb == "truncate",
-        activity.c.relid.in_(select(tracked.numbers_now.c.relid)),
+        activity.c.relid.in_(select(audited.numbers_now.c.relid)),
         activity.c.issued_at <= until,
     )
 
@@ -317,9 +317,9 @@ def _one() -> Select[Any]:
     return select(literal(1))
 
 
-def readable(tracked: Tracked, data: ColumnElement[Any], masked: ColumnElement[Any]) -> ColumnElement[Any]:
+def readable(audited: AuditedTable, data: ColumnElement[Any], masked: ColumnElement[Any]) -> ColumnElement[Any]:
     """Give a recorded row the form in which the types of its columns read it, without those that are masked."""
-    for each in tracked.table.columns:
+    for each in audited.table.columns:
         if isinstance(each.type, HSTORE):
             data = _with_hstore(data, each.name)
     return case((masked.is_not(None), operate(data, "-", masked, JSONB())), else_=data)
@@ -344,30 +344,30 @@ def _hstore_string(value: ColumnElement[str]) -> ColumnElement[str]:
 
 
 def _notes(
-    tracked: Tracked, activity: FromClause, data: ColumnElement[Any], until: ColumnElement[dt.datetime]
+    audited: AuditedTable, activity: FromClause, data: ColumnElement[Any], until: ColumnElement[dt.datetime]
 ) -> ColumnElement[Any]:
-    missing = _unnest([each.name for each in tracked.table.columns])
+    missing = _unnest([each.name for each in audited.table.columns])
     masked = pg.unnest(activity.c.masked, type_=ExactText()).column_valued()
     said = [
         select(pg.format(exact_text(missing_note("%s")), missing)).where(not_(operate(data, "?", missing))),
         select(pg.format(exact_text(masked_note("%s")), masked)).where(operate(data, "?", masked)).correlate(activity),
         select(exact_text(BYPASS_NOTE))
-        .where(activity.c.id < _last_bypass(tracked, until).scalar_subquery())
+        .where(activity.c.id < _last_bypass(audited, until).scalar_subquery())
         .correlate(activity),
         select(exact_text(TRUNCATE_NOTE))
         .where(
-            tracked.is_partitioned,
-            activity.c.relid.not_in(select(tracked.numbers_now.c.relid)),
-            activity.c.id < _last_truncate(tracked, until).scalar_subquery(),
+            audited.is_partitioned,
+            activity.c.relid.not_in(select(audited.numbers_now.c.relid)),
+            activity.c.id < _last_truncate(audited, until).scalar_subquery(),
         )
         .correlate(activity),
     ]
     said.append(
-        select(exact_text(LOSS_NOTE)).where(activity.c.issued_at < last_loss(tracked, until)).correlate(activity)
+        select(exact_text(LOSS_NOTE)).where(activity.c.issued_at < last_loss(audited, until)).correlate(activity)
     )
-    said.append(select(exact_text(TORN_NOTE)).where(is_torn(tracked, activity.c)).correlate(activity))
-    if not tracked.versioned.is_complete:
-        only = ", ".join(tracked.versioned.operations)
+    said.append(select(exact_text(TORN_NOTE)).where(is_torn(audited, activity.c)).correlate(activity))
+    if not audited.options.is_complete:
+        only = ", ".join(audited.options.operations)
         said.append(select(exact_text(f"of this table only {only} is recorded")))
     return type_coerce(array_of(union_all(*said)), ARRAY(Text()))
 
@@ -376,18 +376,18 @@ def _unnest(names: list[str]) -> ColumnElement[str]:
     return pg.unnest(literal(names, ARRAY(Text())), type_=ExactText()).column_valued()
 
 
-def _has_begun(tracked: Tracked, when: dt.datetime) -> ColumnElement[bool]:
+def _has_begun(audited: AuditedTable, when: dt.datetime) -> ColumnElement[bool]:
     """Refuse to answer for a time of which nothing is recorded.
 
     A query that found nothing would be taken for an empty table, and it cannot raise an error of its own,
     but a cast that fails does.
     """
-    any_, first = tracked.activities, tracked.activities
+    any_, first = audited.activities, audited.activities
     until = literal(when, DateTime(timezone=True))
-    empty = begun_empty(tracked)
+    empty = begun_empty(audited)
     begin = func.least(empty, select(func.min(first.c.issued_at)).where(first.c.verb != "read").scalar_subquery())
     refusal = pg.format(
-        f"the history of {tracked.table.fullname} begins at %s and not before %s; ask for a later time",
+        f"the history of {audited.table.fullname} begins at %s and not before %s; ask for a later time",
         func.coalesce(cast(begin, Text), exact_text("no time yet")),
         until,
     )
@@ -397,21 +397,21 @@ def _has_begun(tracked: Tracked, when: dt.datetime) -> ColumnElement[bool]:
 
 def _row(entity: Entity, session: Any, key: Any, when: dt.datetime) -> tuple[RowMapping | None, tuple[str, ...]]:
     """Load one row as it was, None if it was gone, with its notes."""
-    tracked = entity.tracked
-    row_key = tracked.row_key(entity.key_of(tracked, key))
-    row = execute(tracked.log, session, select(_as_of(entity, _rows_of(entity, when, key)))).mappings().first()
+    audited = entity.audited
+    row_key = audited.row_key(entity.key_of(audited, key))
+    row = execute(audited.scope, session, select(_as_of(entity, _rows_of(entity, when, key)))).mappings().first()
     if row is not None:
         return row, tuple(row["audit_notes"])
-    name = f"{tracked.table.fullname!r} {key!r}"
-    activity = tracked.activities
+    name = f"{audited.table.fullname!r} {key!r}"
+    activity = audited.activities
     of_row = select(activity.c.verb, activity.c.issued_at, activity.c.id).where(
         activity.c.verb.in_(ROW_VERBS), activity.c.row_key == row_key
     )
-    first = execute(tracked.log, session, of_row.order_by(activity.c.id).limit(1)).first()
+    first = execute(audited.scope, session, of_row.order_by(activity.c.id).limit(1)).first()
     at = literal(when, DateTime(timezone=True))
     # Of a table that was empty when recording began, what has no activity was not there.
-    is_complete = execute(tracked.log, session, select(begun_empty(tracked) <= at)).scalar()
-    lost = execute(tracked.log, session, select(last_loss(tracked, at))).scalar()
+    is_complete = execute(audited.scope, session, select(begun_empty(audited) <= at)).scalar()
+    lost = execute(audited.scope, session, select(last_loss(audited, at))).scalar()
     if is_complete and (first is None or (first.verb == "insert" and first.issued_at > when)):
         return None, () if lost is None else (LOSS_NOTE,)
     if first is None:
@@ -424,11 +424,11 @@ def _row(entity: Entity, session: Any, key: Any, when: dt.datetime) -> tuple[Row
             f"{when.isoformat()} is before that. Ask for a later time."
         )
     last = execute(
-        tracked.log,
+        audited.scope,
         session,
         of_row.where(activity.c.issued_at <= when).order_by(activity.c.id.desc()).limit(1),
     ).one()
-    bypass = execute(tracked.log, session, _last_bypass(tracked, at)).scalar()
+    bypass = execute(audited.scope, session, _last_bypass(audited, at)).scalar()
     said = [BYPASS_NOTE] if bypass is not None and bypass > last.id else []
     if lost is not None and lost > last.issued_at:
         said.append(LOSS_NOTE)

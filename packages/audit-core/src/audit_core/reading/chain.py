@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, column, exists, func, literal, not_, or_, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 
+from .audited_table import ROW_VERBS, AuditedTable, merged
 from .exact import ExactText, operate, pg
-from .tracked import ROW_VERBS, Tracked, merged
 
 _PAIR = (column("key", ExactText), column("value", JSONB()))
 
@@ -31,12 +31,12 @@ def differs(one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement
     return or_(one.is_(None) != other.is_(None), and_(operate(one, "<>", other), differing))
 
 
-def is_torn(tracked: Tracked, activity: Any) -> ColumnElement[bool]:
+def is_torn(audited: AuditedTable, activity: Any) -> ColumnElement[bool]:
     """Tell whether an update does not begin where the activity of its key before it ended, and no bypass says why.
 
     It takes a look into the index for each row; :meth:`audit_core.AuditLog.verify` looks at everything.
     """
-    other = tracked.activities
+    other = audited.activities
     left = case((other.c.verb != "delete", shown(other.c, merged(other.c))))
     last = (
         select(other.c.id, left.label("left"), other.c.native_transaction_id, other.c.old_row_key)
@@ -53,7 +53,7 @@ def is_torn(tracked: Tracked, activity: Any) -> ColumnElement[bool]:
     # Where rows change places, it may be another one that has come.
     is_other = and_(last.c.old_row_key.is_not(None), last.c.native_transaction_id == activity.native_transaction_id)
     begins = shown(activity, activity.old_data)
-    bypass = tracked.activities
+    bypass = audited.activities
     is_explained = exists(
         select(literal(1))
         .where(

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Table
 from sqlalchemy.orm import Mapper
 
+from ..audited import is_audited
 from ..errors import HistoryError
-from ..tracking import is_tracked
+from .past_objects import build, masked_note, missing_note
 from .values import as_object, to_python
-from .versions import build, masked_note, missing_note
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
     from ..models import AuditLogActivity
+    from ..scope import Scope
 
 _WITH_ROW_BEFORE = ("update", "delete")
 _WITH_ROW_AFTER = ("insert", "update", "snapshot")
@@ -22,7 +22,7 @@ _WITH_ROW_AFTER = ("insert", "update", "snapshot")
 
 def changes(activity: AuditLogActivity) -> dict[str, tuple[Any, Any]]:
     """Return what changed as ``{column: (old, new)}``; a side that was not there is None."""
-    table = table_of(activity.audit_log, activity.schema, activity.table_name)
+    table = table_of(activity.scope, activity.schema, activity.table_name)
     old, new = as_object(activity.old_data), as_object(activity.changed_data)
     if activity.verb in _WITH_ROW_AFTER:
         return {name: (_value(table, name, old.get(name)), _value(table, name, new[name])) for name in new}
@@ -42,8 +42,8 @@ def after(activity: AuditLogActivity) -> Any:
 
 
 def _version(activity: AuditLogActivity, data: dict[str, Any]) -> Any:
-    table = table_of(activity.audit_log, activity.schema, activity.table_name)
-    mapper = None if table is None else mapper_of(activity.audit_log, table)
+    table = table_of(activity.scope, activity.schema, activity.table_name)
+    mapper = None if table is None else mapper_of(activity.scope, table)
     if table is None or mapper is None:
         raise HistoryError(
             f"No model is mapped to table {activity.table_name!r} of schema {activity.schema!r}, so {activity!r} "
@@ -67,17 +67,17 @@ def _value(table: Table | None, name: str, value: Any) -> Any:
     return value if column is None else to_python(value, column.type)
 
 
-def table_of(log: AuditLog, schema: str, name: str) -> Table | None:
-    """Find the tracked table that has the name of a recorded one."""
+def table_of(scope: Scope, schema: str, name: str) -> Table | None:
+    """Find the audited table that has the name of a recorded one."""
     # Without a schema, the search path says which one it is.
     for key in (f"{schema}.{name}", name):
-        table = log.metadata.tables.get(key)
-        if table is not None and is_tracked(table):
+        table = scope.metadata.tables.get(key)
+        if table is not None and is_audited(table):
             return table
     return None
 
 
-def mapper_of(log: AuditLog, table: Table) -> Mapper[Any] | None:
+def mapper_of(scope: Scope, table: Table) -> Mapper[Any] | None:
     """Find the model of a table; of several in one table, the one that the others inherit from."""
-    found = [mapper for mapper in log.mappers() if mapper.local_table is table]
+    found = [mapper for mapper in scope.mappers() if mapper.local_table is table]
     return next((mapper for mapper in found if mapper.inherits not in found), None)

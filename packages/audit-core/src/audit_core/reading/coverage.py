@@ -26,28 +26,28 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, OID
 
+from .audited_table import AuditedTable
 from .exact import ExactText, exact_text, operate
 from .names import find_table
-from .tracked import Tracked
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
+    from ..scope import Scope
 
 #: Without one of these, changes of rows are missing.
 _OF_ROWS = ("delete", "insert", "update")
 
 
-def coverage(log: AuditLog, wanted: Any = None) -> Select[Any]:
+def coverage(scope: Scope, wanted: Any = None) -> Select[Any]:
     """Select when recording began, changed and ended; see :meth:`audit_core.AuditLog.coverage`."""
-    events = coverage_table(log)
+    events = coverage_table(scope)
     query = select(events).order_by(events.c.issued_at.desc())
     if wanted is None:
         return query
-    wanted = find_table(log, wanted) if isinstance(wanted, str) else getattr(wanted, "__table__", wanted)
-    return query.where(Tracked.find(log, wanted).is_of(events.c))
+    wanted = find_table(scope, wanted) if isinstance(wanted, str) else getattr(wanted, "__table__", wanted)
+    return query.where(AuditedTable.find(scope, wanted).is_of(events.c))
 
 
-def coverage_table(log: AuditLog) -> TableClause:
+def coverage_table(scope: Scope) -> TableClause:
     """The table that says when what was recorded."""
     return table(
         "activity_coverage",
@@ -65,23 +65,23 @@ def coverage_table(log: AuditLog) -> TableClause:
         column("actor_id", ExactText),
         column("db_user", ExactText),
         column("application_name", ExactText),
-        schema=log.schema,
+        schema=scope.schema,
     )
 
 
-def last_loss(tracked: Tracked, until: ColumnElement[Any]) -> ScalarSelect[Any]:
+def last_loss(audited: AuditedTable, until: ColumnElement[Any]) -> ScalarSelect[Any]:
     """Select the last time, before another one, at which changes of the table may not have been recorded; or NULL.
 
     The query does not depend on a row: the database answers it once.
     """
-    events = coverage_table(tracked.log)
+    events = coverage_table(audited.scope)
     own = select(events, func.lead(events.c.issued_at).over(order_by=events.c.issued_at).label("ended_at")).where(
-        tracked.is_of(events.c)
+        audited.is_of(events.c)
     )
     event = own.subquery()
     wanted = literal(list(_OF_ROWS), ARRAY(ExactText()))
     # Of a table that is recorded in part now, that is said in other words.
-    is_partial = not_(operate(event.c.operations, "@>", wanted)) if tracked.versioned.is_complete else false()
+    is_partial = not_(operate(event.c.operations, "@>", wanted)) if audited.options.is_complete else false()
     lost = case(
         # Somebody had dropped or altered the triggers, nobody knows when.
         (event.c.event == exact_text("gap"), event.c.issued_at),
@@ -93,13 +93,13 @@ def last_loss(tracked: Tracked, until: ColumnElement[Any]) -> ScalarSelect[Any]:
     return select(func.max(func.least(lost, until))).where(known).scalar_subquery()
 
 
-def begun_empty(tracked: Tracked) -> ScalarSelect[Any]:
+def begun_empty(audited: AuditedTable) -> ScalarSelect[Any]:
     """Select when recording began of a table that had no rows, so that all of them are recorded since; or NULL."""
-    events = coverage_table(tracked.log)
+    events = coverage_table(audited.scope)
     return (
         select(func.min(events.c.issued_at))
         .where(
-            tracked.is_of(events.c),
+            audited.is_of(events.c),
             events.c.event == exact_text("begin"),
             events.c.row_count == 0,
             events.c.row_count_is_exact,
@@ -108,9 +108,9 @@ def begun_empty(tracked: Tracked) -> ScalarSelect[Any]:
     )
 
 
-def is_off(tracked: Tracked, when: ColumnElement[Any]) -> Select[Any]:
+def is_off(audited: AuditedTable, when: ColumnElement[Any]) -> Select[Any]:
     """Select from when on a table was not recorded, and until when if that is over; nothing if it was recorded."""
-    events = coverage_table(tracked.log)
+    events = coverage_table(audited.scope)
     event = (
         select(
             events.c.event,
@@ -120,7 +120,7 @@ def is_off(tracked: Tracked, when: ColumnElement[Any]) -> Select[Any]:
                 else_=func.lead(events.c.issued_at).over(order_by=events.c.issued_at),
             ).label("ended_at"),
         )
-        .where(tracked.is_of(events.c))
+        .where(audited.is_of(events.c))
         .subquery()
     )
     return select(event.c.began_at, event.c.ended_at).where(

@@ -25,14 +25,14 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BinaryExpression
 
+from ..audited import is_audited
 from ..errors import HistoryError
-from ..tracking import is_tracked
+from .audited_table import ROW_VERBS, AuditedTable, merged
 from .exact import exact_text, operate, pg
-from .tracked import ROW_VERBS, Tracked, merged
 from .types import StoredType
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
+    from ..scope import Scope
 
 
 @dataclass(frozen=True)
@@ -41,20 +41,20 @@ class Entity:
 
     mapper: Mapper[Any] | None
     #: The table of the model itself.
-    tracked: Tracked
+    audited: AuditedTable
     #: The tables of the classes that it inherits from.
-    above: tuple[Tracked, ...] = ()
+    above: tuple[AuditedTable, ...] = ()
     #: The tables of its subclasses, as far as they are recorded.
-    below: tuple[Tracked, ...] = ()
+    below: tuple[AuditedTable, ...] = ()
 
     @classmethod
-    def find(cls, log: AuditLog, model: Any) -> Entity:
+    def find(cls, scope: Scope, model: Any) -> Entity:
         """Find what is recorded of a model; a Table will do.
 
         :raises HistoryError: if nothing is, or not all of it.
         """
         if isinstance(model, Table):
-            return cls(None, Tracked.find(log, model))
+            return cls(None, AuditedTable.find(scope, model))
         mapper = inspect(model, raiseerr=False) if isinstance(model, type) else None
         if not isinstance(mapper, Mapper):
             raise HistoryError(f"{model!r} is neither a mapped class nor a Table, so it has no history.")
@@ -65,28 +65,28 @@ class Entity:
             )
         # Of several classes in one table, the last one is that of all its rows.
         own = {each.local_table: each for each in _lineage(mapper)}
-        tracked, *above = (Tracked.find(log, table, each) for table, each in own.items())
+        audited, *above = (AuditedTable.find(scope, table, each) for table, each in own.items())
         below = [
-            Tracked(log, each.local_table, each)
+            AuditedTable(scope, each.local_table, each)
             for each in mapper.self_and_descendants
             if isinstance(each.local_table, Table)
             and each.inherits is not None
             and each.local_table is not each.inherits.local_table
             and each.local_table not in own
             and mapper in _lineage(each)
-            and each.local_table.metadata is log.metadata
-            and is_tracked(each.local_table)
+            and each.local_table.metadata is scope.metadata
+            and is_audited(each.local_table)
             and each.local_table.primary_key.columns
         ]
-        return cls(mapper, tracked, tuple(above), tuple(below))
+        return cls(mapper, audited, tuple(above), tuple(below))
 
     @property
-    def own(self) -> tuple[Tracked, ...]:
+    def own(self) -> tuple[AuditedTable, ...]:
         """The tables in which each object has a row."""
-        return (self.tracked, *self.above)
+        return (self.audited, *self.above)
 
     @property
-    def parts(self) -> tuple[Tracked, ...]:
+    def parts(self) -> tuple[AuditedTable, ...]:
         """All tables."""
         return (*self.own, *self.below)
 
@@ -111,14 +111,14 @@ class Entity:
             column = self._equal[column]
         return column
 
-    def links(self, part: Tracked) -> Iterator[tuple[Column[Any], Column[Any]]]:
+    def links(self, part: AuditedTable) -> Iterator[tuple[Column[Any], Column[Any]]]:
         """Pair the columns of a table with those of the model's own table by which their rows belong together."""
-        own = {self.linked(each): each for each in self.tracked.table.columns}
+        own = {self.linked(each): each for each in self.audited.table.columns}
         for each in part.table.columns:
             if self.linked(each) in self._linked_columns:
                 yield each, own[self.linked(each)]
 
-    def key_of(self, part: Tracked, key: Any) -> Any:
+    def key_of(self, part: AuditedTable, key: Any) -> Any:
         """Put the values of a primary key in the order that they have in one of the tables."""
         if self.mapper is None or not isinstance(key, (tuple, list)):
             return key
@@ -133,7 +133,7 @@ class Entity:
     @property
     def shares_table(self) -> bool:
         """Whether the table of the model has rows of other classes, too."""
-        return self.mapper is not self.tracked.mapper
+        return self.mapper is not self.audited.mapper
 
     @property
     def discriminator(self) -> Column[Any] | None:
@@ -175,7 +175,7 @@ class Entity:
         rows = (type_coerce(activity.old_data, JSONB()), merged(activity))
         return or_(*(operate(row, "->", name, JSONB()).in_(identities) for row in rows))
 
-    def _is_own(self, part: Tracked, activity: Any) -> ColumnElement[bool]:
+    def _is_own(self, part: AuditedTable, activity: Any) -> ColumnElement[bool]:
         discriminator = self.discriminator
         no_row = activity.verb.not_in(ROW_VERBS)
         if discriminator is None or _identities(part.mapper) == self.identities:

@@ -29,19 +29,19 @@ from sqlalchemy import (
     union_all,
 )
 
+from ..audited import is_audited
 from ..errors import HistoryError
-from ..tracking import is_tracked
+from .audited_table import ROW_VERBS, AuditedTable, merged
 from .entities import Entity
-from .tracked import ROW_VERBS, Tracked, merged
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
+    from ..scope import Scope
 
 _MISSING: Any = object()
 _LAST_ID = 2**63 - 1
 
 
-def history(log: AuditLog, target: Any, key: Any = _MISSING, *, related: bool = False) -> Select[Any]:
+def history(scope: Scope, target: Any, key: Any = _MISSING, *, related: bool = False) -> Select[Any]:
     """Select the activities of one record, newest first; see :meth:`audit_core.AuditLog.history`."""
     if key is _MISSING:
         if isinstance(target, (type, Table)) or inspect(target, raiseerr=False) is None:
@@ -49,19 +49,19 @@ def history(log: AuditLog, target: Any, key: Any = _MISSING, *, related: bool = 
                 f"{target!r} is no object of a mapped class. Write history(obj), or history(Model, key) for a record "
                 "that is not loaded."
             )
-        entity = Entity.find(log, type(target))
-        key = entity.tracked.key_of(target)
+        entity = Entity.find(scope, type(target))
+        key = entity.audited.key_of(target)
     else:
-        entity = Entity.find(log, target)
-    activity = log.activity_cls
+        entity = Entity.find(scope, target)
+    activity = scope.activity_cls
     newest_first = select(activity).order_by(activity.id.desc())
     keys = {part.table: _keys(part, part.row_key(entity.key_of(part, key))) for part in entity.parts}
     if (is_one := _is_one(entity, keys)) is not None:
         newest_first = newest_first.where(is_one)
-    tracked = entity.tracked
+    audited = entity.audited
     if not related and len(keys) == 1:
-        under = keys[tracked.table]
-        return newest_first.join(under, _is_under(activity, under)).where(tracked.is_of(activity))
+        under = keys[audited.table]
+        return newest_first.join(under, _is_under(activity, under)).where(audited.is_of(activity))
     ids = []
     for part in entity.parts:
         own, under = part.activities, keys[part.table]
@@ -90,29 +90,33 @@ def _is_one(entity: Entity, keys: dict[Table, CTE]) -> ColumnElement[bool] | Non
     )
 
 
-def _keys(tracked: Tracked, row_key: ColumnElement[str]) -> CTE:
+def _keys(audited: AuditedTable, row_key: ColumnElement[str]) -> CTE:
     """Select each key that a record had, with the activities between which it had it.
 
     From the key that it has now, the last activity that gave it this key leads to the one before. Where
     rows change places in one statement, their activities have the same time, and must not be mixed.
     """
-    now = _last_key(tracked, row_key)
+    now = _last_key(audited, row_key)
     last_id, never = literal(_LAST_ID, BigInteger()), cast(null(), DateTime(timezone=True))
-    keys = _under(tracked, now, now.c.row_key, last_id, never).cte(recursive=True)
-    before = _under(tracked, keys, keys.c.previous_key, keys.c.since, keys.c.arrived_at)
+    keys = _under(audited, now, now.c.row_key, last_id, never).cte(recursive=True)
+    before = _under(audited, keys, keys.c.previous_key, keys.c.since, keys.c.arrived_at)
     return keys.union_all(before.where(keys.c.previous_key.is_not(None)))
 
 
 def _under(
-    tracked: Tracked, source: Any, row_key: ColumnElement[str], until: ColumnElement[int], left_at: ColumnElement[Any]
+    audited: AuditedTable,
+    source: Any,
+    row_key: ColumnElement[str],
+    until: ColumnElement[int],
+    left_at: ColumnElement[Any],
 ) -> Select[Any]:
     """Select a key that a record had until an activity, and since which one, with the key that it had before.
 
     It begins with the update that gave it to the record, or after the one that took it from another record, which
     took its history along.
     """
-    arrival, departure = tracked.activities, tracked.activities
-    other = tracked.activities
+    arrival, departure = audited.activities, audited.activities
+    other = audited.activities
     is_taken_over = exists(
         select(literal(1)).where(other.c.row_key == departure.c.old_row_key, _is_at_once(other, departure))
     )
@@ -143,12 +147,12 @@ def _under(
     )
 
 
-def _last_key(tracked: Tracked, row_key: ColumnElement[str]) -> Subquery:
+def _last_key(audited: AuditedTable, row_key: ColumnElement[str]) -> Subquery:
     """Follow a record that left a key, and whose place nobody took, to the key that it has now."""
     # A recursion has one collation from the start: that of the columns of the trail.
     start = select(collate(row_key, "C").label("row_key"), cast(literal(0), BigInteger()).label("since"))
     walk = start.cte(recursive=True)
-    departure, other = tracked.activities, tracked.activities
+    departure, other = audited.activities, audited.activities
     is_taken = exists(
         select(literal(1)).where(
             other.c.row_key == departure.c.old_row_key,
@@ -181,21 +185,21 @@ def _is_under(activity: Any, keys: CTE) -> ColumnElement[bool]:
     )
 
 
-def _references(tracked: Tracked) -> Iterator[ForeignKeyConstraint]:
-    for _, table in sorted(tracked.log.metadata.tables.items()):
-        if is_tracked(table) and table.primary_key.columns:
+def _references(audited: AuditedTable) -> Iterator[ForeignKeyConstraint]:
+    for _, table in sorted(audited.scope.metadata.tables.items()):
+        if is_audited(table) and table.primary_key.columns:
             for constraint in sorted(table.foreign_key_constraints, key=lambda each: tuple(each.column_keys)):
-                if constraint.referred_table is tracked.table:
+                if constraint.referred_table is audited.table:
                     yield constraint
 
 
-def _ids_of_referencing(tracked: Tracked, constraint: ForeignKeyConstraint, keys: CTE) -> Select[Any]:
+def _ids_of_referencing(audited: AuditedTable, constraint: ForeignKeyConstraint, keys: CTE) -> Select[Any]:
     """Select the activities of rows that referenced the record before the change or after it."""
-    child = Tracked.find(tracked.log, constraint.table)
+    child = AuditedTable.find(audited.scope, constraint.table)
     activity = child.activities
     pairs = {element.column: element.parent for element in constraint.elements}
-    by_key = set(pairs) == set(tracked.key_columns)
-    referred = tracked.key_columns if by_key else list(pairs)
+    by_key = set(pairs) == set(audited.key_columns)
+    referred = audited.key_columns if by_key else list(pairs)
     referring = [pairs[each] for each in referred]
     before = child.key_in(activity.c.old_data, referring)
     after = child.key_in(merged(activity.c), referring)
@@ -210,8 +214,8 @@ def _ids_of_referencing(tracked: Tracked, constraint: ForeignKeyConstraint, keys
                 )
             )
         )
-    own = tracked.activities
-    value = tracked.key_in(merged(own.c), referred)
+    own = audited.activities
+    value = audited.key_in(merged(own.c), referred)
     return query.where(
         exists(select(literal(1)).join(keys, _is_under(own.c, keys)).where(or_(before == value, after == value)))
     )

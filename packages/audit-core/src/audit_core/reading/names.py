@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Table
 
+from ..audited import audited_tables
 from ..errors import HistoryError
-from ..tracking import tracked_tables
 from .values import convert
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
+    from ..scope import Scope
 
 #: What a conversion makes of a text that is no value of the type.
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, InvalidOperation)
 
 
-def find_table(log: AuditLog, name: str) -> Table:
+def find_table(scope: Scope, name: str) -> Table:
     """Find a recorded table by its name, with its schema where that is needed to tell it from others.
 
     :raises HistoryError: if there is none of this name, or several.
     """
-    tables = [table for table, _ in tracked_tables(log.metadata)]
+    tables = [table for table, _ in audited_tables(scope.metadata)]
     exact = [table for table in tables if table.fullname == name]
     found = exact or [table for table in tables if table.name == name]
     if len(found) == 1:
@@ -58,12 +58,12 @@ def parse_key(table: Table, text: str) -> tuple[Any, ...]:
         raise HistoryError(f"{text!r} is no primary key of table {table.fullname!r}, which is {names}.") from None
 
 
-def parse_actor(log: AuditLog, text: str) -> Any:
+def parse_actor(scope: Scope, text: str) -> Any:
     """Read the primary key of an actor.
 
     :raises HistoryError: if it is none.
     """
-    type_ = log.actor_id_type()
+    type_ = scope.actor.key_type()
     try:
         return convert(text, type_)
     except _UNREADABLE:

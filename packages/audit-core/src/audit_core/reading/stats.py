@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from sqlalchemy import BigInteger, Date, DateTime, Integer, Select, cast, func, inspect
 
 from ..errors import HistoryError
+from .activities import activities
 from .exact import exact_text, pg
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
+    from ..scope import Scope
 
 #: What the trail can be counted by.
 Dimension = Literal["table", "actor", "day"]
@@ -22,13 +23,13 @@ DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
 
 def stats(
-    log: AuditLog,
+    scope: Scope,
     by: Dimension | Sequence[Dimension],
     since: dt.datetime | None = None,
     until: dt.datetime | None = None,
 ) -> Select[Any]:
     """Select the number of activities and their size; see :meth:`audit_core.AuditLog.stats`."""
-    activity, transaction = log.activity_cls, log.transaction_cls
+    activity, transaction = scope.activity_cls, scope.transaction_cls
     dimensions = [by] if isinstance(by, str) else list(by)
     choices: dict[str, list[Any]] = {
         "table": [activity.schema, activity.table_name.label("table")],
@@ -44,7 +45,7 @@ def stats(
     sizes = [func.coalesce(pg.pg_column_size(each, type_=Integer()), 0) for each in columns_of_trail]
     rows = func.count().label("rows")
     size = cast(func.sum(reduce(add, sizes)), BigInteger).label("bytes")
-    query = log.activities(since=since, until=until).order_by(None)
+    query = activities(scope, since=since, until=until).order_by(None)
     if "actor" in dimensions:
         query = query.outerjoin(transaction, transaction.id == activity.transaction_id)
     # A day has its place in time, others are of interest by their size.

@@ -63,7 +63,7 @@ class TriggerDefinition:
 
 
 @dataclass(frozen=True)
-class Release:
+class SQLVersion:
     """One version of the SQL."""
 
     version: int
@@ -144,28 +144,28 @@ class Release:
         return _read(self.folder, name)
 
 
-RELEASES: dict[int, Release] = {
-    version: Release(version, Path(__file__).parent / f"v{version}") for version in range(1, LATEST + 1)
+SQL_VERSIONS: dict[int, SQLVersion] = {
+    version: SQLVersion(version, Path(__file__).parent / f"v{version}") for version in range(1, LATEST + 1)
 }
 
 
-def release(version: int) -> Release:
+def sql_version(version: int) -> SQLVersion:
     """Find a version of the SQL.
 
     :raises ConfigurationError: if this version of the library does not have it.
     """
     try:
-        return RELEASES[version]
+        return SQL_VERSIONS[version]
     except KeyError:
         raise ConfigurationError(
             f"Version {version!r} of the audit SQL is not known; this library has "
-            f"{', '.join(map(str, RELEASES))}. Install the version of audit-core that made the migration."
+            f"{', '.join(map(str, SQL_VERSIONS))}. Install the version of audit-core that made the migration."
         ) from None
 
 
 def latest() -> int:
     """The newest version of the SQL that this library has."""
-    return max(RELEASES)
+    return max(SQL_VERSIONS)
 
 
 @cache

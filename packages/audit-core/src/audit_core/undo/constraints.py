@@ -8,9 +8,9 @@ from typing import Literal
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from ..ddl import execute
+from ..installation.ddl import execute
 from ..quoting import qualified
-from ..refusals import Refusal
+from .refusals import Refusal
 
 # A name is left out where another constraint has it that cannot wait.
 _DEFERRABLE = text(

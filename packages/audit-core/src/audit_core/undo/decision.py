@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from ..claims import TAKEN_BACK
+from .claims import TAKEN_BACK
 from .live import LiveRow, LiveTable
 from .recorded import RecordedChange, differing
 from .steps import Conflict, ConflictKind, UndoStep

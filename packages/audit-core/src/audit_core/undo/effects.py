@@ -10,14 +10,14 @@ from .recorded import RecordedChange, differing, load
 from .steps import UndoStep
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
+    from ..scope import Scope
 
 
 class Effects:
     """The activities of the database transaction since the undo began."""
 
-    def __init__(self, log: AuditLog, connection: Connection) -> None:
-        self._log = log
+    def __init__(self, scope: Scope, connection: Connection) -> None:
+        self._scope = scope
         self._connection = connection
         self._began_after = self.last_id()
         self._references: dict[tuple[str, str], frozenset[str]] = {}
@@ -26,7 +26,7 @@ class Effects:
 
     def last_id(self) -> int:
         """Return the id of the last activity of the trail."""
-        return self._connection.scalar(select(func.max(self._log.activity_cls.id))) or 0
+        return self._connection.scalar(select(func.max(self._scope.activity_cls.id))) or 0
 
     def forget(self) -> None:
         """Say that there may be more of them now."""
@@ -37,7 +37,7 @@ class Effects:
         deleted = {(step.table_name, step.row_key) for step in steps if step.action == "delete"}
         if not deleted:
             return []
-        activity = self._log.activity_cls
+        activity = self._scope.activity_cls
         query = select(activity.verb, activity.table_name, activity.row_key, activity.changed_data).where(
             *self._is_own(after)
         )
@@ -51,12 +51,12 @@ class Effects:
 
     def was_carried_back(self, change: RecordedChange, known: dict[str, Any], old: dict[str, Any]) -> bool:
         """Tell whether a cascade has taken an update of a row back."""
-        activity = self._log.activity_cls
+        activity = self._scope.activity_cls
         table = (change.schema, change.table_name)
         if self._of_table is None or self._of_table[0] != table:
             of_table = and_(activity.schema == change.schema, activity.table_name == change.table_name)
             found: dict[Any, list[RecordedChange]] = {}
-            for each in load(self._log, self._connection, and_(*self._is_own(self._began_after), of_table)):
+            for each in load(self._scope, self._connection, and_(*self._is_own(self._began_after), of_table)):
                 found.setdefault((each.verb, each.key_before, each.row_key), []).append(each)
             self._of_table = (table, found)
         candidates = self._of_table[1].get(("update", change.row_key, change.key_before), [])
@@ -67,7 +67,7 @@ class Effects:
         if (table_name, referred) not in self._references:
             self._references[table_name, referred] = frozenset(
                 element.parent.name
-                for each in self._log.metadata.tables.values()
+                for each in self._scope.metadata.tables.values()
                 if each.name == table_name
                 for constraint in each.foreign_key_constraints
                 if constraint.referred_table.name == referred
@@ -76,6 +76,6 @@ class Effects:
         return self._references[table_name, referred]
 
     def _is_own(self, after: int) -> tuple[ColumnElement[bool], ...]:
-        activity = self._log.activity_cls
+        activity = self._scope.activity_cls
         xid = cast(cast(func.pg_current_xact_id(), Text), activity.id.type)
         return activity.id > after, activity.native_transaction_id == xid

@@ -37,15 +37,15 @@ from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from ..quoting import qualified
 from ..reading.as_of import readable
+from ..reading.audited_table import AuditedTable, merged
 from ..reading.changes import table_of
 from ..reading.exact import ExactText, equal, exact_text, pg
-from ..reading.tracked import Tracked, merged
 from ..reading.types import RowType
 from .recorded import RecordedChange, read_row
 from .steps import UndoStep
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
+    from ..scope import Scope
 
 _pg_attribute = table(
     "pg_attribute",
@@ -92,15 +92,15 @@ class LiveRow:
 class LiveTable:
     """A table of the application as it is in the database now."""
 
-    tracked: Tracked
+    audited: AuditedTable
     relation: TableClause
     #: The columns that can be written; the database computes the others.
     columns: frozenset[str]
 
     @classmethod
-    def find(cls, log: AuditLog, connection: Connection, schema: str, name: str) -> LiveTable | None:
+    def find(cls, scope: Scope, connection: Connection, schema: str, name: str) -> LiveTable | None:
         """Find the table that a name in the trail means today; None if it is gone, or not recorded."""
-        found = table_of(log, schema, name)
+        found = table_of(scope, schema, name)
         if found is None or not found.primary_key.columns:
             return None
         relid = cast(pg.to_regclass(exact_text(qualified(found.name, found.schema)), type_=REGCLASS), OID)
@@ -112,14 +112,14 @@ class LiveTable:
             return None
         place = [column(name, type_) for name, type_ in _PLACE]
         return cls(
-            Tracked(log, found, None),
+            AuditedTable(scope, found, None),
             table(found.name, *map(column, columns), *place, schema=found.schema),
             frozenset(name for name, kind in columns.items() if not kind),
         )
 
     def key_in(self, data: dict[str, Any]) -> tuple[Any, ...]:
         """Tell rows apart: the table, and the key in recorded data."""
-        key = (str(data.get(each.name)) for each in self.tracked.key_columns)
+        key = (str(data.get(each.name)) for each in self.audited.key_columns)
         return (self.relation.schema, self.relation.name, *key)
 
     def known(self, change: RecordedChange, data: dict[str, Any]) -> dict[str, Any]:
@@ -130,7 +130,7 @@ class LiveTable:
         """Lock the rows that activities are about, and read them, by the ids of the activities."""
         row = self.relation.alias()
         activity, recorded, joined = self._recorded([change.id for change in changes], before=False)
-        key = self.tracked.key_columns
+        key = self.audited.key_columns
         has_key = and_(*(equal(row.c[each.name], recorded.c[each.name], each.type) for each in key))
         query = (
             select(activity.c.id, row.c.tableoid, cast(row.c.ctid, Text), cast(pg.to_jsonb(row.table_valued()), Text))
@@ -176,11 +176,11 @@ class LiveTable:
 
         :return: the activities, the rows, and both joined.
         """
-        activity = self.tracked.all_activities
+        activity = self.audited.all_activities
         recorded = type_coerce(activity.c.old_data, JSONB()) if before else merged(activity.c)
         empty = cast(null(), RowType(self.relation.name, self.relation.schema))
         names = [each.name for each in self.relation.columns if each.name not in dict(_PLACE)]
-        row = pg.jsonb_populate_record(empty, readable(self.tracked, recorded, activity.c.masked)).table_valued(*names)
+        row = pg.jsonb_populate_record(empty, readable(self.audited, recorded, activity.c.masked)).table_valued(*names)
         joined = activity.join(row, activity.c.id == any_(literal(activity_ids, ARRAY(BigInteger()))))
         return activity, row, joined
 

@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 
-from ..claims import UNDOES, undone_by
 from ..connections import unwrapped
 from ..errors import HistoryError, UndoConflictError
 from ..reading.activities import transaction_id
 from ..settings import recorded_settings
+from .claims import UNDOES, undone_by
 from .recorded import RecordedChange, load
 from .reversal import Reversal
 from .steps import Conflict, UndoStep
 from .transaction import flushed_connection, written_transaction
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
     from ..models import AuditLogTransaction
+    from ..scope import Scope
 
 
 @dataclass
 class UndoPlan:
     """What would be done, as the tables are when the plan is made."""
 
-    _log: AuditLog = field(repr=False)
+    _scope: Scope = field(repr=False)
     _session: Session | Connection = field(repr=False)
     _changes: list[RecordedChange] = field(repr=False)
     _undoes: int | None = field(repr=False)
@@ -48,9 +48,9 @@ class UndoPlan:
         """
         if on_conflict not in ("abort", "skip"):
             raise HistoryError(f"on_conflict is {on_conflict!r}; it can be 'abort' or 'skip'.")
-        connection = flushed_connection(self._log, self._session)
+        connection = flushed_connection(self._scope, self._session)
         with recorded_settings(connection), connection.begin_nested():
-            _refuse_what_is_undone(self._log, connection, self._undoes)
+            _refuse_what_is_undone(self._scope, connection, self._undoes)
             self._take_back(connection)
             # A constraint that is checked at the end names no step that could be left out.
             if self.conflicts and (on_conflict == "abort" or any(each.activity_id is None for each in self.conflicts)):
@@ -58,7 +58,7 @@ class UndoPlan:
         if not isinstance(self._session, Connection):
             self._session.expire_all()
         with recorded_settings(connection):
-            return written_transaction(self._log, self._session, self._meta) if self.steps else None
+            return written_transaction(self._scope, self._session, self._meta) if self.steps else None
 
     def _rehearse(self, connection: Connection) -> None:
         """Try it, and roll it back: so the database itself says which constraints stand against it."""
@@ -70,48 +70,48 @@ class UndoPlan:
                 rehearsal.rollback()
 
     def _take_back(self, connection: Connection) -> None:
-        reversal = Reversal(self._log, connection, self._meta)
+        reversal = Reversal(self._scope, connection, self._meta)
         reversal.take_back(self._changes)
         reversal.finish()
         self.steps, self.conflicts = reversal.steps, reversal.conflicts
 
 
-def plan_undo(log: AuditLog, session: Any, what: Any) -> UndoPlan:
+def plan_undo(scope: Scope, session: Any, what: Any) -> UndoPlan:
     """Plan to take changes back; see :meth:`audit_core.AuditLog.plan_undo`."""
-    connection = flushed_connection(log, session)
+    connection = flushed_connection(scope, session)
     session = unwrapped(session)
     with recorded_settings(connection):
-        activity = log.activity_cls
+        activity = scope.activity_cls
         undoes: int | None = None
-        if isinstance(what, (int, log.transaction_cls)):
-            undoes = transaction_id(log, what)
-            if connection.scalar(select(log.transaction_cls.id).where(log.transaction_cls.id == undoes)) is None:
+        if isinstance(what, (int, scope.transaction_cls)):
+            undoes = transaction_id(scope, what)
+            if connection.scalar(select(scope.transaction_cls.id).where(scope.transaction_cls.id == undoes)) is None:
                 raise HistoryError(f"There is no transaction {undoes} in the trail.")
-            _refuse_what_is_undone(log, connection, undoes)
+            _refuse_what_is_undone(scope, connection, undoes)
             chosen = activity.transaction_id == undoes
             meta: dict[str, Any] = {UNDOES: undoes}
         else:
-            ids = sorted(_activity_ids(log, what))
+            ids = sorted(_activity_ids(scope, what))
             chosen = activity.id.in_(ids)
             meta = {UNDOES: {"activities": ids}}
-        plan = UndoPlan(log, session, load(log, connection, chosen), undoes, meta)
+        plan = UndoPlan(scope, session, load(scope, connection, chosen), undoes, meta)
         plan._rehearse(connection)
     return plan
 
 
-def _refuse_what_is_undone(log: AuditLog, connection: Connection, undoes: int | None) -> None:
-    if undoes is not None and (by := undone_by(log, connection, undoes)) is not None:
+def _refuse_what_is_undone(scope: Scope, connection: Connection, undoes: int | None) -> None:
+    if undoes is not None and (by := undone_by(scope, connection, undoes)) is not None:
         raise HistoryError(
             f"Transaction {undoes} was undone by transaction {by} already. Undo {by} to have its changes again."
         )
 
 
-def _activity_ids(log: AuditLog, what: Any) -> set[int]:
-    if isinstance(what, log.activity_cls):
+def _activity_ids(scope: Scope, what: Any) -> set[int]:
+    if isinstance(what, scope.activity_cls):
         return {what.id}
     if isinstance(what, Iterable) and not isinstance(what, (str, bytes)):
         activities = list(what)
-        if all(isinstance(each, log.activity_cls) for each in activities):
+        if all(isinstance(each, scope.activity_cls) for each in activities):
             return {each.id for each in activities}
     raise HistoryError(
         f"{what!r} cannot be undone; give an AuditLogTransaction or its id, or activities such as "

@@ -13,11 +13,11 @@ from sqlalchemy import Connection, Text, cast, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ..errors import HistoryError
-from ..reading.tracked import ROW_VERBS
+from ..reading.audited_table import ROW_VERBS
 from ..reading.values import as_object
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
+    from ..scope import Scope
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class RecordedChange:
         return f"{self.table_name} {self.row_key}"
 
 
-def load(log: AuditLog, connection: Connection, chosen: Any) -> list[RecordedChange]:
+def load(scope: Scope, connection: Connection, chosen: Any) -> list[RecordedChange]:
     """Load the activities for which a condition holds, newest first."""
-    activity = log.activity_cls
+    activity = scope.activity_cls
     columns: list[Any] = [
         activity.id,
         activity.schema,

@@ -11,60 +11,60 @@ from sqlalchemy.orm import aliased
 from ..connections import unwrapped
 from ..errors import HistoryError, UndoConflictError
 from ..reading.as_of import get_as_of
+from ..reading.audited_table import ROW_VERBS, past
 from ..reading.changes import table_of
 from ..reading.coverage import is_off
 from ..reading.entities import Entity
-from ..reading.tracked import ROW_VERBS, past
 from ..settings import recorded_settings
 from .recorded import RecordedChange, load
 from .reversal import Reversal
 from .transaction import flushed_connection, written_transaction
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
     from ..models import AuditLogTransaction
+    from ..scope import Scope
 
 
-def restore(log: AuditLog, session: Any, model: Any, key: Any, when: dt.datetime) -> AuditLogTransaction | None:
+def restore(scope: Scope, session: Any, model: Any, key: Any, when: dt.datetime) -> AuditLogTransaction | None:
     """Bring a row back to what it was; see :meth:`audit_core.AuditLog.restore`."""
-    entity = Entity.find(log, model)
+    entity = Entity.find(scope, model)
     past(when)
-    connection = flushed_connection(log, session)
+    connection = flushed_connection(scope, session)
     session = unwrapped(session)
     with recorded_settings(connection):
-        name = entity.tracked.table.fullname
-        for tracked in entity.own:
-            off = connection.execute(is_off(tracked, literal(when, DateTime(timezone=True)))).first()
+        name = entity.audited.table.fullname
+        for audited in entity.own:
+            off = connection.execute(is_off(audited, literal(when, DateTime(timezone=True)))).first()
             if off is not None:
                 until = "" if off.ended_at is None else f" until {off.ended_at.isoformat()}"
                 raise HistoryError(
-                    f"Table {tracked.table.fullname!r} was not recorded from {off.began_at.isoformat()}{until}, so "
+                    f"Table {audited.table.fullname!r} was not recorded from {off.began_at.isoformat()}{until}, so "
                     f"what it held at {when.isoformat()} is not known. Ask for another time."
                 )
         # Also says so if the row was not there, or its history begins later.
-        was_there = get_as_of(log, connection, model, key, when) is not None
-        activity = log.activity_cls
+        was_there = get_as_of(scope, connection, model, key, when) is not None
+        activity = scope.activity_cls
         wanted: list[RecordedChange] = []
         gone: dict[int, RecordedChange] = {}
         # What is referenced comes first: the row of the class above.
-        for tracked in reversed(entity.own):
+        for audited in reversed(entity.own):
             of_row = select(activity.id).where(
-                tracked.is_of(activity),
+                audited.is_of(activity),
                 activity.verb.in_(ROW_VERBS),
-                activity.row_key == tracked.row_key(entity.key_of(tracked, key)),
+                activity.row_key == audited.row_key(entity.key_of(audited, key)),
             )
             then = connection.scalar(of_row.where(activity.issued_at <= when).order_by(activity.id.desc()).limit(1))
             if not was_there or then is None:
                 raise HistoryError(
                     f"{name!r} {key!r} was gone at {when.isoformat()}. Ask for a time at which it was there."
                 )
-            wanted += load(log, connection, activity.id == then)
+            wanted += load(scope, connection, activity.id == then)
             last = connection.scalar(of_row.order_by(activity.id.desc()).limit(1))
-            for change in load(log, connection, and_(activity.id == last, activity.verb == "delete")):
-                gone |= {each.id: each for each in [change, *_deleted_with(log, connection, change)]}
+            for change in load(scope, connection, and_(activity.id == last, activity.verb == "delete")):
+                gone |= {each.id: each for each in [change, *_deleted_with(scope, connection, change)]}
         meta = {"restores": {"table": name, "row_key": wanted[-1].row_key, "as_of": when.isoformat()}}
         with connection.begin_nested():
-            reversal = Reversal(log, connection, meta)
+            reversal = Reversal(scope, connection, meta)
             reversal.take_back(list(gone.values()))
             for change in wanted:
                 reversal.bring_back(change)
@@ -73,34 +73,34 @@ def restore(log: AuditLog, session: Any, model: Any, key: Any, when: dt.datetime
                 raise UndoConflictError(reversal.conflicts)
         if not isinstance(session, Connection):
             session.expire_all()
-        return written_transaction(log, session, meta) if reversal.steps else None
+        return written_transaction(scope, session, meta) if reversal.steps else None
 
 
-def _deleted_with(log: AuditLog, connection: Connection, gone: RecordedChange) -> list[RecordedChange]:
+def _deleted_with(scope: Scope, connection: Connection, gone: RecordedChange) -> list[RecordedChange]:
     """Find the rows that referenced a deleted row and were deleted in the same transaction, and theirs."""
-    activity, transaction = log.activity_cls, log.transaction_cls
+    activity, transaction = scope.activity_cls, scope.transaction_cls
     own = aliased(transaction)
     # By number and time: in another cluster a number means another transaction.
     same = and_(transaction.native_transaction_id == own.native_transaction_id, transaction.issued_at == own.issued_at)
     own_id = select(activity.transaction_id).where(activity.id == gone.id).scalar_subquery()
     ids = select(transaction.id).join(own, same).where(own.id == own_id)
-    together = load(log, connection, and_(activity.transaction_id.in_(ids), activity.verb == "delete"))
+    together = load(scope, connection, and_(activity.transaction_id.in_(ids), activity.verb == "delete"))
     found = [gone]
     for parent in found:
         for child in together:
-            if child not in found and _is_referenced_by(log, child, parent):
+            if child not in found and _is_referenced_by(scope, child, parent):
                 found.append(child)
     # Those that reference come after what they reference.
     return found[1:]
 
 
-def _is_referenced_by(log: AuditLog, child: RecordedChange, parent: RecordedChange) -> bool:
+def _is_referenced_by(scope: Scope, child: RecordedChange, parent: RecordedChange) -> bool:
     """Tell whether a row referenced another one by a foreign key of the MetaData."""
-    table = table_of(log, child.schema, child.table_name)
+    table = table_of(scope, child.schema, child.table_name)
     if table is None:
         return False
     return any(
-        constraint.referred_table is table_of(log, parent.schema, parent.table_name)
+        constraint.referred_table is table_of(scope, parent.schema, parent.table_name)
         and all(
             child.old.get(element.parent.name) == parent.old.get(element.column.name) is not None
             for element in constraint.elements

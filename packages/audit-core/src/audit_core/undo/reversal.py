@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from ..claims import TAKEN_BACK
-from ..context import audit_context
+from ..capture.context import audit_context
+from ..capture.listeners import send_context
 from ..errors import HistoryError
-from ..refusals import Refusal
+from .claims import TAKEN_BACK
 from .constraints import Constraints
 from .decision import decide
 from .effects import Effects
 from .live import LiveRow, LiveTable
 from .recorded import RecordedChange, differing
+from .refusals import Refusal
 from .steps import Conflict, ConflictKind, UndoStep
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
+    from ..scope import Scope
 
 #: Rows whose changes may be lost on the way, since they are to be taken back, too: the table's name and the key.
 _Expected = set[tuple[str, "str | None"]]
@@ -29,20 +30,20 @@ _Expected = set[tuple[str, "str | None"]]
 class Reversal:
     """Takes activities back, newest first, and finds out what stands against it."""
 
-    def __init__(self, log: AuditLog, connection: Connection, meta: dict[str, Any]) -> None:
+    def __init__(self, scope: Scope, connection: Connection, meta: dict[str, Any]) -> None:
         self.steps: list[UndoStep] = []
         self.conflicts: list[Conflict] = []
-        self._log = log
+        self._scope = scope
         self._connection = connection
         self._meta = meta
         self._tables: dict[tuple[str, str], LiveTable | None] = {}
         self._constraints = Constraints(connection)
-        self._effects = Effects(log, connection)
+        self._effects = Effects(scope, connection)
 
     def take_back(self, changes: list[RecordedChange]) -> None:
         """Take activities back; what is in conflict is left out."""
         with audit_context(**self._meta):
-            self._log.send_context(self._connection)
+            send_context(self._connection)
             self._constraints.defer()
             self._take_back_all(changes)
 
@@ -58,7 +59,7 @@ class Reversal:
             return
         step = UndoStep(change.id, "update" if row else "insert", change.table_name, str(change.row_key), columns)
         with audit_context(**self._meta):
-            self._log.send_context(self._connection)
+            send_context(self._connection)
             table.write(self._connection, [(step, row)], before=False)
         self.steps.append(step)
 
@@ -182,7 +183,7 @@ class Reversal:
     def _table_of(self, change: RecordedChange) -> LiveTable | None:
         name = (change.schema, change.table_name)
         if name not in self._tables:
-            self._tables[name] = LiveTable.find(self._log, self._connection, *name)
+            self._tables[name] = LiveTable.find(self._scope, self._connection, *name)
         return self._tables[name]
 
 

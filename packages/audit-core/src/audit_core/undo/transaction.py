@@ -12,23 +12,23 @@ from ..errors import HistoryError
 from ..reading.exact import pg
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
+    from ..scope import Scope
 
 
-def flushed_connection(log: AuditLog, session: Any) -> Connection:
+def flushed_connection(scope: Scope, session: Any) -> Connection:
     """Return the connection of a session, with what is pending sent.
 
     :raises HistoryError: if the session is asynchronous, or none.
     """
-    connection = connection_of(session, log.bind_arguments(), HistoryError)
+    connection = connection_of(session, scope.bind_arguments(), HistoryError)
     if not isinstance(session, Connection):
         session.flush()
     return connection
 
 
-def written_transaction(log: AuditLog, session: Any, meta: dict[str, Any]) -> Any:
+def written_transaction(scope: Scope, session: Any, meta: dict[str, Any]) -> Any:
     """Load the transaction of the trail that this database transaction has just written."""
-    transaction = log.transaction_cls
+    transaction = scope.transaction_cls
     query = (
         select(transaction)
         .where(
@@ -41,4 +41,4 @@ def written_transaction(log: AuditLog, session: Any, meta: dict[str, Any]) -> An
     )
     if isinstance(session, Connection):
         return session.execute(query).first()
-    return session.scalars(query, bind_arguments=log.bind_arguments()).first()
+    return session.scalars(query, bind_arguments=scope.bind_arguments()).first()

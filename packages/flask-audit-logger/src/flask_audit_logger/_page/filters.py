@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audit_core import AuditLog, HistoryError
-from audit_core.siblings import find_table, parse_actor
+from audit_core.siblings import find_table, parse_actor, scope_of
 
 #: The fields of the form.
 FIELDS = ("actor", "table", "column", "verb", "since", "until", "request_id", "transaction")
@@ -28,7 +28,7 @@ def arguments(log: AuditLog, fields: Mapping[str, str]) -> dict[str, Any]:
     if "table" in fields:
         found["table"] = _table(log, fields["table"])
     if "actor" in fields:
-        found["actor"] = parse_actor(log, fields["actor"])
+        found["actor"] = parse_actor(scope_of(log), fields["actor"])
     elif "nobody" in fields:
         found["actor"] = None
     found |= {name: moment(fields[name], name) for name in ("since", "until") if name in fields}
@@ -64,7 +64,7 @@ def number(text: str, name: str) -> int:
 def _table(log: AuditLog, name: str) -> Any:
     """Take the name of a table that is gone as it is."""
     try:
-        return find_table(log, name)
+        return find_table(scope_of(log), name)
     except HistoryError:
         if name in {table.name for table in log.metadata.tables.values()}:
             raise

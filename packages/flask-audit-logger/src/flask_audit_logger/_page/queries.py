@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from audit_core import AuditLog
-from audit_core.siblings import equal, execute, is_of_actor, pg
+from audit_core.siblings import equal, execute, is_of_actor, pg, scope_of
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -110,7 +110,7 @@ def _finds_few(log: AuditLog, session: Session, filters: dict[str, Any]) -> bool
     candidates = []
     if "actor" in filters:
         of_actor = select(activity.id).join(transaction, transaction.id == activity.transaction_id)
-        candidates.append(of_actor.where(is_of_actor(log, filters["actor"])))
+        candidates.append(of_actor.where(is_of_actor(scope_of(log), filters["actor"])))
     if "table" in filters:
         name = getattr(filters["table"], "name", filters["table"])
         candidates.append(select(activity.id).where(activity.table_name == name).order_by(activity.row_key))
@@ -160,7 +160,8 @@ def _of_transaction(log: AuditLog, filters: dict[str, Any]) -> Iterator[ColumnEl
     is_own = transaction.id == log.activity_cls.transaction_id
     if "actor" in filters:
         actor = select(transaction.actor_id).where(is_own).scalar_subquery()
-        yield actor.is_(None) if filters["actor"] is None else equal(actor, filters["actor"], log.actor_id_type())
+        key_type = scope_of(log).actor.key_type()
+        yield actor.is_(None) if filters["actor"] is None else equal(actor, filters["actor"], key_type)
     if "meta" in filters:
         yield select(type_coerce(transaction.meta, JSONB()).contains(filters["meta"])).where(is_own).scalar_subquery()
 
@@ -212,6 +213,6 @@ def _ids_at(log: AuditLog, session: Session, instants: Sequence[dt.datetime | No
         .join(found, true())
         .where(search.c.low < search.c.high)
     )
-    rows = execute(log, session, select(search.c.place, search.c.low).where(search.c.low >= search.c.high))
+    rows = execute(scope_of(log), session, select(search.c.place, search.c.low).where(search.c.low >= search.c.high))
     ids: dict[int, int] = dict(map(tuple, rows))
     return [None if when is None else ids.get(number) for number, when in enumerate(instants, 1)]

@@ -1,47 +1,24 @@
-"""The context reaches the server before the first write of a transaction."""
+"""When the context has to reach the server: before the first write of a transaction, and again when it changed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from sqlalchemy import (
-    Connection,
-    Dialect,
-    Engine,
-    RootTransaction,
-    Text,
-    bindparam,
-    event,
-    func,
-    literal_column,
-    select,
-    true,
-)
+from sqlalchemy import Connection, Dialect, Engine, RootTransaction, event
 from sqlalchemy.engine.default import DefaultExecutionContext
 
-from .context import Settings
-from .errors import ConfigurationError
-from .quoting import literal
-from .statements import forgets_settings, is_single, may_commit, may_go_back, may_write
+from ..errors import ConfigurationError
+from .conversion import Settings
+from .sending import Sender
+from .statements import forgets_settings, may_commit, may_go_back, may_write
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     Resolve = Callable[[Dialect], Settings]
-
-# Of PostgreSQL: one with better fitting types, in a schema that is searched, would run instead.
-_set_config = func.pg_catalog.set_config
-_SET_CONTEXT = select(
-    *(
-        _set_config(literal_column(literal(f"audit_logger.{name}")), bindparam(name, type_=Text()), true())
-        for name in Settings._fields
-    )
-)
-
 
 #: The SQLSTATE of a COMMIT or ROLLBACK inside of a statement that does not run alone.
 _INVALID_TRANSACTION_TERMINATION = "2D000"
@@ -82,13 +59,7 @@ class Listener:
         self.engine = engine
         self.dialect = engine.dialect
         self.resolve = resolve
-        compiled = _SET_CONTEXT.compile(dialect=self.dialect)
-        self._sql = compiled.string
-        self._names = compiled.positiontup
-        # The statement and its context share a round trip where the driver can queue them. The async
-        # adapter fetches rows right after execute(), when a queue has none yet.
-        self._may_queue = self.dialect.driver == "psycopg" and not self.dialect.is_async and _has_pipeline()
-        self._may_queue_begin = self._may_queue and _can_queue_begin()
+        self._sender = Sender(engine.dialect)
 
     def listen(self) -> None:
         """Start listening."""
@@ -154,36 +125,24 @@ class Listener:
         if is_sent:
             return None
         dbapi_connection: Any = connection.connection.dbapi_connection
-        # A setting of one transaction is gone after each statement of a connection in autocommit.
-        autocommit = bool(getattr(dbapi_connection, "autocommit", False))
-        server_side = bool(getattr(cursor, "name", None) or getattr(cursor, "server_side", False))
-        if autocommit and server_side:
+        route = self._sender.route(dbapi_connection, cursor, statement, parameters)
+        if route is None:
             return None
         # Until it arrived, nothing is known: the statement may fail and be rolled back to a savepoint.
         state.sent = None
-        queued = self._may_queue and not server_side and bool(parameters or is_single(statement))
-        goes_along = queued or autocommit
         try:
-            with (
-                self._transaction(dbapi_connection) if autocommit else nullcontext(),
-                dbapi_connection.pipeline() if queued else nullcontext() as pipeline,
-            ):
-                if autocommit:
-                    _run(dbapi_connection, "BEGIN")
-                elif queued and self._may_queue_begin:
-                    _queue_begin(dbapi_connection, pipeline)
-                _run(dbapi_connection, self._sql, self._parameters(settings))
-                if goes_along:
-                    execute(cursor, statement, parameters, context)
+            self._sender.send(
+                dbapi_connection, settings, route, lambda: execute(cursor, statement, parameters, context)
+            )
         except self.dialect.loaded_dbapi.Error as error:
-            if autocommit and may_commit(statement) and _sqlstate(error) == _INVALID_TRANSACTION_TERMINATION:
+            if route.autocommit and may_commit(statement) and _sqlstate(error) == _INVALID_TRANSACTION_TERMINATION:
                 # It commits inside, which it may only do alone. Nothing of it has been committed.
                 state.sent = Settings()
                 return None
             raise
         if not goes_back:
-            state.sent = Settings() if autocommit else settings
-        return goes_along or None
+            state.sent = Settings() if route.autocommit else settings
+        return route.takes_statement or None
 
     def send_now(self, connection: Connection) -> None:
         """Send the context by itself."""
@@ -192,24 +151,8 @@ class Listener:
             return
         settings = self._settings(state)
         state.sent = None
-        _run(connection.connection.dbapi_connection, self._sql, self._parameters(settings))
+        self._sender.send_alone(connection.connection.dbapi_connection, settings)
         state.sent = settings
-
-    @contextmanager
-    def _transaction(self, dbapi_connection: Any) -> Iterator[None]:
-        """End the transaction that the block begins on a connection in autocommit.
-
-        On psycopg BEGIN travels with what follows, and COMMIT alone: the driver sends a Flush behind a pipeline,
-        and one that comes after the transaction makes PgBouncer keep a connection for a client with nothing to ask.
-        """
-        try:
-            yield
-        except BaseException:
-            # What broke the connection, if it is broken, matters more than that it cannot roll back.
-            with suppress(self.dialect.loaded_dbapi.Error):
-                _run(dbapi_connection, "ROLLBACK")
-            raise
-        _run(dbapi_connection, "COMMIT")
 
     def _settings(self, state: TransactionState) -> Settings:
         # A resolver may query on the same connection, in the middle of a flush.
@@ -221,10 +164,6 @@ class Listener:
         if state.disabled:
             return settings._replace(enabled="off", bypass_reason=state.disabled[-1])
         return settings
-
-    def _parameters(self, settings: Settings) -> Any:
-        values = settings._asdict()
-        return values if self._names is None else tuple(values[name] for name in self._names)
 
 
 #: The listeners whose resolvers are being asked.
@@ -289,35 +228,3 @@ def _sync_engine(engine: Engine | AsyncEngine) -> Engine:
 def _sqlstate(error: Exception) -> str | None:
     found: str | None = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     return found
-
-
-def _run(dbapi_connection: Any, sql: str, *parameters: Any) -> None:
-    cursor = dbapi_connection.cursor()
-    try:
-        cursor.execute(sql, *parameters)
-    finally:
-        cursor.close()
-
-
-def _has_pipeline() -> bool:
-    from psycopg import Pipeline
-
-    return Pipeline.is_supported()
-
-
-def _can_queue_begin() -> bool:
-    """Tell whether psycopg is one whose pipeline is known to take a command that the driver did not queue itself."""
-    import psycopg
-
-    return psycopg.__version__.startswith(("3.2.", "3.3."))
-
-
-def _queue_begin(dbapi_connection: Any, pipeline: Any) -> None:
-    """Let BEGIN travel with what follows, where a transaction begins: the driver would wait for its answer."""
-    from psycopg.pq import TransactionStatus
-
-    asked = (dbapi_connection.isolation_level, dbapi_connection.read_only, dbapi_connection.deferrable)
-    if asked == (None, None, None) and dbapi_connection.pgconn.transaction_status == TransactionStatus.IDLE:
-        dbapi_connection.pgconn.send_query_params(b"BEGIN", None)
-        # As the driver does for commands of its own: the answer is checked, and belongs to no cursor.
-        pipeline.result_queue.append(None)

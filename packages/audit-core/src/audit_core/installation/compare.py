@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
+from ..errors import ConfigurationError
 from .catalog import ApplicationTable, Installed
-from .errors import ConfigurationError
 from .objects import TABLE_NAMES, TableTriggers, Trail
 
 
@@ -92,7 +92,7 @@ class RemoveTriggers:
         return self.triggers.drop()
 
 
-Step = InitTrail | UpgradeTrail | RefreshTrail | InitTriggers | RemoveTriggers
+Difference = InitTrail | UpgradeTrail | RefreshTrail | InitTriggers | RemoveTriggers
 
 
 def compare(
@@ -100,17 +100,17 @@ def compare(
     wanted_triggers: Iterable[TableTriggers],
     known_tables: Collection[tuple[str | None, str]],
     installed: Installed,
-) -> list[Step]:
+) -> list[Difference]:
     """List the steps that lead from what is installed to what is wanted.
 
-    :param known_tables: schema and name of the tables that may be touched, tracked or not.
+    :param known_tables: schema and name of the tables that may be touched, audited or not.
     :raises ConfigurationError: if the tables of the trail cannot be created or used.
     """
-    steps: list[Step] = [*_trail_steps(wanted, installed)]
-    tracked: set[tuple[str, str]] = set()
+    steps: list[Difference] = [*_trail_steps(wanted, installed)]
+    audited: set[tuple[str, str]] = set()
     for triggers in wanted_triggers:
         key = (triggers.schema or installed.default_schema, triggers.table)
-        tracked.add(key)
+        audited.add(key)
         triggers = _as_it_is(triggers, installed.tables.get(key))
         if key in installed.foreign_triggers:
             raise ConfigurationError(
@@ -133,7 +133,7 @@ def compare(
     for schema, table in known_tables:
         key = (schema or installed.default_schema, table)
         found = installed.triggers.get(key)
-        if found and key not in tracked and not found.inherits:
+        if found and key not in audited and not found.inherits:
             removed = found.exact or replace(found.triggers, version=installed.trail.trail.version)
             steps.append(RemoveTriggers(replace(removed, schema=schema)))
     return steps
@@ -151,10 +151,10 @@ def _as_it_is(triggers: TableTriggers, table: ApplicationTable | None) -> TableT
             f"Table {triggers.table!r} is a partition of {'.'.join(table.parent)!r}: mark that table, which is "
             f"recorded with all its partitions, and take 'versioned' out of {triggers.table!r}."
         )
-    return replace(triggers, partitioned=table.partitioned, versioned=triggers.versioned.without(table.virtual_columns))
+    return replace(triggers, partitioned=table.partitioned, options=triggers.options.without(table.virtual_columns))
 
 
-def _trail_steps(wanted: Trail, installed: Installed) -> Iterable[Step]:
+def _trail_steps(wanted: Trail, installed: Installed) -> Iterable[Difference]:
     found = installed.trail
     if found.foreign_tables:
         names = " and ".join(f"{wanted.schema}.{name}" for name in sorted(found.foreign_tables))

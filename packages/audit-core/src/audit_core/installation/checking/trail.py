@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
+from ...quoting import qualified, quote
 from .. import catalog
 from ..objects import TABLE_NAMES, Trail
-from ..quoting import qualified, quote
 from .problem import Problem
 
 # The owner of a sequence that belongs to a column is that of its table, and with ALTER TABLE it becomes unlogged, too.

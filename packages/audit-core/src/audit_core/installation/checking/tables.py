@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection, bindparam, text
 
+from ...quoting import qualified, quote
 from ..objects import TableTriggers
-from ..quoting import qualified, quote
 from .problem import Problem
 
 # Each audited table with itself and all that is below it.

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .config import Versioned
-from .quoting import literal, qualified, quote, type_name
-from .sql import FunctionDefinition, TriggerDefinition, latest, release
+from ..options import TableOptions
+from ..quoting import literal, qualified, quote, type_name
+from ..sql import FunctionDefinition, TriggerDefinition, latest, sql_version
 
 TABLE_NAMES = ("activity", "transaction", "activity_coverage")
 
@@ -27,7 +27,7 @@ class Trail:
         """Render the statements that make the schema, the tables and the functions."""
         statements = [] if self.schema == "public" else self._statements("create_schema")
         values = {**self._values(), "actor_id_type": type_name(self.actor_id_type)}
-        tables = release(self.version).statements("create_tables", **values)
+        tables = sql_version(self.version).statements("create_tables", **values)
         return [*statements, *tables, *self.refresh()]
 
     def drop(self) -> list[str]:
@@ -37,14 +37,14 @@ class Trail:
 
     def refresh(self) -> list[str]:
         """Render the statements that put functions and protection into their released state."""
-        functions = release(self.version).functions(**self._values())
+        functions = sql_version(self.version).functions(**self._values())
         return [*functions, *self._statements("protect_tables")]
 
     def drop_functions(self, keep: Collection[str] = ()) -> list[str]:
         """Render the statements that drop the functions; they fail while a trigger uses one."""
         return [
             f"DROP ROUTINE IF EXISTS {qualified(name, self.schema)}{types}"
-            for name, types in reversed(release(self.version).signatures().items())
+            for name, types in reversed(sql_version(self.version).signatures().items())
             if name not in keep
         ]
 
@@ -56,23 +56,23 @@ class Trail:
         statements: list[str] = []
         if version > self.version:
             for step in range(self.version + 1, version + 1):
-                statements += release(step).statements("upgrade", **self._values())
+                statements += sql_version(step).statements("upgrade", **self._values())
         else:
             for step in range(self.version, version, -1):
-                statements += release(step).statements("downgrade", **self._values())
+                statements += sql_version(step).statements("downgrade", **self._values())
         target = Trail(self.schema, self.actor_id_type, version)
         return [*statements, *target.refresh()]
 
     def protection_definitions(self) -> set[tuple[str, TriggerDefinition]]:
         """Tell how the catalog shows the protection of the tables when it is as released."""
-        return release(self.version).protection_definitions()
+        return sql_version(self.version).protection_definitions()
 
     def function_definitions(self) -> dict[str, FunctionDefinition]:
         """Tell how the catalog shows the functions when they are as released."""
-        return release(self.version).function_definitions(**self._values())
+        return sql_version(self.version).function_definitions(**self._values())
 
     def _statements(self, name: str) -> list[str]:
-        return release(self.version).statements(name, **self._values())
+        return sql_version(self.version).statements(name, **self._values())
 
     def _values(self) -> dict[str, str]:
         return _values(self.schema)
@@ -85,7 +85,7 @@ class TableTriggers:
     table: str
     schema: str | None = None
     audit_schema: str = "public"
-    versioned: Versioned = Versioned()  # noqa: RUF009 - frozen
+    options: TableOptions = TableOptions()  # noqa: RUF009 - frozen
     #: Whether the table has partitions, which share its triggers row by row.
     partitioned: bool = False
     #: The columns of the primary key, in its order. Without them they are looked up at each statement.
@@ -95,7 +95,7 @@ class TableTriggers:
     def create(self) -> list[str]:
         """Render the statements that create the triggers or put them into this state."""
         names = sorted(self.definitions())
-        created = release(self.version).triggers(
+        created = sql_version(self.version).triggers(
             self._folder,
             names,
             **_values(self.audit_schema),
@@ -120,23 +120,23 @@ class TableTriggers:
         """Tell how the catalog shows the triggers when they are as released."""
         return {
             name: definition
-            for name, definition in release(self.version).trigger_definitions(self._folder).items()
-            if definition.event.lower() in self.versioned.operations
+            for name, definition in sql_version(self.version).trigger_definitions(self._folder).items()
+            if definition.event.lower() in self.options.operations
         }
 
     @property
     def arguments(self) -> tuple[str, ...]:
         """The arguments of the triggers, ``option=value`` each."""
-        return (*(f"{_KEY}={column}" for column in self.key_columns), *self.versioned.arguments)
+        return (*(f"{_KEY}={column}" for column in self.key_columns), *self.options.arguments)
 
     @classmethod
     def from_arguments(cls, arguments: Iterable[str], **others: Any) -> TableTriggers | None:
         """Describe triggers by their arguments; None if those are not ours."""
         said = [argument.partition("=") for argument in arguments]
-        versioned = Versioned.from_arguments("".join(each) for each in said if each[0] != _KEY)
-        if versioned is None:
+        options = TableOptions.from_arguments("".join(each) for each in said if each[0] != _KEY)
+        if options is None:
             return None
-        return cls(versioned=versioned, key_columns=tuple(column for key, _, column in said if key == _KEY), **others)
+        return cls(options=options, key_columns=tuple(column for key, _, column in said if key == _KEY), **others)
 
     @property
     def relation(self) -> str:

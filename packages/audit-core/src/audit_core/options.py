@@ -25,7 +25,7 @@ _CHOICES = {
 
 
 @dataclass(frozen=True)
-class Versioned:
+class TableOptions:
     """How one table is recorded."""
 
     #: Columns that are not recorded.
@@ -51,7 +51,7 @@ class Versioned:
         )
 
     @classmethod
-    def read(cls, table: Table) -> Versioned:
+    def read(cls, table: Table) -> TableOptions:
         """Read and check the options of a marked table.
 
         :raises ConfigurationError: if a key or a value is not what the table can take.
@@ -95,7 +95,7 @@ class Versioned:
         """Whether every kind of statement is recorded."""
         return self.operations == OPERATIONS
 
-    def without(self, columns: Collection[str]) -> Versioned:
+    def without(self, columns: Collection[str]) -> TableOptions:
         """Record the same without some columns."""
         if not columns:
             return self
@@ -114,7 +114,7 @@ class Versioned:
         return tuple(f"{name}={value}" for name, value in said)
 
     @classmethod
-    def from_arguments(cls, arguments: Iterable[str]) -> Versioned | None:
+    def from_arguments(cls, arguments: Iterable[str]) -> TableOptions | None:
         """Read the arguments of triggers; None if they are not ours."""
         values: dict[str, Any] = {name: [] for name in (*_COLUMN_OPTIONS, "operation")}
         for argument in arguments:

@@ -69,7 +69,7 @@ def build(mapper: Mapper[Any], values: Mapping[Column[Any], Any], said: Iterable
     return obj
 
 
-class Versions(Bundle[_T], Generic[_T]):
+class PastObjects(Bundle[_T], Generic[_T]):
     """Columns of a query that become an object of the model: those of its tables by their labels, and the notes."""
 
     def __init__(self, mapper: Mapper[_T], labels: Mapping[Column[Any], str], selected: Any) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import ExecutableDDLElement
 
-from .errors import UnsupportedDatabaseError
+from ..errors import UnsupportedDatabaseError
 
 OLDEST_POSTGRESQL = (14,)
 

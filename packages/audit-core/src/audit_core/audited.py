@@ -1,4 +1,4 @@
-"""Which tables of a MetaData are tracked, read when it is needed and never kept."""
+"""Which tables of a MetaData are audited, read when it is needed and never kept."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from sqlalchemy import MetaData, Table
 
-from .config import INFO_KEY, Versioned
 from .errors import ConfigurationError
+from .options import INFO_KEY, TableOptions
 
 _KEY_OF_2X = "audit_logged"
 
 
-def is_tracked(table: Table) -> bool:
+def is_audited(table: Table) -> bool:
     """Tell whether a table is marked; ``False`` and ``None`` are ways to say that it is not."""
     return table.info.get(INFO_KEY) not in (None, False)
 
@@ -22,14 +22,14 @@ def is_partitioned(table: Table) -> bool:
     return table.dialect_options["postgresql"]["partition_by"] is not None
 
 
-def tracked_tables(metadata: MetaData) -> Iterator[tuple[Table, Versioned]]:
+def audited_tables(metadata: MetaData) -> Iterator[tuple[Table, TableOptions]]:
     """Yield the marked tables with their options, by name.
 
     :raises ConfigurationError: if the options of a table cannot be used.
     """
     for _, table in sorted(metadata.tables.items()):
-        if is_tracked(table):
-            yield table, Versioned.read(table)
+        if is_audited(table):
+            yield table, TableOptions.read(table)
         elif table.info.get(_KEY_OF_2X) and INFO_KEY not in table.info:
             raise ConfigurationError(
                 f"Table {table.fullname!r} is marked with {_KEY_OF_2X!r}, the key of flask-audit-logger 2.x, and would "

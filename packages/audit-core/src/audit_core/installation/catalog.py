@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
+from ..sql import SQL_VERSIONS, FunctionDefinition, TriggerDefinition, latest
 from .objects import TABLE_NAMES, TableTriggers, Trail
-from .sql import RELEASES, FunctionDefinition, TriggerDefinition, latest
 
 _MARKER = re.compile(r"\(SQL version (\d+)\)")
 
@@ -198,7 +198,7 @@ def audit_relations(connection: Connection, schema: str | None = None) -> set[tu
 
 def function_names() -> list[str]:
     """Name the functions of every released version."""
-    return sorted({name for release in RELEASES.values() for name in release.function_names()})
+    return sorted({name for each in SQL_VERSIONS.values() for name in each.function_names()})
 
 
 def _read_trail(connection: Connection, schema: str) -> InstalledTrail:
@@ -206,7 +206,7 @@ def _read_trail(connection: Connection, schema: str) -> InstalledTrail:
     ours = {row.relname: row for row in rows if _is_ours(row)}
     version = _version(ours["activity"].comment) if "activity" in ours else None
     actor_id_type = ours["transaction"].actor_id_type if "transaction" in ours else Trail().actor_id_type
-    trail = Trail(schema, actor_id_type, version if version in RELEASES else latest())
+    trail = Trail(schema, actor_id_type, version if version in SQL_VERSIONS else latest())
     functions = connection.execute(_FUNCTIONS, {"schema": schema, "names": function_names()})
     # Somebody may have made others of the same names.
     found = {
@@ -275,7 +275,7 @@ def _read_triggers(connection: Connection) -> dict[tuple[str, str], InstalledTri
 
 
 def _read_foreign_triggers(connection: Connection) -> dict[tuple[str, str], str]:
-    names = sorted({name for release in RELEASES.values() for name in release.trigger_names()})
+    names = sorted({name for each in SQL_VERSIONS.values() for name in each.trigger_names()})
     rows = connection.execute(_FOREIGN_TRIGGERS, {"names": names, "functions": function_names()})
     return {(row.schema, row.table_name): row.tgname for row in rows}
 
@@ -289,7 +289,7 @@ def _released_definition(schema: str, table: str, rows: list[Any], encoding: str
     if any(row.tgenabled != "O" or not row.unconditional for row in rows):
         return None
     found = {row.tgname: _definition(row) for row in rows}
-    for version in sorted(RELEASES, reverse=True):
+    for version in sorted(SQL_VERSIONS, reverse=True):
         candidate = TableTriggers.from_arguments(
             arguments,
             table=table,

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
-from ..quoting import qualified, quote
+from ...quoting import qualified, quote
 from .problem import Problem
 
 # What a role may do by itself with things whose rights are listed in an ACL; the owner of the database stands for

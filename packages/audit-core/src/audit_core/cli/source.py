@@ -12,11 +12,11 @@ import click
 from sqlalchemy import Engine, inspect
 
 from audit_core import AuditLog, Problem
-from audit_core.ddl import require_postgresql
-from audit_core.objects import TABLE_NAMES
+from audit_core.installation.ddl import require_postgresql
+from audit_core.installation.objects import TABLE_NAMES
 from audit_core.settings import fixed_search_path
 
-from .errors import Mistake
+from .errors import CommandError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -36,7 +36,7 @@ class Database:
             inspector = inspect(connection)
             missing = [name for name in TABLE_NAMES if not inspector.has_table(name, schema)]
         if missing:
-            raise Mistake(
+            raise CommandError(
                 f"Database {self.engine.url.database!r} has no trail: there is no table {missing[0]!r} in schema "
                 f"{schema!r}. Run the migrations, or install()."
             )
@@ -47,7 +47,7 @@ class Database:
             yield from self.audit_log.check(connection)
 
 
-class Origin(ABC):
+class TrailSource(ABC):
     """What the commands ask for their database: the options of ``audit-log``, or a Flask app."""
 
     @abstractmethod
@@ -64,8 +64,8 @@ def with_database(command: _F) -> _F:
 
     @functools.wraps(command)
     @click.pass_obj
-    def called(origin: Origin, *args: Any, **kwargs: Any) -> Any:
-        database = origin.database()
+    def called(source: TrailSource, *args: Any, **kwargs: Any) -> Any:
+        database = source.database()
         database.require_trail()
         return command(database, *args, **kwargs)
 

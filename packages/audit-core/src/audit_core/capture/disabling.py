@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from .connections import connection_of, is_asynchronous, unwrapped
-from .context import bypass_reason_text
-from .errors import ConfigurationError
+from ..connections import connection_of, is_asynchronous, unwrapped
+from ..errors import ConfigurationError
+from .conversion import bypass_reason_text
 from .listeners import TransactionState, transaction_state
 
 

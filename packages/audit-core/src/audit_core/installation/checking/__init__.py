@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
+from ...scope import Scope
+from ...settings import fixed_search_path
 from .. import catalog
-from ..settings import fixed_search_path
+from ..wanted import actor_id_type_problem, differences, wanted_triggers
 from . import rights, settings, tables, trail
 from .problem import Problem
-
-if TYPE_CHECKING:
-    from ..audit_log import AuditLog
 
 __all__ = ["Problem", "check", "creators"]
 
 
-def check(audit_log: AuditLog, connection: Connection) -> list[Problem]:
+def check(scope: Scope, connection: Connection) -> list[Problem]:
     """Compare a database with what is wanted."""
     # The type is named as the application finds it.
-    type_problem = audit_log.actor_id_type_problem(connection)
+    type_problem = actor_id_type_problem(scope, connection)
     with fixed_search_path(connection):
-        installed = catalog.read(connection, audit_log.schema)
+        installed = catalog.read(connection, scope.schema)
         if message := installed.version_problem:
             return [Problem(None, message)]
-        return list(_problems(audit_log, connection, installed, type_problem))
+        return list(_problems(scope, connection, installed, type_problem))
 
 
 def creators(connection: Connection, schema: str) -> list[str]:
@@ -38,19 +36,19 @@ def creators(connection: Connection, schema: str) -> list[str]:
 
 
 def _problems(
-    audit_log: AuditLog, connection: Connection, installed: catalog.Installed, type_problem: str | None
+    scope: Scope, connection: Connection, installed: catalog.Installed, type_problem: str | None
 ) -> Iterator[Problem]:
-    for step in audit_log.steps(installed):
-        triggers = getattr(step, "triggers", None)
+    for difference in differences(scope, installed):
+        triggers = getattr(difference, "triggers", None)
         yield Problem(
             triggers and triggers.table,
-            f"Found {step.summary}. Write a migration with autogenerate, or call install().",
+            f"Found {difference.summary}. Write a migration with autogenerate, or call install().",
         )
     if type_problem:
         yield Problem(None, type_problem)
-    yield from tables.problems(connection, audit_log.triggers(), installed.default_schema)
+    yield from tables.problems(connection, wanted_triggers(scope), installed.default_schema)
     if installed.trail.tables:
-        relations = trail.read_relations(connection, audit_log.schema)
+        relations = trail.read_relations(connection, scope.schema)
         yield from trail.problems(connection, installed.trail.trail, relations)
-        yield from rights.problems(connection, audit_log.schema, trail.owner_of(relations).owner, relations)
+        yield from rights.problems(connection, scope.schema, trail.owner_of(relations).owner, relations)
     yield from settings.problems(connection)

@@ -24,10 +24,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from .reading.exact import exact_text, operate, pg
+from ..reading.exact import exact_text, operate, pg
 
 if TYPE_CHECKING:
-    from .audit_log import AuditLog
+    from ..scope import Scope
 
 #: The key of ``transaction.meta`` that names what was undone.
 UNDOES = "undoes"
@@ -36,14 +36,14 @@ UNDOES = "undoes"
 TAKEN_BACK = ("insert", "update", "delete")
 
 
-def undone_by(log: AuditLog, connection: Connection, transaction_id: int) -> int | None:
+def undone_by(scope: Scope, connection: Connection, transaction_id: int) -> int | None:
     """Return the transaction that undid another one and was not undone itself.
 
     Anybody may write a claim. It counts if it is later than what it claims to have undone, and has an activity
     against each of its activities.
     """
-    claims = _claims(log, cast(literal(transaction_id), BigInteger())).cte("claims", recursive=True)
-    claims = claims.union(_claims(log, claims.c.by))
+    claims = _claims(scope, cast(literal(transaction_id), BigInteger())).cte("claims", recursive=True)
+    claims = claims.union(_claims(scope, claims.c.by))
     by: dict[int, list[int]] = {}
     for undoes, claimant in connection.execute(select(claims.c.undoes, claims.c.by)):
         by.setdefault(undoes, []).append(claimant)
@@ -54,10 +54,10 @@ def undone_by(log: AuditLog, connection: Connection, transaction_id: int) -> int
     return standing.get(transaction_id)
 
 
-def _claims(log: AuditLog, undoes: ColumnElement[int]) -> Select[Any]:
+def _claims(scope: Scope, undoes: ColumnElement[int]) -> Select[Any]:
     """Select the claims to have undone a transaction that count."""
-    transaction: FromClause = inspect(log.transaction_cls).local_table.alias()
-    activity: FromClause = inspect(log.activity_cls).local_table
+    transaction: FromClause = inspect(scope.transaction_cls).local_table.alias()
+    activity: FromClause = inspect(scope.activity_cls).local_table
     meta = type_coerce(transaction.c.meta, JSONB())
     # Both as in the index, which a bound name would not match.
     key: ColumnElement[str] = literal_column(f"CAST('{UNDOES}' AS text)", Text())

@@ -1,4 +1,4 @@
-"""Which activities are those of a tracked table, said in SQL."""
+"""Which activities are those of an audited table, said in SQL."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.selectable import FromClause
 from sqlalchemy.types import TypeEngine
 
-from ..config import Versioned
+from ..audited import is_audited
 from ..connections import connection_of
 from ..errors import HistoryError
-from ..tracking import is_tracked
+from ..options import TableOptions
 from .exact import ExactText, exact_text, is_named, operate, pg, plain
 from .types import StoredType
 
 if TYPE_CHECKING:
-    from ..audit_log import AuditLog
+    from ..scope import Scope
 
 #: The verbs of activities that hold a row.
 ROW_VERBS = ("insert", "update", "delete", "snapshot")
@@ -81,36 +81,36 @@ _RELATIONS = pg_class.join(pg_namespace, pg_namespace.c.oid == pg_class.c.relnam
 
 
 @dataclass(frozen=True)
-class Tracked:
+class AuditedTable:
     """A table of the application that one AuditLog records, and the model of all its rows."""
 
-    log: AuditLog
+    scope: Scope
     table: Table
     mapper: Mapper[Any] | None
 
     @classmethod
-    def find(cls, log: AuditLog, table: Table, mapper: Mapper[Any] | None = None) -> Tracked:
+    def find(cls, scope: Scope, table: Table, mapper: Mapper[Any] | None = None) -> AuditedTable:
         """Find what is recorded of a table.
 
         :raises HistoryError: if nothing is.
         """
-        if table.metadata is not log.metadata or not is_tracked(table):
+        if table.metadata is not scope.metadata or not is_audited(table):
             raise HistoryError(
                 f"Table {table.fullname!r} is not recorded, so it has no history. Mark it with "
                 '{"info": {"versioned": {}}}, and write a migration.'
             )
         if not table.primary_key.columns:
             raise HistoryError(f"Table {table.fullname!r} has no primary key, so its records cannot be told apart.")
-        return cls(log, table, mapper)
+        return cls(scope, table, mapper)
 
     @cached_property
-    def versioned(self) -> Versioned:
+    def options(self) -> TableOptions:
         """How the table is recorded now."""
-        return Versioned.read(self.table)
+        return TableOptions.read(self.table)
 
     def records(self, name: str) -> bool:
         """Tell whether the values of a column are recorded."""
-        options = self.versioned
+        options = self.options
         kept = not options.include or name in options.include or name in self.table.primary_key.columns
         return kept and name not in options.exclude and name not in options.mask
 
@@ -122,7 +122,7 @@ class Tracked:
     @property
     def all_activities(self) -> FromClause:
         """The activities of all tables, under a name of their own."""
-        table: FromClause = inspect(self.log.activity_cls).local_table
+        table: FromClause = inspect(self.scope.activity_cls).local_table
         return table.alias()
 
     @property
@@ -296,9 +296,9 @@ def _following(activity: FromClause, name: ColumnElement[str]) -> FromClause:
     )
 
 
-def schema_of(log: AuditLog, table: Table) -> Select[Any]:
+def schema_of(scope: Scope, table: Table) -> Select[Any]:
     """Select the schema in which a table is, or would be."""
-    return select(Tracked(log, table, None)._schema.c.name)
+    return select(AuditedTable(scope, table, None)._schema.c.name)
 
 
 def merged(activity: Any) -> ColumnElement[Any]:
@@ -315,12 +315,12 @@ def partitions_of(relid: ColumnElement[int]) -> ColumnElement[Any]:
     return tree.c.relid
 
 
-def execute(log: AuditLog, session: Any, statement: Executable) -> Result[Any]:
+def execute(scope: Scope, session: Any, statement: Executable) -> Result[Any]:
     """Run a query of the trail on a session or a connection.
 
     :raises HistoryError: if it is asynchronous.
     """
-    return connection_of(session, log.bind_arguments(), HistoryError).execute(statement)
+    return connection_of(session, scope.bind_arguments(), HistoryError).execute(statement)
 
 
 def instant(when: dt.datetime, name: str = "when") -> dt.datetime:

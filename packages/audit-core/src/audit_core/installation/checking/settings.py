@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, bindparam, text
 
-from ..quoting import quote
+from ...quoting import quote
 from .problem import Problem
 
 _EFFECTS = {

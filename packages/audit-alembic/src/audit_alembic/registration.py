@@ -1,0 +1,29 @@
+"""What Alembic has to know of this package, told in one place."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from alembic.autogenerate import comparators, renderers
+from alembic.operations import Operations
+from alembic.util import DispatchPriority
+
+from . import compare, impl, render
+from . import rewrite as rewrite  # its operations register themselves, as those of ops do
+from .ops import AuditOperation
+
+
+@cache
+def register() -> None:
+    """Register the operations with Alembic, how they run and are written, and what autogenerate compares.
+
+    Importing this package does it. Call it in ``env.py`` to say so where it is read; twice is once.
+    """
+    Operations.implementation_for(AuditOperation)(impl.run)
+    renderers.dispatch_for(AuditOperation)(render.render)
+    comparators.dispatch_for("autogenerate", priority=DispatchPriority.FIRST, subgroup="audit_logger_filters")(
+        compare.hide_trail
+    )
+    comparators.dispatch_for(
+        "autogenerate", qualifier="postgresql", priority=DispatchPriority.LAST, subgroup="audit_logger_operations"
+    )(compare.add_operations)

@@ -1,0 +1,1 @@
+"""Installation: what should be in the database, what is there, and the steps from one to the other."""

@@ -1,0 +1,78 @@
+"""Who may see the page, and who may take changes back."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from audit_core import HistoryError
+from flask import Response, abort, current_app, request, session
+from flask.typing import ResponseReturnValue
+
+from .._actor import current_actor_id, current_client_addr
+
+_CSRF_KEY = "audit_logger_csrf"
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    # Not "no-referrer": over HTTPS the check of Flask-WTF wants the referrer of our own form.
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True)
+class Access:
+    """The functions of the application that are asked at each request."""
+
+    may_see: Callable[[], bool]
+    #: None if nobody may.
+    allow_undo: Callable[[], bool] | None
+
+    def may_undo(self) -> bool:
+        """Tell whether the visitor may take changes back."""
+        return self.allow_undo is not None and bool(self.allow_undo())
+
+    def refuse(self) -> ResponseReturnValue | None:
+        """Answer a visitor who may not see what is asked for; None for the others."""
+        allowed = self.may_see()
+        view = (request.endpoint or "").rpartition(".")[2]
+        if allowed and view in ("undo", "apply_undo"):
+            allowed = self.may_undo()
+        if not allowed:
+            current_app.logger.warning(
+                "Audit page: %s of %r refused to actor %r from %s",
+                request.method,
+                request.path,
+                current_actor_id(),
+                current_client_addr(),
+            )
+            return Response("You may not see this page.\n", 403, mimetype="text/plain")
+        if any("\0" in value for value in request.values.values()):
+            raise HistoryError("A value holds a NUL character, which PostgreSQL cannot store.")
+        return None
+
+
+def csrf_token() -> str:
+    """Return the token of this visitor's forms."""
+    if _CSRF_KEY not in session:
+        session[_CSRF_KEY] = secrets.token_hex()
+    token: str = session[_CSRF_KEY]
+    return token
+
+
+def require_csrf_token() -> None:
+    """Refuse a form that is not one of ours."""
+    sent = request.form.get("audit_csrf", "")
+    if not hmac.compare_digest(sent.encode(), session.get(_CSRF_KEY, secrets.token_hex()).encode()):
+        abort(400, "The form has expired. Open it again.")
+
+
+def harden(response: Response) -> Response:
+    """Keep a page out of caches and frames, and scripts out of it."""
+    response.headers.update(_HEADERS)
+    return response
