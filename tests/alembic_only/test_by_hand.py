@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
+from inspect import signature
 from io import StringIO
 
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from audit_alembic import ops
+from audit_core.options import TableOptions
 
 from tests.contract.inventory import inventory
 from tests.contract.migrations import COMMENT, INSERT_ARTICLE, MODELS, USER, model
@@ -95,3 +98,11 @@ def test_who_may_create_functions_beside_ours_is_said_before_and_after(project: 
     project.downgrade()
     project.upgrade()
     assert "may create functions" not in project.printed
+
+
+def test_the_operation_has_each_option_of_a_table_with_its_default() -> None:
+    """A migration leaves out what is a default, so the two must not part."""
+    parameters = signature(ops.InitAuditLoggerTriggersOp.init_audit_logger_triggers).parameters
+    for option in fields(TableOptions):
+        default = parameters[option.metadata.get("parameter", option.name)].default
+        assert (() if default is None else default) == option.default

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from audit_core.cli import formats
-from audit_core.cli.formats import COLUMNS
+from audit_core.cli.writer import COLUMNS, Rows, Writer
 from sqlalchemy import text
 
 from tests.cli.conftest import Shop
@@ -126,13 +126,13 @@ def test_a_broken_export_leaves_the_old_file_and_no_half_one(
     """The server ends the connection after the first batch."""
     file = tmp_path / "trail"
     file.write_text("old")
-    make_writer = formats.writer
+    make_writer = formats.make_writer
 
-    def breaking_writer(*arguments: Any) -> formats.Writer:
+    def breaking_writer(*arguments: Any) -> Writer:
         writer = make_writer(*arguments)
         write = writer.write
 
-        def write_and_break(rows: formats.Rows) -> None:
+        def write_and_break(rows: Rows) -> None:
             write(rows)
             assert len(list(tmp_path.iterdir())) == 2
             with filled.engine.connect() as connection:
@@ -147,7 +147,7 @@ def test_a_broken_export_leaves_the_old_file_and_no_half_one(
         return writer
 
     monkeypatch.setattr(export_module, "BATCH", 1)
-    monkeypatch.setattr(formats, "writer", breaking_writer)
+    monkeypatch.setattr(formats, "make_writer", breaking_writer)
     message = filled.mistake("export", "--format", format_, "--output", str(file))
     assert message.startswith("Error: The database does not answer: ")
     assert [each.read_text() for each in tmp_path.iterdir()] == ["old"]

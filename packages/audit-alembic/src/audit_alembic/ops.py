@@ -169,38 +169,13 @@ class TriggersOperation(AuditOperation):
 
     def arguments(self) -> tuple[list[Any], dict[str, Any]]:
         triggers = self.triggers
-        options = triggers.options
+        default = TableTriggers(triggers.table)
         named = {
-            "schema": triggers.schema,
-            "audit_schema": triggers.audit_schema,
-            "key_columns": list(triggers.key_columns),
-            "excluded_columns": list(options.exclude),
-            "included_columns": list(options.include),
-            "masked_columns": list(options.mask),
-            "recorded_operations": list(options.operations),
-            "truncate": options.truncate,
-            "require_actor": options.require_actor,
-            "bypass": options.bypass,
-            "partitioned": triggers.partitioned,
+            name: list(value) if isinstance(value, tuple) else value
+            for name in ("schema", "audit_schema", "key_columns", "partitioned")
+            if (value := getattr(triggers, name)) != getattr(default, name)
         }
-        said = {name: value for name, value in named.items() if value != _DEFAULTS[name]}
-        return [triggers.table], {**said, "version": triggers.version}
-
-
-# What the signatures below have as their defaults.
-_DEFAULTS: dict[str, Any] = {
-    "schema": None,
-    "audit_schema": "public",
-    "key_columns": [],
-    "excluded_columns": [],
-    "included_columns": [],
-    "masked_columns": [],
-    "recorded_operations": list(OPERATIONS),
-    "truncate": "count",
-    "require_actor": "allow",
-    "bypass": "allow",
-    "partitioned": False,
-}
+        return [triggers.table], {**named, **triggers.options.parameters, "version": triggers.version}
 
 
 @Operations.register_operation("init_audit_logger_triggers")

@@ -9,12 +9,9 @@ import json
 from typing import Any, ClassVar
 
 from alembic.operations import MigrateOperation, Operations
-from audit_core import ConfigurationError
-from audit_core.siblings import literal, qualified
+from audit_core.siblings import literal, qualified, quoted_body
 
 from .ops import AuditOperation
-
-_BODY_TAG = "$audit_logger$"
 
 # The activities whose data are rows of the table.
 _OF_ROWS = "verb IN ('insert', 'update', 'delete', 'snapshot')"
@@ -76,7 +73,7 @@ class RewriteOperation(AuditOperation):
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = {literal(f"op.{self.name}(): {message}")},
             HINT = {literal("Give what was recorded under that name another one first, or remove it.")};
     END IF;"""
-        body = f"""
+        block = f"""
 DECLARE
     rewritten bigint;
 BEGIN{refusal}
@@ -94,9 +91,7 @@ BEGIN{refusal}
         '{{}}', {note}::jsonb || pg_catalog.jsonb_build_object('rows', rewritten));
 END
 """
-        if _BODY_TAG in body:
-            raise ConfigurationError(f"op.{self.name}() cannot take {_BODY_TAG!r} in a name or a value.")
-        return [f"DO {_BODY_TAG}{body}{_BODY_TAG}"]
+        return [f"DO {quoted_body(block)}"]
 
 
 @Operations.register_operation("rename_audited_column")

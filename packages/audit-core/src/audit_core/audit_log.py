@@ -135,8 +135,8 @@ class AuditLog:
             installed = catalog.read(connection, self.schema)
         for found in installed.triggers.values():
             if found.audit_schema == self.schema:
-                ddl.execute(connection, found.triggers.drop())
-        trail = installed.trail.trail
+                ddl.execute(connection, found.definition.drop())
+        trail = installed.trail.definition
         if installed.trail.tables and drop_trail:
             ddl.execute(connection, trail.drop())
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from sqlalchemy import Table
@@ -14,34 +14,35 @@ INFO_KEY = "versioned"
 
 OPERATIONS = ("insert", "update", "delete", "truncate")
 
-_COLUMN_OPTIONS = ("exclude", "include", "mask")
 
-#: The options that take one of some words; the first is the default.
-_CHOICES = {
-    "truncate": ("count", "rows"),
-    "require_actor": ("allow", "reject"),
-    "bypass": ("allow", "reject"),
-}
+def _columns(parameter: str) -> Any:
+    """Declare an option that names columns; ``parameter`` is what the operation of a migration calls it."""
+    return field(default=(), metadata={"parameter": parameter, "names_columns": True})
+
+
+def _choice(*words: str) -> Any:
+    """Declare an option that is one of some words; the first is the default."""
+    return field(default=words[0], metadata={"choices": words})
 
 
 @dataclass(frozen=True)
 class TableOptions:
-    """How one table is recorded."""
+    """How one table is audited. Each option is defined here, and nowhere else."""
 
     #: Columns that are not recorded.
-    exclude: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = _columns("excluded_columns")
     #: The only columns that are recorded, beside the primary key; all if empty.
-    include: tuple[str, ...] = ()
+    include: tuple[str, ...] = _columns("included_columns")
     #: Columns of which only is recorded that they changed.
-    mask: tuple[str, ...] = ()
+    mask: tuple[str, ...] = _columns("masked_columns")
     #: Which kinds of statements are recorded.
-    operations: tuple[str, ...] = OPERATIONS
+    operations: tuple[str, ...] = field(default=OPERATIONS, metadata={"parameter": "recorded_operations"})
     #: What a TRUNCATE leaves: the number of rows, or the rows, too.
-    truncate: str = "count"
+    truncate: str = _choice("count", "rows")
     #: Whether a write without an actor fails.
-    require_actor: str = "allow"
+    require_actor: str = _choice("allow", "reject")
     #: Whether a write in a block of disable() fails.
-    bypass: str = "allow"
+    bypass: str = _choice("allow", "reject")
 
     def __post_init__(self) -> None:
         for name in _COLUMN_OPTIONS:
@@ -69,7 +70,7 @@ class TableOptions:
                     f"Table {table.fullname!r}: {key!r} is not an option of info[{INFO_KEY!r}]; "
                     f"known are {', '.join(map(repr, known))}."
                 )
-        values: dict[str, Any] = {name: _columns(table, name, options.get(name, ())) for name in _COLUMN_OPTIONS}
+        values: dict[str, Any] = {name: _read_columns(table, name, options.get(name, ())) for name in _COLUMN_OPTIONS}
         if values["exclude"] and values["include"]:
             raise ConfigurationError(
                 f"Table {table.fullname!r}: 'exclude' and 'include' exclude each other. Keep one of them."
@@ -87,7 +88,7 @@ class TableOptions:
                     f"Table {table.fullname!r}: {name!r} is {values[name]!r}; it can be "
                     f"{' or '.join(map(repr, choices))}."
                 )
-        values["operations"] = _operations(table, options.get("operations", OPERATIONS))
+        values["operations"] = _read_operations(table, options.get("operations", OPERATIONS))
         return cls(**values)
 
     @property
@@ -113,6 +114,15 @@ class TableOptions:
         said += [(name, getattr(self, name)) for name in _CHOICES if getattr(self, name) != _CHOICES[name][0]]
         return tuple(f"{name}={value}" for name, value in said)
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the operation in a migration: what differs from the defaults."""
+        return {
+            each.metadata.get("parameter", each.name): list(value) if isinstance(value, tuple) else value
+            for each in fields(self)
+            if (value := getattr(self, each.name)) != each.default
+        }
+
     @classmethod
     def from_arguments(cls, arguments: Iterable[str]) -> TableOptions | None:
         """Read the arguments of triggers; None if they are not ours."""
@@ -129,7 +139,11 @@ class TableOptions:
         return cls(operations=tuple(operations), **values)
 
 
-def _columns(table: Table, option: str, names: object) -> tuple[str, ...]:
+_COLUMN_OPTIONS = tuple(each.name for each in fields(TableOptions) if "names_columns" in each.metadata)
+_CHOICES = {each.name: each.metadata["choices"] for each in fields(TableOptions) if "choices" in each.metadata}
+
+
+def _read_columns(table: Table, option: str, names: object) -> tuple[str, ...]:
     if isinstance(names, str) or not isinstance(names, (list, tuple, set, frozenset)):
         raise ConfigurationError(f"Table {table.fullname!r}: {option!r} is {names!r}; make it a list of column names.")
     known = [column.name for column in table.columns]
@@ -146,7 +160,7 @@ def _key_columns(table: Table) -> set[str]:
     return {column.name for column in table.primary_key.columns}
 
 
-def _operations(table: Table, names: object) -> tuple[str, ...]:
+def _read_operations(table: Table, names: object) -> tuple[str, ...]:
     if isinstance(names, str) or not isinstance(names, (list, tuple, set, frozenset)) or not names:
         raise ConfigurationError(
             f"Table {table.fullname!r}: 'operations' is {names!r}; make it a list of some of "

@@ -8,6 +8,9 @@ from .errors import ConfigurationError
 
 MAX_NAME_BYTES = 63
 
+#: Stands around the bodies of functions and blocks.
+BODY_TAG = "$audit_logger$"
+
 # Words with an optional length, or a quoted name; either may be qualified.
 _TYPE = re.compile(
     r"(?:(?:\w+|\"[^\"\0;$@]+\")\.)?(?:\"[^\"\0;$@]+\"|[A-Za-z_]\w*(?: \w+)*(?: ?\([0-9]+(?:, ?[0-9]+)?\))?(?: \w+)*)"
@@ -42,6 +45,16 @@ def literal(text: str) -> str:
     if "\\" in quoted:
         return "E'" + quoted.replace("\\", "\\\\") + "'"
     return f"'{quoted}'"
+
+
+def body(text: str) -> str:
+    """Quote the body of a function or a block, which stays as it is written.
+
+    :raises ConfigurationError: if it holds what stands around it.
+    """
+    if BODY_TAG in text:
+        raise ConfigurationError(f"{BODY_TAG!r} cannot be part of a name or a value: it ends the bodies of functions.")
+    return f"{BODY_TAG}{text}{BODY_TAG}"
 
 
 def type_name(text: str) -> str:

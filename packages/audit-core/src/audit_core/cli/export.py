@@ -24,6 +24,7 @@ from audit_core.reading.exact import pg
 from . import formats, options, times
 from .errors import CommandError
 from .source import Database, with_database
+from .writer import COLUMNS
 
 #: So many activities are in memory at a time, and in a row group of Parquet.
 BATCH = 5000
@@ -61,7 +62,7 @@ def export(
         chosen = None if table is None else options.find_recorded_table(session, log, table)
         query = _columns(log, log.activities(table=chosen, since=since, until=until))
         with _opened(output) as file, _progress(session, query) as progress:
-            writer = formats.writer(format_, file, isinstance(scope_of(log).actor.key_type(), Integer))
+            writer = formats.make_writer(format_, file, isinstance(scope_of(log).actor.key_type(), Integer))
             with writer, session.execute(query, execution_options={"yield_per": BATCH}) as result:
                 for rows in result.mappings().partitions():
                     writer.write(rows)
@@ -90,7 +91,7 @@ def _columns(log: AuditLog, activities: Select[Any]) -> Select[Any]:
         "row_key": activity.row_key,
         **{name: cast(column, Text) for name, column in json.items()},
     }
-    ordered = [columns[name].label(name) for name in formats.COLUMNS]
+    ordered = [columns[name].label(name) for name in COLUMNS]
     joined = activities.outerjoin(transaction, transaction.id == activity.transaction_id)
     return joined.with_only_columns(*ordered).order_by(None).order_by(activity.id)
 

@@ -1,4 +1,4 @@
-"""The formats of an export: each writes rows that have ``COLUMNS`` to a file, batch by batch."""
+"""The formats of an export."""
 
 from __future__ import annotations
 
@@ -6,54 +6,13 @@ import csv
 import datetime as dt
 import io
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Any, BinaryIO
-
-from sqlalchemy import RowMapping
 
 from .errors import CommandError
 from .json import dump, escape
+from .writer import COLUMNS, JSON_COLUMNS, Rows, Writer
 
 FORMATS = ("jsonl", "csv", "parquet")
-
-COLUMNS = (
-    "id",
-    "issued_at",
-    "transaction_id",
-    "actor_id",
-    "client_addr",
-    "db_user",
-    "application_name",
-    "meta",
-    "verb",
-    "schema",
-    "table",
-    "row_key",
-    "old_data",
-    "changed_data",
-)
-JSON_COLUMNS = frozenset({"meta", "old_data", "changed_data"})
-
-Rows = Sequence[RowMapping]
-
-
-class Writer(AbstractContextManager["Writer"]):
-    """Writes rows; the end of the block completes the file."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-
-    def write(self, rows: Rows) -> None:
-        raise NotImplementedError
-
-    def close(self, is_complete: bool) -> None:
-        """Write what stands at the end."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close(kind is None)
 
 
 class JsonLines(Writer):
@@ -83,14 +42,17 @@ class Csv(Writer):
         self.file.write(line.getvalue().encode())
 
 
-def writer(format_: str, file: BinaryIO, has_integer_actors: bool) -> Writer:
-    """Return what writes a format."""
+def make_writer(format_: str, file: BinaryIO, has_integer_actors: bool) -> Writer:
+    """Return what writes a format.
+
+    :raises CommandError: if it needs a package that is not installed, or a file.
+    """
     if format_ == "jsonl":
         return JsonLines(file)
     if format_ == "csv":
         return Csv(file)
     if file.isatty():
-        raise CommandError("Parquet is nothing for a terminal. Give a file with --output.")
+        raise CommandError("Parquet is a binary format: name a file with --output, or use a pipe.")
     try:
         from .parquet import Parquet
     except ModuleNotFoundError as error:

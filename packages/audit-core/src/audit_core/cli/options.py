@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session
 from audit_core import AuditLog, AuditLogTransaction
 from audit_core.audit_log import scope_of
 from audit_core.reading import find_table, parse_key
+from audit_core.reading.activities import LAST_ID
 
 from .errors import CommandError
 from .times import read_time
 
 #: An id of the trail.
-ID = click.IntRange(1, 2**63 - 1)
+ID = click.IntRange(1, LAST_ID)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 as_json_lines = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")

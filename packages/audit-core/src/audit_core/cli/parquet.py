@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .formats import COLUMNS, Rows, Writer
+from .writer import COLUMNS, Rows, Writer
 
 _TYPES: dict[str, Any] = {
     "id": pa.int64(),

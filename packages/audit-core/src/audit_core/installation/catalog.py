@@ -1,4 +1,4 @@
-"""What is installed, read from the catalog as the values of :mod:`audit_core.objects`."""
+"""What is installed, read from the catalog as the values of :mod:`audit_core.installation.objects`."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ _EVENT_BITS = {4: "INSERT", 8: "DELETE", 16: "UPDATE", 32: "TRUNCATE"}
 class InstalledTrail:
     """The audit tables and functions as they are found in one schema."""
 
-    trail: Trail
+    definition: Trail
     #: The tables of the trail that are there.
     tables: frozenset[str]
     #: The tables that stand in their place and are not ours.
@@ -132,7 +132,7 @@ class InstalledTriggers:
     #: The released definition that the triggers equal; None if they equal none.
     exact: TableTriggers | None
     #: The same, or what records no column that any of them keeps out.
-    triggers: TableTriggers
+    definition: TableTriggers
     #: Whether the table inherits from another one, whose triggers it may share.
     inherits: bool
 
@@ -167,8 +167,8 @@ class Installed:
         if version is None or version <= latest():
             return None
         return (
-            f"The audit trail in schema {self.trail.trail.schema!r} has SQL version {version}, and this library knows "
-            f"{latest()}. Upgrade audit-core."
+            f"The audit trail in schema {self.trail.definition.schema!r} has SQL version {version}, and this library "
+            f"knows {latest()}. Upgrade audit-core."
         )
 
 
@@ -214,7 +214,7 @@ def _read_trail(connection: Connection, schema: str) -> InstalledTrail:
         for row in functions
     }
     return InstalledTrail(
-        trail=trail,
+        definition=trail,
         tables=frozenset(ours),
         foreign_tables=frozenset(row.relname for row in rows) - frozenset(ours),
         intact=(
@@ -268,7 +268,7 @@ def _read_triggers(connection: Connection) -> dict[tuple[str, str], InstalledTri
         installed[schema, table] = InstalledTriggers(
             audit_schema=found[0].audit_schema,
             exact=exact,
-            triggers=exact or _similar_definition(schema, table, found, _python_encoding(encoding)),
+            definition=exact or _similar_definition(schema, table, found, _python_encoding(encoding)),
             inherits=found[0].inherits,
         )
     return installed

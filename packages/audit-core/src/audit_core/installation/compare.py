@@ -124,9 +124,9 @@ def compare(
             # A migration that was written by hand may leave the key to be looked up.
             key_columns = found.exact.key_columns or triggers.key_columns
             before = replace(found.exact, schema=triggers.schema, key_columns=key_columns)
-        elif found is not None and installed.trail.trail.version != triggers.version:
+        elif found is not None and installed.trail.definition.version != triggers.version:
             # A downgrade has to leave triggers that fit to the functions of then.
-            before = replace(triggers, version=installed.trail.trail.version)
+            before = replace(triggers, version=installed.trail.definition.version)
         if before != triggers:
             altered = found is not None and found.exact is None
             steps.append(InitTriggers(triggers, before, repairs=altered))
@@ -134,7 +134,7 @@ def compare(
         key = (schema or installed.default_schema, table)
         found = installed.triggers.get(key)
         if found and key not in audited and not found.inherits:
-            removed = found.exact or replace(found.triggers, version=installed.trail.trail.version)
+            removed = found.exact or replace(found.definition, version=installed.trail.definition.version)
             steps.append(RemoveTriggers(replace(removed, schema=schema)))
     return steps
 
@@ -169,7 +169,7 @@ def _trail_steps(wanted: Trail, installed: Installed) -> Iterable[Difference]:
             f"The audit trail in schema {wanted.schema!r} lacks the table {', '.join(missing)}. Restore it from a "
             "backup, or rename the others: the trail is then made anew."
         )
-    elif found.trail.version < wanted.version:
-        yield UpgradeTrail(found.trail, wanted.version)
+    elif found.definition.version < wanted.version:
+        yield UpgradeTrail(found.definition, wanted.version)
     elif not found.intact:
-        yield RefreshTrail(found.trail)
+        yield RefreshTrail(found.definition)

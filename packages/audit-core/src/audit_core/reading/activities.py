@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ..scope import Scope
 
 #: Every verb that an activity can have.
+#: The greatest id that a bigint can be.
+LAST_ID = 2**63 - 1
+
 VERBS = ("insert", "update", "delete", "truncate", "snapshot", "bypass", "maintenance", "read")
 
 #: Says that an option was not given, where None means something.

@@ -31,6 +31,7 @@ from sqlalchemy import (
 
 from ..audited import is_audited
 from ..errors import HistoryError
+from .activities import LAST_ID
 from .audited_table import ROW_VERBS, AuditedTable, merged
 from .entities import Entity
 
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from ..scope import Scope
 
 _MISSING: Any = object()
-_LAST_ID = 2**63 - 1
 
 
 def history(scope: Scope, target: Any, key: Any = _MISSING, *, related: bool = False) -> Select[Any]:
@@ -97,7 +97,7 @@ def _keys(audited: AuditedTable, row_key: ColumnElement[str]) -> CTE:
     rows change places in one statement, their activities have the same time, and must not be mixed.
     """
     now = _last_key(audited, row_key)
-    last_id, never = literal(_LAST_ID, BigInteger()), cast(null(), DateTime(timezone=True))
+    last_id, never = literal(LAST_ID, BigInteger()), cast(null(), DateTime(timezone=True))
     keys = _under(audited, now, now.c.row_key, last_id, never).cte(recursive=True)
     before = _under(audited, keys, keys.c.previous_key, keys.c.since, keys.c.arrived_at)
     return keys.union_all(before.where(keys.c.previous_key.is_not(None)))

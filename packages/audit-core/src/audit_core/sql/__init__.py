@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 
 from ..errors import ConfigurationError
+from ..quoting import BODY_TAG
 
 LATEST = 1
 
-_BODY_TAG = "$audit_logger$"
 _INCLUDE = re.compile(r"^@include (?P<name>\w+)(?P<values>(?: \w+=[\w.]+)*)@\n", re.MULTILINE)
 _SEPARATOR = re.compile(r"^;;\n", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"@([a-z_]+)@")
@@ -191,7 +191,7 @@ def _read(version: Path, name: str) -> str:
 
 def _render(text: str, values: dict[str, str]) -> list[str]:
     for value in values.values():
-        if _BODY_TAG in value:
-            raise ConfigurationError(f"{value} cannot be used in a name: function bodies end with {_BODY_TAG}.")
+        if BODY_TAG in value:
+            raise ConfigurationError(f"{value} cannot be used in a name: function bodies end with {BODY_TAG}.")
     rendered = _PLACEHOLDER.sub(lambda match: values[match[1]], text)
     return [statement.rstrip("\n") for statement in _SEPARATOR.split(rendered)]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from .claims import TAKEN_BACK
-from .live import LiveRow, LiveTable
+from .live import LiveRow, LiveTable, no_table
 from .recorded import RecordedChange, differing
 from .steps import Conflict, ConflictKind, UndoStep
 
@@ -23,7 +23,7 @@ def decide(
             return _conflict(change, "unknown", f"{change.verb} of {change.table_name}: the rows were not recorded")
         return None
     if table is None:
-        return _conflict(change, "gone", f"the table of {change.name} is not there any more, or is not recorded")
+        return _conflict(change, "gone", no_table(change))
     if change.verb == "insert":
         return _of_insert(table, change, row)
     if change.verb == "delete":

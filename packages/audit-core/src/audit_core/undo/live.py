@@ -194,3 +194,8 @@ def _places(steps: list[tuple[UndoStep, LiveRow | None]]) -> FromClause:
     ]
     # Of several arrays it is syntax, if it is not qualified.
     return func.unnest(*arrays).table_valued("activity_id", "number", "place").render_derived()
+
+
+def no_table(change: RecordedChange) -> str:
+    """Say that the table of a change is gone."""
+    return f"the table of {change.name} is gone, or is not audited"

@@ -15,7 +15,7 @@ from .claims import TAKEN_BACK
 from .constraints import Constraints
 from .decision import decide
 from .effects import Effects
-from .live import LiveRow, LiveTable
+from .live import LiveRow, LiveTable, no_table
 from .recorded import RecordedChange, differing
 from .refusals import Refusal
 from .steps import Conflict, ConflictKind, UndoStep
@@ -51,7 +51,7 @@ class Reversal:
         """Make a row what an activity left, whether it is there or not."""
         table = self._table_of(change)
         if table is None:
-            raise HistoryError(f"The table of {change.name} is not there any more, or is not recorded.")
+            raise HistoryError(f"Nothing was restored: {no_table(change)}.")
         row = table.lock(self._connection, [change]).get(change.id)
         known = table.known(change, change.after)
         columns = tuple(known) if row is None else differing(row.data, known)

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from audit_core import AuditLog, HistoryError
-from audit_core.siblings import find_table, parse_actor, scope_of
+from audit_core.siblings import LAST_ID, find_table, parse_actor, scope_of
 
 #: The fields of the form.
 FIELDS = ("actor", "table", "column", "verb", "since", "until", "request_id", "transaction")
-_LAST_ID = 2**63 - 1
 
 
 def given(args: Mapping[str, str]) -> dict[str, str]:
@@ -56,7 +55,7 @@ def number(text: str, name: str) -> int:
 
     :raises HistoryError: if it is none.
     """
-    if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > _LAST_ID:
+    if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > LAST_ID:
         raise HistoryError(f"{name} is {text!r}, which is no id; ids are whole numbers.")
     return int(text)
 

@@ -49,6 +49,6 @@ def _problems(
     yield from tables.problems(connection, wanted_triggers(scope), installed.default_schema)
     if installed.trail.tables:
         relations = trail.read_relations(connection, scope.schema)
-        yield from trail.problems(connection, installed.trail.trail, relations)
+        yield from trail.problems(connection, installed.trail.definition, relations)
         yield from rights.problems(connection, scope.schema, trail.owner_of(relations).owner, relations)
     yield from settings.problems(connection)

@@ -1,0 +1,48 @@
+"""What an export writes, and what writes it: the columns of a row, and a file that takes batches of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import BinaryIO
+
+from sqlalchemy import RowMapping
+
+COLUMNS = (
+    "id",
+    "issued_at",
+    "transaction_id",
+    "actor_id",
+    "client_addr",
+    "db_user",
+    "application_name",
+    "meta",
+    "verb",
+    "schema",
+    "table",
+    "row_key",
+    "old_data",
+    "changed_data",
+)
+JSON_COLUMNS = frozenset({"meta", "old_data", "changed_data"})
+
+Rows = Sequence[RowMapping]
+
+
+class Writer(AbstractContextManager["Writer"]):
+    """Writes rows; the end of the block completes the file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+
+    def write(self, rows: Rows) -> None:
+        raise NotImplementedError
+
+    def close(self, is_complete: bool) -> None:
+        """Write what stands at the end."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close(kind is None)
