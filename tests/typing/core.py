@@ -61,8 +61,10 @@ def account_at(session: Session, when: dt.datetime) -> str | None:
     changes: dict[str, tuple[Any, Any]] = audit_log.diff(session, Account, 1, when, when)
     for activity in session.scalars(audit_log.history(Account, 1, related=True)):
         changes |= activity.changes
+    newest: AuditLogActivity | None = session.scalars(audit_log.history(account).limit(1)).first()
+    verbs: list[str] = [activity.verb for activity in session.scalars(audit_log.activities(table=Account))]
     recent = audit_log.activities(actor=None, table=Account, verb=["update"], since=when, after=7).limit(3)
-    return account.password if account and (said or passwords or recent is not None) else None
+    return account.password if account and (said or passwords or recent is not None or newest or verbs) else None
 
 
 def take_back(session: Session, when: dt.datetime) -> int | None:

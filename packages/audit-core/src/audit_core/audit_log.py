@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from sqlalchemy import Connection, Dialect, Engine, MetaData, Select
+from sqlalchemy import Connection, Dialect, Engine, MetaData, Select, Table
 from sqlalchemy.orm import DeclarativeBase, registry
 
 from . import proof, reading, undo
@@ -26,6 +26,7 @@ from .models import AuditLogActivity, AuditLogTransaction, map_models
 from .proof import Finding
 from .reading import AsOf, Diff, Dimension
 from .scope import Scope
+from .selecting import selects_activities
 from .settings import fixed_search_path
 from .undo import UndoPlan
 
@@ -175,7 +176,15 @@ class AuditLog:
         """
         listeners.send_context(connection_of(connection, self._scope.bind_arguments()))
 
-    def history(self, target: Any, *key: Any, related: bool = False) -> Select[Any]:
+    @overload
+    @selects_activities
+    def history(self, target: Table | type[Any], *key: Any, related: bool = False) -> Any: ...
+
+    @overload
+    @selects_activities
+    def history(self, target: object, *, related: bool = False) -> Any: ...
+
+    def history(self, target: Any, *key: Any, related: bool = False) -> Any:
         """Select the activities of one record, newest first: ``history(obj)`` or ``history(Model, key)``.
 
         It goes on under the primary key that the record had before, and under the name that its table had
@@ -187,6 +196,7 @@ class AuditLog:
         """
         return reading.history(self._scope, target, *key, related=related)
 
+    @selects_activities
     def activities(
         self,
         *,
@@ -199,7 +209,7 @@ class AuditLog:
         transaction: Any = None,
         meta: Mapping[str, Any] | None = None,
         after: AuditLogActivity | int | None = None,
-    ) -> Select[Any]:
+    ) -> Any:
         """Select activities, newest first.
 
         :param actor: of this actor, an object or its primary key; None for those of nobody.
