@@ -17,15 +17,17 @@ from .errors import (
 from .installation.checking import Problem
 from .models import AuditLogActivity, AuditLogTransaction
 from .proof import Finding
-from .reading import notes
-from .undo import UndoPlan
+from .reading import AsOf, notes
+from .undo import Conflict, UndoPlan, UndoStep
 
 __all__ = [
+    "AsOf",
     "AuditError",
     "AuditLog",
     "AuditLogActivity",
     "AuditLogTransaction",
     "ConfigurationError",
+    "Conflict",
     "ContextError",
     "Finding",
     "HistoryError",
@@ -34,6 +36,7 @@ __all__ = [
     "ProtectionWarning",
     "UndoConflictError",
     "UndoPlan",
+    "UndoStep",
     "UnsupportedDatabaseError",
     "audit_context",
     "notes",

@@ -69,8 +69,10 @@ class AuditLog:
     ) -> None:
         if metadata is None:
             metadata = base if isinstance(base, MetaData) else base.metadata
+        #: The MetaData of the application's tables.
         self.metadata: MetaData = metadata
-        self.schema = schema or "public"
+        #: The schema of ``activity`` and ``transaction``.
+        self.schema: str = schema or "public"
         if _METADATA_KEY in metadata.info:
             raise ConfigurationError(
                 f"{metadata!r} has an AuditLog already. Use that one, or give the tables a MetaData of their own."
@@ -184,6 +186,7 @@ class AuditLog:
     @selects_activities
     def history(self, target: object, *, related: bool = False) -> Any: ...
 
+    @selects_activities
     def history(self, target: Any, *key: Any, related: bool = False) -> Any:
         """Select the activities of one record, newest first: ``history(obj)`` or ``history(Model, key)``.
 

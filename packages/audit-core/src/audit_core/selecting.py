@@ -20,4 +20,5 @@ if TYPE_CHECKING:
 else:
 
     def selects_activities(function):
+        function.__annotations__["return"] = "Select[AuditLogActivity]"
         return function

@@ -25,8 +25,14 @@ LAST_ID = 2**63 - 1
 
 VERBS = ("insert", "update", "delete", "truncate", "snapshot", "bypass", "maintenance", "read")
 
+
 #: Says that an option was not given, where None means something.
-ANY: Any = object()
+class _Any:
+    def __repr__(self) -> str:
+        return "ANY"
+
+
+ANY: Any = _Any()
 
 
 def activities(

@@ -33,7 +33,9 @@ class UndoPlan:
     _changes: list[RecordedChange] = field(repr=False)
     _undoes: int | None = field(repr=False)
     _meta: dict[str, Any] = field(repr=False)
+    #: What would be done, in this order.
     steps: list[UndoStep] = field(default_factory=list)
+    #: What cannot be taken back, and why.
     conflicts: list[Conflict] = field(default_factory=list)
 
     def apply(self, on_conflict: Literal["abort", "skip"] = "abort") -> AuditLogTransaction | None:

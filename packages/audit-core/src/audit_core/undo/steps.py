@@ -12,9 +12,13 @@ ConflictKind: TypeAlias = Literal["cascade", "changed", "constraint", "exists", 
 class UndoStep:
     """What is done to one row to take one activity back."""
 
+    #: The activity that is taken back.
     activity_id: int
+    #: What is done to the row.
     action: Literal["insert", "update", "delete"]
+    #: The name of its table.
     table_name: str
+    #: Its primary key, as the trail writes it.
     row_key: str
     #: The columns that get their old values; all that were recorded for an insert, none for a delete.
     columns: tuple[str, ...] = ()
@@ -29,4 +33,5 @@ class Conflict:
     #: ``changed`` since, ``gone``, it ``exists`` again, a ``constraint`` or a ``cascade`` forbids it, or the old values
     #: are ``unknown``.
     kind: ConflictKind
+    #: What stands against it, with the names of table, row and constraint, in one line.
     message: str
