@@ -74,7 +74,7 @@ def markdown(results: Results, goals: Sequence[Goal], *, judged: bool) -> str:
 
 
 def about(results: Results) -> list[str]:
-    """Say when, where and with what it was measured."""
+    """Describe when, where and with what it was measured."""
     found = results.about
     machine, server = found["machine"], found["server"]
     settings = ", ".join(f"{name} = {value}" for name, value in server["settings"].items())

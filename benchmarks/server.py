@@ -69,7 +69,7 @@ class Server:
             ).all()
             is_superuser = connection.execute(text("SELECT current_setting('is_superuser')")).scalar_one()
         if is_superuser != "on":
-            raise BenchmarkError("The role is no superuser: it has to switch triggers off to empty a protected trail.")
+            raise BenchmarkError("The role is not a superuser, who can switch triggers off to empty a protected trail.")
         return {"version": version, "settings": dict(sorted(tuple(row) for row in rows))}
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ STATEMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "bulk_update": ("UPDATE item SET name = name || '!', price = price + 1",),
         "bulk_delete": ("DELETE FROM item",),
         "bulk_excluded": ("UPDATE item SET views = views + 1",),
-        # After a COPY, which is no statement of SQLAlchemy.
+        # After a COPY, which is not a statement of SQLAlchemy.
         "bulk_copy": (),
     }
 )

@@ -51,7 +51,7 @@ def versions() -> dict[str, str]:
 
 
 def _take_stdout() -> IO[str]:
-    """Keep standard output for answers; what libraries print goes to standard error."""
+    """Reserve standard output for answers; what libraries print goes to standard error."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return answers

@@ -241,7 +241,7 @@ def print_summary(reports: dict[str, Report]) -> None:
 
 
 def not_tried(reports: dict[str, Report]) -> Iterable[str]:
-    """Say in a line for each reason which tests were skipped."""
+    """Print, a line for each reason, which tests were skipped."""
     found: dict[str, list[str]] = defaultdict(list)
     for name, report in reports.items():
         if report.result == "skipped":

@@ -108,7 +108,7 @@ def heading(console: Console, text: str) -> None:
 
 
 def describe(console: Console, database: Database) -> None:
-    """Say which server is used and how to use another."""
+    """Print which server is used and how to use another."""
     text = OWN if database.data_directory is None else EMBEDDED
     console.print(
         escape(

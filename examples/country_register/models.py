@@ -34,11 +34,11 @@ class User(UserMixin, db.Model):
     last_login: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
 
     def set_password(self, password: str) -> None:
-        """Keep a hash of the password."""
+        """Store a hash of the password."""
         self.password_hash = generate_password_hash(password)
 
     def has_password(self, password: str) -> bool:
-        """Tell whether this is the user's password."""
+        """Return whether this is the user's password."""
         return check_password_hash(self.password_hash, password)
 
 

@@ -139,7 +139,7 @@ def logout() -> AnyResponse:
 
 @views.app_errorhandler(HTTPException)
 def show_error(error: HTTPException) -> tuple[str, int] | AnyResponse:
-    """Say what is wrong."""
+    """Describe what is wrong."""
     if error.code is None or error.code < 400:
         return error.get_response()
     return render_template("error.html", title=error.name, text=error.description), error.code
@@ -157,7 +157,7 @@ def show_refusal(error: IntegrityError | DataError) -> tuple[str, int]:
 
 @views.app_errorhandler(ContextError)
 def show_context_error(error: ContextError) -> tuple[str, int]:
-    """Say what the trail cannot store."""
+    """Describe what the trail cannot store."""
     db.session.rollback()
     return render_template("error.html", title="Nothing was changed", text=str(error)), 400
 

@@ -76,7 +76,7 @@ class Browser:
 
 
 def _is_ours(address: str) -> bool:
-    """Tell whether this machine can use the address; macOS has 127.0.0.1 only."""
+    """Return whether this machine can use the address; macOS has 127.0.0.1 only."""
     with socket.socket() as probe:
         try:
             probe.bind((address, 0))

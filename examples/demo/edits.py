@@ -96,7 +96,7 @@ def edit_over_http(site: str) -> Iterator[Done]:
 
 
 def edit_behind_the_application(url: URL) -> Done:
-    """Give provinces of Nepal their names with one statement of SQL, without the application."""
+    """Set the names of provinces of Nepal with one statement of SQL, without the application."""
     names = {"NP-P1": "Koshi", "NP-P2": "Madhesh", "NP-P3": "Bagmati", "NP-P5": "Lumbini"}
     address = url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(address, application_name=SCRIPT) as connection:

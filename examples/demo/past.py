@@ -70,6 +70,6 @@ def undo(session: Session, plan: UndoPlan) -> AuditLogTransaction:
 
 
 def describe(undone: AuditLogTransaction) -> Iterator[str]:
-    """Say what the trail says of an undo."""
+    """Print what the trail knows of an undo."""
     yield f"Transaction {undone.id} by {USERS[0][1]}, “{MISTAKE}”, undoes {(undone.meta or {})['undoes']}:"
     yield from (f"  {each.verb} {each.table_name} {each.row_key}" for each in undone.activities)

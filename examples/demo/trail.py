@@ -64,7 +64,7 @@ class Entry:
     counts: dict[tuple[str, str], int]
 
     def as_expected(self) -> Expected:
-        """Say the same in the terms in which it was expected."""
+        """Return the same in the terms in which it was expected."""
         transaction = self.transaction
         return Expected(
             who=transaction.actor.name if transaction.actor else None,
@@ -117,7 +117,7 @@ def read_trail(session: Session) -> list[Entry]:
 
 
 def compare(entries: list[Entry], expected: list[Expected]) -> list[str]:
-    """Say where the trail differs from what was done; nothing if it does not."""
+    """Return where the trail differs from what was done; nothing if it does not."""
     differences = []
     if len(entries) != len(expected):
         differences.append(f"{len(entries)} transactions, expected {len(expected)}")

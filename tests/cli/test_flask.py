@@ -97,5 +97,5 @@ def test_flask_audit_says_what_is_missing(flask: Run, flask_environment: dict[st
         2,
         "Error: No table 'nix' is recorded; those recorded are 'articles'.\n",
     )
-    with pytest.raises(CommandError, match="Error: 'x' is no primary key of an actor"):
+    with pytest.raises(CommandError, match="Error: 'x' is not a primary key of an actor"):
         flask("log", "--actor", "x")

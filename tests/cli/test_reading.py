@@ -76,8 +76,8 @@ def test_an_activity_has_one_shape_in_json(told: Shop) -> None:
         ("customer", "1", "No table 'customer' is recorded; those recorded are 'customers', 'lines', 'orders'."),
         ("unmarked", "1", "No table 'unmarked' is recorded"),
         ("customers", "77", "Nothing is recorded of 'customers' '77'."),
-        ("customers", "x", "'x' is no primary key of table 'customers', which is id."),
-        ("lines", "1", "'1' is no primary key of table 'lines': write a JSON array of its columns, [order_id, code]."),
+        ("customers", "x", "'x' is not a primary key of table 'customers', which is id."),
+        ("lines", "1", "'1' is not a primary key of table 'lines': write a JSON array of its columns, [order_id,"),
     ],
 )
 def test_an_unknown_table_or_key_is_a_mistake(told: Shop, table: str, key: str, message: str) -> None:
@@ -116,9 +116,9 @@ def test_log_chooses_a_transaction_and_goes_on_after_a_page(told: Shop) -> None:
     ("arguments", "message"),
     [
         (["--table", "nix"], "No table 'nix' is recorded"),
-        (["--table", "orders", "--column", "nix"], "'nix' is no column of 'orders'; its columns are"),
+        (["--table", "orders", "--column", "nix"], "'nix' is not a column of 'orders'; its columns are"),
         (["--transaction", "4711"], "There is no transaction 4711 in the trail."),
-        (["--since", "yesterday"], "'yesterday' is no time. Write"),
+        (["--since", "yesterday"], "'yesterday' is not a time. Write"),
         (["--since", "1h", "--until", "2h"], "since is "),
         (["--actor", "a", "--no-actor"], "--actor and --no-actor exclude each other."),
         (["--meta", "reason"], "--meta is 'reason'; write NAME=VALUE."),

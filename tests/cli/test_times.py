@@ -54,7 +54,7 @@ def test_a_time_may_be_so_long_ago(written: str, ago: dt.timedelta) -> None:
 
 @pytest.mark.parametrize("written", ["", "yesterday", "2026-13-01", "5", "-2h", "2y", "999999999999d", "0001-01-01"])
 def test_what_is_no_time_is_a_mistake(written: str) -> None:
-    with pytest.raises(CommandError, match=r"is no time\. Write"):
+    with pytest.raises(CommandError, match=r"is not a time\. Write"):
         read_time(written)
 
 

@@ -64,12 +64,12 @@ def test_what_was_kept_out_is_said_and_no_failure(shop: Shop) -> None:
     with shop.engine.begin() as connection:
         connection.exec_driver_sql("SET LOCAL audit_logger.enabled = off")
         connection.exec_driver_sql("UPDATE customers SET name = 'Eve' WHERE id = 1")
-    assert shop.run("verify").stdout.startswith("kept out: customers 1: ")
+    assert shop.run("verify").stdout.startswith("unrecorded: customers 1: ")
 
 
 def test_mistakes(shop: Shop) -> None:
     assert "No table 'nothing' is recorded" in shop.mistake("verify", "--table", "nothing")
-    assert "'x' is no time" in shop.mistake("verify", "--since", "x")
+    assert "'x' is not a time" in shop.mistake("verify", "--since", "x")
 
 
 def test_progress_is_for_a_terminal(shop: Shop) -> None:

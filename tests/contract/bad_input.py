@@ -118,4 +118,4 @@ def test_a_marked_table_without_a_logger_is_warned_of(project: MigratedProject) 
     assert migration.upgrade == ["create_table('articles')"]
     project.migrate()
     assert "WARN" in project.printed
-    assert "Table 'articles' is marked as versioned, and no AuditLog has been made" in project.printed
+    assert "Table 'articles' is declared 'versioned', and no AuditLog has been made" in project.printed

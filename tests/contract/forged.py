@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-#: JSON that is no object, or an object with anything under the keys that we know.
+#: JSON that is not an object, or an object with anything under the keys that we know.
 META = [
     "[1]",
     "null",

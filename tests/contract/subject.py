@@ -52,7 +52,7 @@ class Trail:
         return [activity for activity in self._load(table_name) if activity.verb != "bypass"]
 
     def bypasses(self, table_name: str = "articles") -> list[AuditLogActivity]:
-        """Load what is known of writes that were kept out of the trail."""
+        """Load what is known of writes that bypassed the trail."""
         return [activity for activity in self._load(table_name) if activity.verb == "bypass"]
 
     def _load(self, table_name: str) -> list[AuditLogActivity]:
@@ -69,7 +69,7 @@ class Trail:
             return list(session.scalars(query))
 
     def actors(self) -> list[Any]:
-        """Name the actor of each activity, oldest first."""
+        """Return the actor of each activity, oldest first."""
         return [activity.transaction.actor_id for activity in self.activities()]
 
     def verbs(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""The application of app.py with a trail whose owner is no superuser, set up as the README says."""
+"""The application of app.py with a trail whose owner is not a superuser, set up as the README says."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Line(Base):
 
 
 class Delivery(Base):
-    """References a composite key, in another order than the key has, and a column that is no key."""
+    """References a composite key, in another order than the key has, and a column that is not a key."""
 
     __tablename__ = "deliveries"
 

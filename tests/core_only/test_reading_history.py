@@ -185,7 +185,7 @@ def test_a_name_that_another_table_has_now_is_not_followed(session: Session) -> 
 
 
 def renumber(session: Session, **numbers: str) -> None:
-    """Give the activities of tables other numbers, as if they came from another database."""
+    """Set the activities of tables to other numbers, as if they came from another database."""
     for name, number in numbers.items():
         run(
             session,
@@ -383,18 +383,18 @@ def test_pages(session: Session) -> None:
     ("ask", "message"),
     [
         (lambda: audit_log.history(Unmarked, 1), "Table 'unmarked' is not recorded"),
-        (lambda: audit_log.history(Line, 1), r"1 is no primary key of table 'lines': .* \(order_id, number\)"),
-        (lambda: audit_log.history(Line, (1, 2, 3)), r"\(1, 2, 3\) is no primary key"),
+        (lambda: audit_log.history(Line, 1), r"1 is not a primary key of table 'lines': .* \(order_id, number\)"),
+        (lambda: audit_log.history(Line, (1, 2, 3)), r"\(1, 2, 3\) is not a primary key"),
         (lambda: audit_log.history(Customer, (1, 2)), "takes one value, id"),
-        (lambda: audit_log.history(Customer, None), "None is no primary key"),
+        (lambda: audit_log.history(Customer, None), "None is not a primary key"),
         (lambda: audit_log.history(Customer), "history.Model, key."),
         (lambda: audit_log.history("customers", 1), "'customers' is neither a mapped class nor a Table"),
         (lambda: audit_log.history(Customer(name="new")), "has no primary key yet"),
-        (lambda: audit_log.activities(verb="inserted"), "'inserted' is no verb .* 'insert', 'update'"),
+        (lambda: audit_log.activities(verb="inserted"), "'inserted' is not a verb .* 'insert', 'update'"),
         (lambda: audit_log.activities(table=Unmarked), "'unmarked' is not recorded"),
-        (lambda: audit_log.activities(table=Customer, column="nam"), "'nam' is no column .* 'code', 'id', 'name'"),
-        (lambda: audit_log.activities(column=7), "7 is no column"),
-        (lambda: audit_log.activities(transaction="7"), "'7' is no transaction"),
+        (lambda: audit_log.activities(table=Customer, column="nam"), "'nam' is not a column .* 'code', 'id', 'name'"),
+        (lambda: audit_log.activities(column=7), "7 is not a column"),
+        (lambda: audit_log.activities(transaction="7"), "'7' is not a transaction"),
         (lambda: audit_log.activities(since=dt.datetime(2026, 1, 1)), "since is .* no time zone"),
         (lambda: audit_log.activities(until=dt.date(2026, 1, 1)), "until is .* make it a datetime"),
         (

@@ -116,7 +116,7 @@ def test_a_marked_model_of_a_database_without_a_logger_is_warned_of(project: Mig
     migration = project.must_migrate()
     assert "init_audit_logger_triggers('reports')" not in migration.upgrade
     assert project.migrate() is None
-    assert "Table 'reports' is marked as versioned, and no AuditLog has been made" in project.printed
+    assert "Table 'reports' is declared 'versioned', and no AuditLog has been made" in project.printed
     assert "'users'" not in project.printed
 
 

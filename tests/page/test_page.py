@@ -99,12 +99,12 @@ def test_filters(client: FlaskClient, arguments: dict[str, str], transactions: s
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"actor": "x"}, "no primary key of an actor"),
+        ({"actor": "x"}, "not a primary key of an actor"),
         ({"actor": "9" * 30}, "out of range"),
-        ({"since": "yesterday"}, "which is no time"),
-        ({"verb": "drop"}, "no verb of the trail"),
-        ({"transaction": "9" * 19}, "which is no id"),
-        ({"after": "-1"}, "which is no id"),
+        ({"since": "yesterday"}, "which is not a time"),
+        ({"verb": "drop"}, "not a verb of the trail"),
+        ({"transaction": "9" * 19}, "which is not an id"),
+        ({"after": "-1"}, "which is not an id"),
         ({"since": "2024-01-02T00:00", "until": "2024-01-01T00:00"}, "later than until"),
         ({"table": "a\0b"}, "NUL"),
     ],

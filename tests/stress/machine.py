@@ -421,7 +421,7 @@ class Machine(RuleBasedStateMachine):
             assert list(recorded) == []
         for table in (*RECORDED, *SEVERAL_TIMES):
             assert rebuilt(self.connection, audit_log, table, self.start) == stored(self.connection, table)
-        # What disable() may leave in the trail is no change.
+        # What disable() may leave in the trail is not a change.
         assert not any(change.verb in ("insert", "update", "delete") for change in found.get("hidden", []))
         self.check_transactions()
         self.note_the_last()

@@ -68,7 +68,7 @@ def test_a_key_has_the_type_of_its_column(log: AuditLog) -> None:
     ],
 )
 def test_a_key_of_the_wrong_shape_is_refused(log: AuditLog, table: str, text: str) -> None:
-    with pytest.raises(HistoryError, match="is no primary key of table"):
+    with pytest.raises(HistoryError, match="is not a primary key of table"):
         parse_key(find_table(scope_of(log), table), text)
 
 
@@ -82,6 +82,6 @@ def test_an_actor_has_the_type_of_the_actors_key() -> None:
 
     log = AuditLog(Base, actor_cls=User)
     assert parse_actor(scope_of(log), "7") == 7
-    with pytest.raises(HistoryError, match=r"'x' is no primary key of an actor, which is of the type Integer\(\)"):
+    with pytest.raises(HistoryError, match=r"'x' is not a primary key of an actor, which is of the type Integer\(\)"):
         parse_actor(scope_of(log), "x")
     assert parse_actor(scope_of(AuditLog(MetaData())), "x") == "x"

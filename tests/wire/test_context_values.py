@@ -56,7 +56,7 @@ def last_transaction(session: Session) -> tuple[Any, ...]:
 
 
 def said(url: URL, proxy: Proxy, driver: str, value: str) -> tuple[Recording, tuple[Any, ...]]:
-    """Say a value in every place there is; return what passed and what was stored."""
+    """Put a value in every place there is; return what passed and what was stored."""
     with application(url, driver) as in_session:
         # An actor's key cannot be as long as the rest.
         context = audit_context(actor_id=value[:1000], client_addr=value, reason=value)
@@ -154,7 +154,7 @@ metas = st.dictionaries(texts.filter(lambda key: key not in ("actor_id", "client
 
 
 def is_text(value: str) -> bool:
-    """Tell whether PostgreSQL can store a text."""
+    """Return whether PostgreSQL can store a text."""
     return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
@@ -222,7 +222,7 @@ def test_meta_is_stored_as_json_or_refused(engine: Engine, proxy: Proxy, meta: d
 @example(actor_id=" ")
 @example(actor_id=10**400)
 def test_an_actor_is_stored_as_its_text_or_refused(engine: Engine, proxy: Proxy, actor_id: Any) -> None:
-    """Nothing and an empty text are no actor."""
+    """Nothing and an empty text are not an actor."""
     stored = stored_or_refused(engine, proxy, actor_id=actor_id)
     may_be_one = isinstance(actor_id, (str, int, UUID)) and not isinstance(actor_id, bool)
     if actor_id is None or (may_be_one and is_text(str(actor_id))):
@@ -244,7 +244,7 @@ def test_an_actor_is_stored_as_its_text_or_refused(engine: Engine, proxy: Proxy,
 def test_an_address_is_stored_as_inet_or_as_text_or_refused(
     engine: Engine, proxy: Proxy, client_addr: str | None
 ) -> None:
-    """What is no address is not lost: it stands in ``meta``."""
+    """A text that is not an address is kept in ``meta``."""
     stored = stored_or_refused(engine, proxy, client_addr=client_addr)
     if client_addr and not is_text(client_addr):
         assert stored is None

@@ -111,7 +111,7 @@ def _warn_of_marked_tables(metadata: MetaData) -> None:
     for name, table in sorted(metadata.tables.items()):
         if is_audited(table):
             log.warning(
-                "Table %r is marked as versioned, and no AuditLog has been made for its MetaData: its changes "
+                "Table %r is declared 'versioned', and no AuditLog has been made for its MetaData: its changes "
                 "will not be recorded.",
                 name,
             )
@@ -132,7 +132,7 @@ def _operation(difference: Difference) -> AuditOperation:
 def _name_filter(
     hidden: set[tuple[str, str]], default_schema: str
 ) -> Callable[[str | None, str, Mapping[str, str | None]], bool]:
-    """Keep the tables of the trail from being reflected at all."""
+    """Exclude the tables of the trail from reflection."""
 
     def include(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:
         return type_ != "table" or (parent_names.get("schema_name") or default_schema, name) not in hidden

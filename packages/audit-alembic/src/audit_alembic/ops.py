@@ -101,7 +101,7 @@ class RemoveAuditLoggerOp(AuditOperation):
 
 @Operations.register_operation("upgrade_audit_logger")
 class UpgradeAuditLoggerOp(AuditOperation):
-    """Lead the tables and functions of a trail from one version of the SQL to another."""
+    """Move the tables and functions of a trail from one version of the SQL to another."""
 
     name = "upgrade_audit_logger"
 
@@ -114,7 +114,7 @@ class UpgradeAuditLoggerOp(AuditOperation):
     def upgrade_audit_logger(
         cls, operations: Operations, schema: str = "public", *, from_version: int, to_version: int
     ) -> None:
-        """Lead the tables and functions from one version of the SQL to another, later or earlier.
+        """Move the tables and functions from one version of the SQL to another, later or earlier.
 
         The triggers follow with ``op.init_audit_logger_triggers(..., version=...)``, table by table.
         """
@@ -136,7 +136,7 @@ class UpgradeAuditLoggerOp(AuditOperation):
 
 @Operations.register_operation("refresh_audit_logger")
 class RefreshAuditLoggerOp(AuditOperation):
-    """Put altered or missing functions of a trail back into their released state."""
+    """Restore altered or missing functions of a trail to their released state."""
 
     name = "refresh_audit_logger"
 
@@ -145,7 +145,7 @@ class RefreshAuditLoggerOp(AuditOperation):
 
     @classmethod
     def refresh_audit_logger(cls, operations: Operations, schema: str = "public", version: int = 1) -> None:
-        """Put altered or missing functions back into their released state; a downgrade does the same.
+        """Restore altered or missing functions to their released state; a downgrade does the same.
 
         :param version: the version of the SQL.
         """

@@ -96,7 +96,7 @@ END
 
 @Operations.register_operation("rename_audited_column")
 class RenameAuditedColumnOp(RewriteOperation):
-    """Give the recorded values of a column another name."""
+    """Rename a column in what was recorded."""
 
     name: ClassVar[str] = "rename_audited_column"
 
@@ -122,7 +122,7 @@ class RenameAuditedColumnOp(RewriteOperation):
         schema: str | None = None,
         audit_schema: str = "public",
     ) -> None:
-        """Give the recorded values of a column another name, beside ``op.alter_column(new_column_name=...)``."""
+        """Rename a column in what was recorded, beside ``op.alter_column(new_column_name=...)``."""
         operations.invoke(cls(table_name, old_name, new_name, schema, audit_schema))
 
     def parameters(self) -> list[Any]:
@@ -284,7 +284,7 @@ class AlterAuditedColumnOp(RewriteOperation):
 
 @Operations.register_operation("rename_audited_table")
 class RenameAuditedTableOp(RewriteOperation):
-    """Give the activities of a table another table name."""
+    """Rename a table in what was recorded."""
 
     name: ClassVar[str] = "rename_audited_table"
 
@@ -301,7 +301,7 @@ class RenameAuditedTableOp(RewriteOperation):
         schema: str | None = None,
         audit_schema: str = "public",
     ) -> None:
-        """Give the activities of a table another table name, beside ``op.rename_table()``."""
+        """Rename a table in what was recorded, beside ``op.rename_table()``."""
         operations.invoke(cls(old_name, new_name, schema, audit_schema))
 
     @property

@@ -40,10 +40,10 @@ _METADATA_KEY = "audit_logger"
 
 
 class AuditLog:
-    """Record every change of the marked tables of a declarative base.
+    """Record every change of the audited tables of a declarative base.
 
-    Mark a table with ``{"info": {"versioned": {}}}`` in its ``__table_args__``; tables declared later count
-    too. Call :meth:`attach` with each engine whose writes should name an actor.
+    A table is audited that has ``{"info": {"versioned": {}}}`` in its ``__table_args__``, also if it is
+    declared later. Call :meth:`attach` with each engine whose writes should name an actor.
 
     :param base: the declarative base; a registry or a MetaData will do.
     :param metadata: the MetaData of the tables, where it is not that of ``base``.
@@ -113,7 +113,7 @@ class AuditLog:
         A :class:`ProtectionWarning` says so if others may create functions in the schema of the trail.
 
         :param connection: a Connection or a Session.
-        :raises ConfigurationError: if a setting or a marked table cannot be used.
+        :raises ConfigurationError: if a setting or an audited table cannot be used.
         :raises UnsupportedDatabaseError: if the database is not PostgreSQL 14 or later.
         """
         connection = self._connection(connection)
@@ -166,7 +166,7 @@ class AuditLog:
         """List every table that is not recorded, and everything that is not protected, as it should be.
 
         :param connection: a Connection or a Session.
-        :raises ConfigurationError: if a setting or a marked table cannot be used.
+        :raises ConfigurationError: if a setting or an audited table cannot be used.
         """
         return checking.check(self._scope, self._connection(connection))
 
@@ -195,7 +195,7 @@ class AuditLog:
 
         :param key: the primary key; a tuple for a composite one.
         :param related: with the activities of the rows that referenced it, by a foreign key of the MetaData.
-        :raises HistoryError: if the model is not recorded, or the key is none of its keys.
+        :raises HistoryError: if the model is not recorded, or the key cannot be one of its keys.
         """
         return reading.history(self._scope, target, *key, related=related)
 

@@ -13,17 +13,17 @@ _KEY_OF_2X = "audit_logged"
 
 
 def is_audited(table: Table) -> bool:
-    """Tell whether a table is marked; ``False`` and ``None`` are ways to say that it is not."""
+    """Return whether a table is audited; ``False`` and ``None`` are ways to say that it is not."""
     return table.info.get(INFO_KEY) not in (None, False)
 
 
 def is_partitioned(table: Table) -> bool:
-    """Tell whether a table is declared with partitions."""
+    """Return whether a table is declared with partitions."""
     return table.dialect_options["postgresql"]["partition_by"] is not None
 
 
 def audited_tables(metadata: MetaData) -> Iterator[tuple[Table, TableOptions]]:
-    """Yield the marked tables with their options, by name.
+    """Yield the audited tables with their options, by name.
 
     :raises ConfigurationError: if the options of a table cannot be used.
     """
@@ -32,8 +32,8 @@ def audited_tables(metadata: MetaData) -> Iterator[tuple[Table, TableOptions]]:
             yield table, TableOptions.read(table)
         elif table.info.get(_KEY_OF_2X) and INFO_KEY not in table.info:
             raise ConfigurationError(
-                f"Table {table.fullname!r} is marked with {_KEY_OF_2X!r}, the key of flask-audit-logger 2.x, and would "
-                f"not be recorded. Write {INFO_KEY!r} instead, and {{}} instead of True."
+                f"Table {table.fullname!r} is declared with {_KEY_OF_2X!r}, the key of flask-audit-logger 2.x, and "
+                f"would not be recorded. Write {INFO_KEY!r} instead, and {{}} instead of True."
             )
 
 

@@ -25,7 +25,7 @@ def unwrapped(target: Any) -> Any:
 
 
 def is_asynchronous(target: Any) -> bool:
-    """Tell whether a session or connection, already unwrapped, has to be awaited."""
+    """Return whether a session or connection, already unwrapped, has to be awaited."""
     return hasattr(target, "run_sync")
 
 

@@ -11,7 +11,7 @@ class AuditError(Exception):
 
 
 class ConfigurationError(AuditError, ValueError):
-    """A setting, a marked table or a schema cannot be audited as it stands."""
+    """A setting, a table or a schema cannot be used as it stands."""
 
 
 class ContextError(AuditError, ValueError):

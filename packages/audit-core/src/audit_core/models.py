@@ -56,7 +56,7 @@ class AuditLogTransaction:
     #: When the database transaction began.
     issued_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
     client_addr: Mapped[Any] = mapped_column(INET, nullable=True)
-    #: Whatever else was said; anybody who may write can say anything, also what is no object.
+    #: Whatever else was said; anybody who may write can say anything, also what is not an object.
     meta: Mapped[dict[str, Any] | None] = mapped_column(RecordedData)
     #: The role that logged in, as the server saw it.
     db_user: Mapped[str] = mapped_column(ExactText)
@@ -97,7 +97,7 @@ class AuditLogActivity:
     old_data: Mapped[dict[str, Any]] = mapped_column(RecordedData)
     #: What is new: the row for an insert, the changed columns for an update, empty for a delete.
     changed_data: Mapped[dict[str, Any]] = mapped_column(RecordedData)
-    #: The columns that are masked: what is recorded of them is no value; None where there are none.
+    #: The columns that are masked: what is recorded of them is not a value; None where there are none.
     masked: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
 
     if TYPE_CHECKING:

@@ -53,7 +53,7 @@ class TableOptions:
 
     @classmethod
     def read(cls, table: Table) -> TableOptions:
-        """Read and check the options of a marked table.
+        """Read and check the options of an audited table.
 
         :raises ConfigurationError: if a key or a value is not what the table can take.
         """
@@ -150,7 +150,7 @@ def _read_columns(table: Table, option: str, names: object) -> tuple[str, ...]:
     for name in names:
         if name not in known:
             raise ConfigurationError(
-                f"Table {table.fullname!r}: {option!r} names {name!r}, which is no column of the table; "
+                f"Table {table.fullname!r}: {option!r} names {name!r}, which is not a column of the table; "
                 f"its columns are {', '.join(map(repr, known))}."
             )
     return tuple(names)

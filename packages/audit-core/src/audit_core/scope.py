@@ -34,7 +34,7 @@ class Scope:
         return self.models.mappers if self.models is not None else frozenset()
 
     def bind_arguments(self) -> dict[str, Any]:
-        """Tell a session with several engines which of them the trail is on."""
+        """Return what tells a session with several engines which of them has the trail."""
         for mapper in self.mappers():
             if isinstance(mapper.local_table, Table) and mapper.local_table.metadata is self.metadata:
                 return {"mapper": mapper}

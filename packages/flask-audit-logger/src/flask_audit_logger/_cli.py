@@ -47,7 +47,7 @@ class FlaskSource(TrailSource):
                 continue
             for name, table in sorted(metadata.tables.items()):
                 if is_audited(table):
-                    yield Problem(name, f"Table {name!r} is marked as versioned, and its MetaData has no AuditLogger.")
+                    yield Problem(name, f"Table {name!r} is declared 'versioned', and its MetaData has no AuditLogger.")
 
     def _of_bind(self, bind_key: str | None) -> Database:
         db = self._db()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class AuditLogger(AuditLog):
-    """Record every change of the marked models of a Flask-SQLAlchemy extension.
+    """Record every change of the audited models of a Flask-SQLAlchemy extension.
 
     One logger records one database. The engines of each app that uses ``db`` are attached by themselves.
 
@@ -118,7 +118,7 @@ class AuditLogger(AuditLog):
             self._dialects.add(engine.dialect)
 
     def _resolvers(self, dialect: Dialect) -> Resolvers:
-        """Ask nobody while another app than that of the engine is the current one: its user is no actor here."""
+        """Ask nobody while another app than that of the engine is the current one: its user is not an actor here."""
         if dialect in self._dialects and has_app_context():
             app = current_app._get_current_object()  # type: ignore[attr-defined]
             if self._apps.get(app) is not dialect:

@@ -42,7 +42,7 @@ def storable(text: str) -> str:
 
 
 def _command(context: click.Context) -> str:
-    """Name a command without the program: that says nothing, and may be "flask" or "python -m flask"."""
+    """Return the name of a command without the program: that says nothing, and may be "flask" or "python -m flask"."""
     names = []
     while context.parent is not None:
         names.append(context.info_name or "")

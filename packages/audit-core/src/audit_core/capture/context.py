@@ -59,7 +59,7 @@ def current_context() -> Context:
 
 
 class audit_context:  # noqa: N801 - in lower case like the context managers of contextlib
-    """Say who makes the changes within a block or a function, and why.
+    """Set who makes the changes within a block or a function, and why.
 
     Blocks nest: what an inner one leaves out comes from the outer one, and from the resolvers where none
     says it. ``actor_id=None`` says that there is no actor. Works in threads and in asyncio tasks, and

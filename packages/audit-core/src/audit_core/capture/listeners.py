@@ -185,7 +185,7 @@ def attach(engine: Engine | AsyncEngine, resolve: Resolve) -> None:
         if listener.resolve != resolve:
             raise ConfigurationError(
                 f"Another AuditLog is attached to {sync_engine!r}. The settings of a connection can name one actor: "
-                "give each AuditLog its own engine, or mark all tables in one MetaData."
+                "give each AuditLog its own engine, or declare all tables in one MetaData."
             )
         return
     listener = Listener(sync_engine, resolve)

@@ -110,14 +110,14 @@ def _has_pipeline() -> bool:
 
 
 def _can_queue_begin() -> bool:
-    """Tell whether psycopg is one whose pipeline is known to take a command that the driver did not queue itself."""
+    """Return whether psycopg is one whose pipeline is known to take a command that the driver did not queue itself."""
     import psycopg
 
     return psycopg.__version__.startswith(("3.2.", "3.3."))
 
 
 def _queue_begin(dbapi_connection: Any, pipeline: Any) -> None:
-    """Let BEGIN travel with what follows, where a transaction begins: the driver would wait for its answer."""
+    """Queue BEGIN with what follows where a transaction begins: the driver would wait for its answer."""
     from psycopg.pq import TransactionStatus
 
     asked = (dbapi_connection.isolation_level, dbapi_connection.read_only, dbapi_connection.deferrable)

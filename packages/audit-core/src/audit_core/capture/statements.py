@@ -50,7 +50,7 @@ _known: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
 
 def may_write(context: DefaultExecutionContext, statement: str) -> bool:
-    """Tell whether a statement may change a row.
+    """Return whether a statement may change a row.
 
     Plain Core and ORM SELECTs may not. Of a text, only the first word is known.
     """
@@ -69,7 +69,7 @@ def may_write(context: DefaultExecutionContext, statement: str) -> bool:
 
 
 def forgets_settings(context: DefaultExecutionContext, statement: str) -> bool:
-    """Tell whether a statement that does not write may take back what was set for the transaction.
+    """Return whether a statement that does not write may take back what was set for the transaction.
 
     SQLAlchemy goes back to its savepoints by such statements, too.
     """
@@ -80,12 +80,12 @@ def forgets_settings(context: DefaultExecutionContext, statement: str) -> bool:
 
 
 def may_commit(statement: str) -> bool:
-    """Tell whether a statement may end transactions inside, which it may only do alone."""
+    """Return whether a statement may end transactions inside, which it may only do alone."""
     return _leading_word(statement) in ("call", "do")
 
 
 def may_go_back(context: DefaultExecutionContext, statement: str) -> bool:
-    """Tell whether a text of several statements may take back what was set for the transaction."""
+    """Return whether a text of several statements may take back what was set for the transaction."""
     compiled = context.compiled
     if compiled is not None and not isinstance(compiled.statement, TextClause):
         return False
@@ -93,12 +93,12 @@ def may_go_back(context: DefaultExecutionContext, statement: str) -> bool:
 
 
 def is_single(statement: str) -> bool:
-    """Tell whether a text is surely one statement; several cannot be queued."""
+    """Return whether a text is certainly one statement; several cannot be queued."""
     return ";" not in statement.rstrip("; \t\n")
 
 
 def text_may_write(statement: str) -> bool:
-    """Tell whether a statement of which only the text is known may change a row."""
+    """Return whether a statement of which only the text is known may change a row."""
     return not is_single(statement) or _leading_word(statement) not in _HARMLESS
 
 

@@ -27,7 +27,7 @@ _STYLES = {
 
 
 def printable(text: str) -> str:
-    """Write out what is no printable character, such as a newline or an escape sequence."""
+    """Write out what is not printable, such as a newline or an escape sequence."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -60,7 +60,7 @@ class TrailSource(ABC):
 
 
 def with_database(command: _F) -> _F:
-    """Give a command its database as the first argument."""
+    """Pass a command its database as the first argument."""
 
     @functools.wraps(command)
     @click.pass_obj

@@ -29,7 +29,7 @@ def read_time(text: str) -> dt.datetime:
         return when if when.tzinfo is not None else when.astimezone()
     except (ValueError, OverflowError):
         raise CommandError(
-            f"{text!r} is no time. Write 2026-11-24T09:30+01:00, 2026-11-24, or 2h for two hours ago."
+            f"{text!r} is not a time. Write 2026-11-24T09:30+01:00, 2026-11-24, or 2h for two hours ago."
         ) from None
 
 

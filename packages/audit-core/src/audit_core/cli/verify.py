@@ -38,7 +38,7 @@ def verify(database: Database, tables: tuple[str, ...], since: dt.datetime | Non
 
     Every activity of a record begins where the one before ended, and the last one is the row of today. If something
     contradicts this, the exit code is 1. Changes from a time when recording was off, as the trail itself says, are
-    shown as "kept out" and do not count.
+    shown as "unrecorded" and do not count.
     """
     log = database.audit_log
     failures = 0

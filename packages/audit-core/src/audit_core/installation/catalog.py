@@ -131,7 +131,7 @@ class InstalledTriggers:
     audit_schema: str
     #: The released definition that the triggers equal; None if they equal none.
     exact: TableTriggers | None
-    #: The same, or what records no column that any of them keeps out.
+    #: The same, or what records no column that any of them leaves out.
     definition: TableTriggers
     #: Whether the table inherits from another one, whose triggers it may share.
     inherits: bool
@@ -162,7 +162,7 @@ class Installed:
 
     @property
     def version_problem(self) -> str | None:
-        """Say what is wrong if a later version of the library made the trail."""
+        """Describe what is wrong if a later version of the library made the trail."""
         version = self.trail.version
         if version is None or version <= latest():
             return None
@@ -191,13 +191,13 @@ def other_actor_id_type(connection: Connection, trail: Trail) -> str | None:
 
 
 def audit_relations(connection: Connection, schema: str | None = None) -> set[tuple[str, str]]:
-    """Name schema and table of every trail in the database, or of one, and every partition of them."""
+    """Return schema and table of every trail in the database, or of one, and every partition of them."""
     found = connection.execute(_RELATIONS, {"names": TABLE_NAMES, "schema": schema})
     return {(row.nspname, row.relname) for row in found}
 
 
 def function_names() -> list[str]:
-    """Name the functions of every released version."""
+    """Return the names of the functions of every SQL version."""
     return sorted({name for each in SQL_VERSIONS.values() for name in each.function_names()})
 
 
@@ -304,7 +304,7 @@ def _released_definition(schema: str, table: str, rows: list[Any], encoding: str
 
 
 def _similar_definition(schema: str, table: str, rows: list[Any], encoding: str) -> TableTriggers:
-    """Describe altered triggers so that a downgrade to it records nothing that any of them kept out."""
+    """Describe altered triggers so that a downgrade to it records nothing that any of them left out."""
     arguments = dict.fromkeys(argument for row in rows for argument in _arguments(row.tgargs, encoding))
     named = {
         "table": table,

@@ -26,7 +26,7 @@ class InitTrail:
 
 @dataclass(frozen=True)
 class UpgradeTrail:
-    """Lead the tables and the functions from one version to another."""
+    """Move the tables and functions from one version to another."""
 
     trail: Trail
     to_version: int
@@ -44,7 +44,7 @@ class UpgradeTrail:
 
 @dataclass(frozen=True)
 class RefreshTrail:
-    """Put altered or missing functions, and the protection of the tables, back into their released state."""
+    """Restore altered or missing functions, and the protection of the tables, to their released state."""
 
     trail: Trail
 
@@ -148,8 +148,8 @@ def _as_it_is(triggers: TableTriggers, table: ApplicationTable | None) -> TableT
         return triggers
     if table.parent is not None:
         raise ConfigurationError(
-            f"Table {triggers.table!r} is a partition of {'.'.join(table.parent)!r}: mark that table, which is "
-            f"recorded with all its partitions, and take 'versioned' out of {triggers.table!r}."
+            f"Table {triggers.table!r} is a partition of {'.'.join(table.parent)!r}: declare that table "
+            f"'versioned', which is recorded with all its partitions, and take 'versioned' out of {triggers.table!r}."
         )
     return replace(triggers, partitioned=table.partitioned, options=triggers.options.without(table.virtual_columns))
 

@@ -49,7 +49,7 @@ class Trail:
         ]
 
     def migrate_to(self, version: int) -> list[str]:
-        """Render the statements that lead from this version to a later or an earlier one.
+        """Render the statements that move from this version to a later or an earlier one.
 
         Triggers are led there table by table.
         """
@@ -64,11 +64,11 @@ class Trail:
         return [*statements, *target.refresh()]
 
     def protection_definitions(self) -> set[tuple[str, TriggerDefinition]]:
-        """Tell how the catalog shows the protection of the tables when it is as released."""
+        """Return how the catalog shows the protection of the tables when it is as released."""
         return sql_version(self.version).protection_definitions()
 
     def function_definitions(self) -> dict[str, FunctionDefinition]:
-        """Tell how the catalog shows the functions when they are as released."""
+        """Return how the catalog shows the functions when they are as released."""
         return sql_version(self.version).function_definitions(**self._values())
 
     def _statements(self, name: str) -> list[str]:
@@ -117,7 +117,7 @@ class TableTriggers:
         return [self._call("audit_logger_release")]
 
     def definitions(self) -> dict[str, TriggerDefinition]:
-        """Tell how the catalog shows the triggers when they are as released."""
+        """Return how the catalog shows the triggers when they are as released."""
         return {
             name: definition
             for name, definition in sql_version(self.version).trigger_definitions(self._folder).items()

@@ -49,7 +49,7 @@ def differences(
 
 
 def actor_id_type_problem(scope: Scope, connection: Connection) -> str | None:
-    """Say what is wrong if ``actor_id`` has another type than the actor's primary key."""
+    """Describe what is wrong if ``actor_id`` has another type than the actor's primary key."""
     wanted = wanted_trail(scope)
     found = catalog.other_actor_id_type(connection, wanted)
     if found is None:

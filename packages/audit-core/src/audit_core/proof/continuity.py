@@ -55,7 +55,7 @@ from .live import LiveTable
 if TYPE_CHECKING:
     from ..scope import Scope
 
-Kind: TypeAlias = Literal["break", "changed", "appeared", "vanished", "kept out", "no beginning", "not compared"]
+Kind: TypeAlias = Literal["break", "changed", "appeared", "vanished", "unrecorded", "no beginning", "not compared"]
 
 # So many keys are followed at a time.
 _BATCH = 500
@@ -69,7 +69,7 @@ class Finding:
     """Something that the trail and the tables do not agree about, or that could not be told."""
 
     #: ``break``: an activity does not begin where the one before it ended. ``changed``, ``appeared``, ``vanished``:
-    #: the row of today is not what the trail left. ``kept out``: one of these, and the trail says that something was
+    #: the row of today is not what the trail left. ``unrecorded``: one of these, and the trail says that something was
     #: not recorded. ``no beginning``: rows may be older than the trail. ``not compared``: what could not be told.
     kind: Kind
     #: The table, with its schema where that is declared.
@@ -118,7 +118,7 @@ def _chosen(scope: Scope, tables: Iterable[Any] | None) -> list[Table]:
     for each in tables:
         wanted = find_table(scope, each) if isinstance(each, str) else getattr(each, "__table__", each)
         if not isinstance(wanted, Table):
-            raise HistoryError(f"{each!r} is no model, no Table and no name of a table.")
+            raise HistoryError(f"{each!r} is neither a model nor a Table nor the name of a table.")
         if wanted.metadata is not scope.metadata:
             raise HistoryError(f"Table {wanted.fullname!r} is of another MetaData than this trail. Ask its AuditLog.")
         found.append(find_table(scope, wanted.fullname))
@@ -232,7 +232,7 @@ class _Check:
         return [each.id for each in self.truncates]
 
     def differing(self, one: str, other: str) -> tuple[str, ...]:
-        """Name the columns in which two states of a row differ, of those that both have."""
+        """Return the columns in which two states of a row differ, of those that both have."""
         left, right = _parsed(one), _parsed(other)
         if not (isinstance(left, dict) and isinstance(right, dict)):
             # Nested deeper than Python can read.
@@ -396,7 +396,7 @@ class _Truncate:
     ends_all: bool
 
     def ends(self, event: _Event, is_partitioned: bool) -> bool:
-        """Tell whether it took the row that an activity left, as ``as_of()`` does."""
+        """Return whether it took the row that an activity left, as ``as_of()`` does."""
         if self.ends_all or self.relid == event.relid:
             return True
         return not (is_partitioned or self.is_there or event.is_there)
@@ -526,7 +526,7 @@ class _Chain:
             return
         name = check.audited.table.fullname
         if explanation := check.coverage.explanation(before, after):
-            kind, message = "kept out", f"{message}; {explanation}"
+            kind, message = "unrecorded", f"{message}; {explanation}"
         else:
             message += check.coverage.gap(before, after)
         ids = (None if before is None else before.id, None if after is None else after.id)
@@ -542,7 +542,7 @@ def _bound(keys: list[str]) -> Select[Any]:
 
 
 def _epoch(id_: ColumnElement[int], truncates: list[int]) -> ColumnElement[int]:
-    """Tell between which TRUNCATEs an activity was."""
+    """Return between which TRUNCATEs an activity was."""
     if not truncates:
         return literal(0, Integer())
     return pg.width_bucket(id_, literal(truncates, ARRAY(BigInteger())), type_=Integer())

@@ -36,7 +36,7 @@ class Coverage:
     pauses: tuple[tuple[dt.datetime, dt.datetime | None, str], ...]
     #: From when until when the triggers were not what had been installed.
     gaps: tuple[tuple[dt.datetime, dt.datetime], ...]
-    #: The ids of the activities that say that a statement was kept out.
+    #: The ids of the activities that say that a statement bypassed the trail.
     bypasses: array[int]
 
     @classmethod
@@ -59,20 +59,20 @@ class Coverage:
         )
 
     def explanation(self, before: Moment | None, after: Moment | None) -> str | None:
-        """Say what the trail says of the time between two activities; None if it says nothing.
+        """Return what the trail knows of the time between two activities; None if nothing.
 
         :param before: None for the time before there was anything; ``after``: None for now.
         """
         place = bisect_right(self.bypasses, before.id if before else 0)
         if place < len(self.bypasses) and (after is None or self.bypasses[place] < after.id):
-            return f"activity {self.bypasses[place]} says that changes of the table were kept out of the trail"
+            return f"activity {self.bypasses[place]} says that changes of the table bypassed the trail"
         for begin, end, why in self.pauses:
             if (after is None or begin < after.issued_at) and (end is None or before is None or before.issued_at < end):
                 return f"{why} from {begin.isoformat()}" + (f" to {end.isoformat()}" if end else "")
         return None
 
     def gap(self, before: Moment | None, after: Moment | None) -> str:
-        """Say that the triggers had been tampered with between two activities, if it is known."""
+        """Return that the triggers had been tampered with between two activities, if it is known."""
         for begin, end in self.gaps:
             if (after is None or begin < after.issued_at) and (before is None or before.issued_at < end):
                 return f"; some time from {begin.isoformat()} to {end.isoformat()} its triggers were not as installed"

@@ -187,7 +187,7 @@ class LiveTable:
 
 
 def _is_broken(value: ColumnElement[Any], kind: Any) -> ColumnElement[bool] | None:
-    """Tell whether a value may be one that jsonb cannot hold; None if no value of the column can be."""
+    """Return whether a value may be one that jsonb cannot hold; None if no value of the column can be."""
     if kind.may_be_long:
         return operate(pg.octet_length(value), ">", literal(_LONG, Integer()))
     if kind.is_fragile:

@@ -80,7 +80,7 @@ def transaction_id(scope: Scope, transaction: Any) -> int:
     """
     found = transaction.id if isinstance(transaction, scope.transaction_cls) else transaction
     if isinstance(found, bool) or not isinstance(found, int):
-        raise HistoryError(f"{transaction!r} is no transaction of the trail; give an AuditLogTransaction or its id.")
+        raise HistoryError(f"{transaction!r} is not a transaction of the trail; give an AuditLogTransaction or its id.")
     return found
 
 
@@ -95,7 +95,7 @@ def _transactions(scope: Scope, actor: Any, meta: Mapping[str, Any] | None) -> S
 
 
 def is_of_actor(scope: Scope, actor: Any) -> ColumnElement[bool]:
-    """Tell whether a transaction is of an actor, given as an object or as the id; None for nobody."""
+    """Return whether a transaction is of an actor, given as an object or as the id; None for nobody."""
     actor_id, column = _actor_id(actor), scope.transaction_cls.actor_id
     if actor_id is None:
         return column.is_(None)
@@ -118,7 +118,7 @@ def _table_and_column(scope: Scope, table: Any, column: Any) -> tuple[Any, str]:
         known = _columns(scope, table)
         if known is not None and column not in known:
             raise HistoryError(
-                f"{column!r} is no column of {getattr(table, 'fullname', table)!r}; its columns are "
+                f"{column!r} is not a column of {getattr(table, 'fullname', table)!r}; its columns are "
                 f"{', '.join(map(repr, sorted(known)))}."
             )
         return table, column
@@ -126,7 +126,7 @@ def _table_and_column(scope: Scope, table: Any, column: Any) -> tuple[Any, str]:
         column = column.property.columns[0]
     owner = getattr(column, "table", None)
     if not isinstance(owner, Table):
-        raise HistoryError(f"{column!r} is no column; give its name, a Column or an attribute such as Model.name.")
+        raise HistoryError(f"{column!r} is not a column; give its name, a Column or an attribute such as Model.name.")
     return owner if table is None else table, column.name
 
 
@@ -138,7 +138,7 @@ def _columns(scope: Scope, table: Any) -> set[str] | None:
 
 
 def _is_of_table(scope: Scope, table: Any) -> ColumnElement[bool]:
-    """Tell whether an activity is of a table, given as a model, a Table or a name."""
+    """Return whether an activity is of a table, given as a model, a Table or a name."""
     if not isinstance(table, str):
         return Entity.find(scope, table).is_of(scope.activity_cls)
     known = scope.metadata.tables.get(table)
@@ -154,5 +154,5 @@ def _verbs(verb: str | Sequence[str]) -> list[str]:
     verbs = [verb] if isinstance(verb, str) else list(verb)
     for each in verbs:
         if each not in VERBS:
-            raise HistoryError(f"{each!r} is no verb of the trail; known are {', '.join(map(repr, VERBS))}.")
+            raise HistoryError(f"{each!r} is not a verb of the trail; known are {', '.join(map(repr, VERBS))}.")
     return verbs

@@ -194,7 +194,7 @@ def _joined(entity: Entity, parts: dict[Table, Subquery]) -> Select[Any]:
 
 
 def _is_kind(part: AuditedTable, kinds: Any, parts: dict[Table, Subquery]) -> ColumnElement[bool]:
-    """Tell whether a row is one of those that have another one in the table of a subclass."""
+    """Return whether a row is one of those that have another one in the table of a subclass."""
     if not isinstance(kinds, Column) or kinds.table not in parts:
         return false()
     assert part.mapper is not None
@@ -238,7 +238,7 @@ def _rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str] 
 
 
 def _as(wanted: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Give a value the name and the type of a column, and let ``aliased(Model, rows)`` take it for that column."""
+    """Label a value as a column, in a way that ``aliased(Model, rows)`` takes it for that column."""
     coerced = type_coerce(value, wanted.type)
     coerced._proxies = [wanted]
     return coerced.label(wanted.key)
@@ -270,7 +270,7 @@ def _latest(audited: AuditedTable, until: ColumnElement[dt.datetime], row_key: C
 
 
 def _is_truncated(audited: AuditedTable, row: Any, until: ColumnElement[dt.datetime]) -> ColumnElement[bool]:
-    """Tell whether a TRUNCATE ended a row; that of one partition ends only the rows in it."""
+    """Return whether a TRUNCATE ended a row; that of one partition ends only the rows in it."""
     activity = audited.activities
     last = (
         select(activity.c.relid, func.max(activity.c.id).label("id"))
@@ -318,7 +318,7 @@ def _one() -> Select[Any]:
 
 
 def readable(audited: AuditedTable, data: ColumnElement[Any], masked: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Give a recorded row the form in which the types of its columns read it, without those that are masked."""
+    """Convert a recorded row to what the types of its columns read, without those that are masked."""
     for each in audited.table.columns:
         if isinstance(each.type, HSTORE):
             data = _with_hstore(data, each.name)

@@ -96,7 +96,7 @@ class AuditedTable:
         """
         if table.metadata is not scope.metadata or not is_audited(table):
             raise HistoryError(
-                f"Table {table.fullname!r} is not recorded, so it has no history. Mark it with "
+                f"Table {table.fullname!r} is not audited, so it has no history. Declare it with "
                 '{"info": {"versioned": {}}}, and write a migration.'
             )
         if not table.primary_key.columns:
@@ -109,7 +109,7 @@ class AuditedTable:
         return TableOptions.read(self.table)
 
     def records(self, name: str) -> bool:
-        """Tell whether the values of a column are recorded."""
+        """Return whether the values of a column are recorded."""
         options = self.options
         kept = not options.include or name in options.include or name in self.table.primary_key.columns
         return kept and name not in options.exclude and name not in options.mask
@@ -151,7 +151,7 @@ class AuditedTable:
         if len(values) != len(columns) or None in values:
             names = ", ".join(each.name for each in columns)
             wanted = f"one value, {names}" if len(columns) == 1 else f"a tuple ({names})"
-            raise HistoryError(f"{key!r} is no primary key of table {self.table.fullname!r}: it takes {wanted}.")
+            raise HistoryError(f"{key!r} is not a primary key of table {self.table.fullname!r}: it takes {wanted}.")
         given = [_key_value(value, each.type) for value, each in zip(values, columns, strict=True)]
         return _key_text(pg.jsonb_build_array(*given, type_=JSONB()), len(given))
 
@@ -162,7 +162,7 @@ class AuditedTable:
         return _key_text(pg.jsonb_build_array(*values, type_=JSONB()), len(names))
 
     def is_of(self, activity: Any) -> ColumnElement[bool]:
-        """Tell whether an activity is of this table, or of what was this table before it was renamed."""
+        """Return whether an activity is of this table, or of what was this table before it was renamed."""
         # After a restore into another database a number may belong to another table. A name that a table
         # has now is taken to be that table's.
         is_others = and_(
@@ -304,7 +304,7 @@ def schema_of(scope: Scope, table: Table) -> Select[Any]:
 def merged(activity: Any) -> ColumnElement[Any]:
     """The row as a change left it; for a delete, as it was."""
     old, new = type_coerce(activity.old_data, JSONB()), type_coerce(activity.changed_data, JSONB())
-    # What was read is what somebody says: where it is no object, the two cannot be put together.
+    # What was read is what somebody says: where it is not an object, the two cannot be put together.
     changed = case((activity.verb == exact_text("read"), literal({}, JSONB())), else_=new)
     return operate(old, "||", changed, JSONB())
 

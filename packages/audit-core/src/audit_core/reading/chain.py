@@ -20,7 +20,7 @@ def shown(activity: Any, data: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def differs(one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Tell whether two states of a row differ in a column that both have, or one of them is NULL."""
+    """Return whether two states of a row differ in a column that both have, or one of them is NULL."""
     left = pg.jsonb_each(one).table_valued(*_PAIR, joins_implicitly=True)
     right = pg.jsonb_each(other).table_valued(*_PAIR, joins_implicitly=True)
     differing = exists(
@@ -32,7 +32,7 @@ def differs(one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement
 
 
 def is_torn(audited: AuditedTable, activity: Any) -> ColumnElement[bool]:
-    """Tell whether an update does not begin where the activity of its key before it ended, and no bypass says why.
+    """Return whether an update does not begin where the activity of its key before it ended, and no bypass says why.
 
     It takes a look into the index for each row; :meth:`audit_core.AuditLog.verify` looks at everything.
     """

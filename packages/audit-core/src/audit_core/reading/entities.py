@@ -160,11 +160,11 @@ class Entity:
         return _identities(self.mapper)
 
     def is_of(self, activity: Any) -> ColumnElement[bool]:
-        """Tell whether an activity is of the model's tables, and not of a row of another class."""
+        """Return whether an activity is of the model's tables, and not of a row of another class."""
         return or_(*(and_(part.is_of(activity), self._is_own(part, activity)) for part in self.own))
 
     def is_kind(self, activity: Any, discriminator: Column[Any]) -> ColumnElement[bool]:
-        """Tell whether a row was one of the model, before a change or after it."""
+        """Return whether a row was one of the model, before a change or after it."""
         identities = [
             pg.to_jsonb(
                 cast(literal(each, discriminator.type), StoredType(discriminator.type, keep_scale=True)), type_=JSONB()

@@ -54,13 +54,13 @@ def plain(type_: TypeEngine[Any]) -> TypeEngine[Any]:
 
 
 def is_named(type_: TypeEngine[Any]) -> bool:
-    """Tell whether a type may be one that the application created, with casts of its own."""
+    """Return whether a type may be one that the application created, with casts of its own."""
     type_ = _undecorated(type_)
     return isinstance(type_, Enum) or is_extended(type_)
 
 
 def is_extended(type_: TypeEngine[Any]) -> bool:
-    """Tell whether a type may come with operators of its own."""
+    """Return whether a type may come with operators of its own."""
     return isinstance(_undecorated(type_), (UserDefinedType, CITEXT, NullType))
 
 

@@ -46,8 +46,8 @@ def history(scope: Scope, target: Any, key: Any = _MISSING, *, related: bool = F
     if key is _MISSING:
         if isinstance(target, (type, Table)) or inspect(target, raiseerr=False) is None:
             raise HistoryError(
-                f"{target!r} is no object of a mapped class. Write history(obj), or history(Model, key) for a record "
-                "that is not loaded."
+                f"{target!r} is not an object of a mapped class. Write history(obj), or history(Model, key) for a "
+                "record that is not loaded."
             )
         entity = Entity.find(scope, type(target))
         key = entity.audited.key_of(target)
@@ -72,7 +72,7 @@ def history(scope: Scope, target: Any, key: Any = _MISSING, *, related: bool = F
 
 
 def _is_one(entity: Entity, keys: dict[Table, CTE]) -> ColumnElement[bool] | None:
-    """Tell whether the record ever was an object of the model, where its table has those of other classes, too."""
+    """Return whether the record ever was an object of the model, where its table has those of other classes, too."""
     try:
         discriminator = entity.discriminator if entity.shares_table else None
     except HistoryError:
@@ -172,7 +172,7 @@ def _last_key(audited: AuditedTable, row_key: ColumnElement[str]) -> Subquery:
 
 
 def _is_at_once(one: Any, other: Any) -> ColumnElement[bool]:
-    """Tell whether two rows were changed at once, so that what one left under a key is not what the other took."""
+    """Return whether two rows were changed at once, so that what one left under a key is not what the other took."""
     return and_(one.c.issued_at == other.c.issued_at, one.c.native_transaction_id == other.c.native_transaction_id)
 
 

@@ -15,7 +15,7 @@ from .values import convert
 if TYPE_CHECKING:
     from ..scope import Scope
 
-#: What a conversion makes of a text that is no value of the type.
+#: What a conversion makes of a text that is not a value of the type.
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, InvalidOperation)
 
 
@@ -38,7 +38,7 @@ def find_table(scope: Scope, name: str) -> Table:
 def parse_key(table: Table, text: str) -> tuple[Any, ...]:
     """Read a primary key that is written as in ``row_key``: its text, or a JSON array of the values of several columns.
 
-    :raises HistoryError: if it is no key of this table.
+    :raises HistoryError: if it is not a key of this table.
     """
     columns = list(table.primary_key.columns)
     names = ", ".join(column.name for column in columns)
@@ -50,12 +50,13 @@ def parse_key(table: Table, text: str) -> tuple[Any, ...]:
             values = None
         if not isinstance(values, list) or len(values) != len(columns):
             raise HistoryError(
-                f"{text!r} is no primary key of table {table.fullname!r}: write a JSON array of its columns, [{names}]."
+                f"{text!r} is not a primary key of table {table.fullname!r}: write a JSON array of its columns, "
+                f"[{names}]."
             )
     try:
         return tuple(convert(value, column.type) for value, column in zip(values, columns, strict=True))
     except _UNREADABLE:
-        raise HistoryError(f"{text!r} is no primary key of table {table.fullname!r}, which is {names}.") from None
+        raise HistoryError(f"{text!r} is not a primary key of table {table.fullname!r}, which is {names}.") from None
 
 
 def parse_actor(scope: Scope, text: str) -> Any:
@@ -67,4 +68,4 @@ def parse_actor(scope: Scope, text: str) -> Any:
     try:
         return convert(text, type_)
     except _UNREADABLE:
-        raise HistoryError(f"{text!r} is no primary key of an actor, which is of the type {type_!r}.") from None
+        raise HistoryError(f"{text!r} is not a primary key of an actor, which is of the type {type_!r}.") from None

@@ -13,36 +13,36 @@ _T = TypeVar("_T")
 
 _NOTES_KEY = "audit_notes"
 
-BYPASS_NOTE = "writes of its table were kept out of the trail since, so it may be otherwise"
+BYPASS_NOTE = "writes of its table bypassed the trail since, so it may be otherwise"
 LOSS_NOTE = "its table was not recorded all the time since, so it may be otherwise"
 TORN_NOTE = "what was recorded of it before does not lead to it, so something was not recorded; see verify()"
 TRUNCATE_NOTE = "a partition of its table was truncated since, and whether it was in that one is not known"
 
 
 def notes(obj: Any) -> tuple[str, ...]:
-    """Say in which ways an object of the past may differ from what the row was; nothing if it is exact."""
+    """Return in which ways an object of the past may differ from what the row was; nothing if it is exact."""
     state: Any = inspect(obj)
     found: tuple[str, ...] = state.info.get(_NOTES_KEY, ())
     return found
 
 
 def missing_note(name: str) -> str:
-    """Say that the trail has no value of a column."""
+    """Note that the trail has no value of a column."""
     return f'"{name}" was not recorded'
 
 
 def masked_note(name: str) -> str:
-    """Say that of a column's value only is known that there was one."""
+    """Note that a column had a value, and that the trail does not know which."""
     return f'"{name}" is masked'
 
 
 def elsewhere_note(column: Column[Any]) -> str:
-    """Say that a column is in another table of the model."""
+    """Note that a column is in another table of the model."""
     return f'"{column.name}" is in table "{column.table.name}", of which this says nothing'
 
 
 def no_row_note(name: str) -> str:
-    """Say that one of several tables has no row of an object."""
+    """Note that one of several tables has no row of an object."""
     return f'nothing is known of its row in table "{name}"'
 
 

@@ -78,11 +78,11 @@ class SQLVersion:
         return [statement for text in self._texts("functions") for statement in _render(text, values)]
 
     def function_names(self) -> list[str]:
-        """Name the functions, each after those that it calls."""
+        """Return the names of the functions, each after those that it calls."""
         return [name for name, _ in self._files("functions")]
 
     def signatures(self) -> dict[str, str]:
-        """Give the types of the arguments of each function, each after those that it calls."""
+        """Return the types of the arguments of each function, each after those that it calls."""
         signatures = {}
         for name, text in self._files("functions"):
             match = _SIGNATURE.search(text)
@@ -91,7 +91,7 @@ class SQLVersion:
         return signatures
 
     def function_definitions(self, **values: str) -> dict[str, FunctionDefinition]:
-        """Tell how the catalog shows each function when it is as released."""
+        """Return how the catalog shows each function when it is as released."""
         definitions = {}
         for name, text in self._files("functions"):
             match = _FUNCTION.match(_render(text, values)[0])
@@ -114,11 +114,11 @@ class SQLVersion:
         return [statement for name, text in self._files(folder) if name in names for statement in _render(text, values)]
 
     def trigger_names(self) -> set[str]:
-        """Name the triggers that tables of any kind get."""
+        """Return the names of the triggers that tables of any kind get."""
         return {name for folder in ("triggers", "partitioned") for name, _ in self._files(folder)}
 
     def trigger_definitions(self, folder: str) -> dict[str, TriggerDefinition]:
-        """Tell how the catalog shows each trigger of a table when it is as released."""
+        """Return how the catalog shows each trigger of a table when it is as released."""
         definitions = {}
         for name, text in self._files(folder):
             match = _TRIGGER.fullmatch(text)
@@ -127,7 +127,7 @@ class SQLVersion:
         return definitions
 
     def protection_definitions(self) -> set[tuple[str, TriggerDefinition]]:
-        """Tell how the catalog shows the triggers that protect the trail: table and trigger."""
+        """Return how the catalog shows the triggers that protect the trail: table and trigger."""
         text = self._text("protect_tables")
         return {
             (definition.pop("table"), TriggerDefinition(**definition))

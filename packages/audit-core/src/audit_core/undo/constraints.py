@@ -50,7 +50,7 @@ class Constraints:
         return None
 
     def described(self, refusal: Refusal) -> str:
-        """Name the constraint and its columns."""
+        """Return the constraint and its columns."""
         return refusal.message(refusal.columns(self._connection))
 
     @cached_property

@@ -29,11 +29,11 @@ class Effects:
         return self._connection.scalar(select(func.max(self._scope.activity_cls.id))) or 0
 
     def forget(self) -> None:
-        """Say that there may be more of them now."""
+        """Note that there may be more of them now."""
         self._of_table = None
 
     def lost(self, after: int, steps: list[UndoStep], expected: set[tuple[str, str | None]]) -> list[str]:
-        """Name other rows that steps deleted, or took a reference from, since the activity with an id."""
+        """Return other rows that steps deleted, or took a reference from, since the activity with an id."""
         deleted = {(step.table_name, step.row_key) for step in steps if step.action == "delete"}
         if not deleted:
             return []
@@ -50,7 +50,7 @@ class Effects:
         return found
 
     def was_carried_back(self, change: RecordedChange, known: dict[str, Any], old: dict[str, Any]) -> bool:
-        """Tell whether a cascade has taken an update of a row back."""
+        """Return whether a cascade has taken an update of a row back."""
         activity = self._scope.activity_cls
         table = (change.schema, change.table_name)
         if self._of_table is None or self._of_table[0] != table:
@@ -63,7 +63,7 @@ class Effects:
         return any(not differing(each.old, known) and not differing(each.after, old) for each in candidates)
 
     def references(self, table_name: str, referred: str) -> frozenset[str]:
-        """Name the columns of a table that reference another one."""
+        """Return the columns of a table that reference another one."""
         if (table_name, referred) not in self._references:
             self._references[table_name, referred] = frozenset(
                 element.parent.name

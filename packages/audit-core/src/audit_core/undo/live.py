@@ -118,7 +118,7 @@ class LiveTable:
         )
 
     def key_in(self, data: dict[str, Any]) -> tuple[Any, ...]:
-        """Tell rows apart: the table, and the key in recorded data."""
+        """Return what tells rows apart: the table, and the key in recorded data."""
         key = (str(data.get(each.name)) for each in self.audited.key_columns)
         return (self.relation.schema, self.relation.name, *key)
 
@@ -142,7 +142,7 @@ class LiveTable:
     def write(
         self, connection: Connection, steps: list[tuple[UndoStep, LiveRow | None]], *, before: bool = True
     ) -> int:
-        """Give rows what they were before the activities of their steps, or after; return for how many it was done.
+        """Set rows to what they were before the activities of their steps, or after; return how many were set.
 
         All steps do the same to the same columns.
         """
@@ -186,7 +186,7 @@ class LiveTable:
 
 
 def _places(steps: list[tuple[UndoStep, LiveRow | None]]) -> FromClause:
-    """Say where the row of each step is stored."""
+    """Return where the row of each step is stored."""
     places = [(step.activity_id, *row.place) for step, row in steps if row is not None]
     types: tuple[TypeEngine[Any], ...] = (BigInteger(), OID(), Text())
     arrays: list[Any] = [
@@ -197,5 +197,5 @@ def _places(steps: list[tuple[UndoStep, LiveRow | None]]) -> FromClause:
 
 
 def no_table(change: RecordedChange) -> str:
-    """Say that the table of a change is gone."""
+    """Describe that the table of a change is gone."""
     return f"the table of {change.name} is gone, or is not audited"

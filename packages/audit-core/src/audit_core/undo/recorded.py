@@ -74,7 +74,7 @@ def load(scope: Scope, connection: Connection, chosen: Any) -> list[RecordedChan
 
 
 def differing(data: dict[str, Any], wanted: dict[str, Any]) -> tuple[str, ...]:
-    """Name the columns that have other values than these."""
+    """Return the columns that have other values than these."""
     return tuple(name for name in wanted if data.get(name) != wanted[name])
 
 

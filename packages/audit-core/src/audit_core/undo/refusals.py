@@ -71,7 +71,7 @@ class Refusal:
         return [] if None in where.values() else list(connection.scalars(_COLUMNS, where))
 
     def message(self, columns: list[str] | None = None) -> str:
-        """Name the constraint."""
+        """Return the constraint."""
         if not self.is_of_constraint:
             return f"a value does not fit the table as it is now (SQLSTATE {self.sqlstate})"
         said = _KINDS.get(str(self.sqlstate), "a constraint")
@@ -85,7 +85,7 @@ class Refusal:
 
 
 def headline(error: DBAPIError) -> str:
-    """Say in one line what the database says: without details, and of a constraint only which one."""
+    """Summarise an error of the database in one line: without its details, and of a constraint its name only."""
     refusal = Refusal.read(error)
     if refusal.is_of_constraint:
         return refusal.message()

@@ -95,7 +95,7 @@ def _deleted_with(scope: Scope, connection: Connection, gone: RecordedChange) ->
 
 
 def _is_referenced_by(scope: Scope, child: RecordedChange, parent: RecordedChange) -> bool:
-    """Tell whether a row referenced another one by a foreign key of the MetaData."""
+    """Return whether a row referenced another one by a foreign key of the MetaData."""
     table = table_of(scope, child.schema, child.table_name)
     if table is None:
         return False

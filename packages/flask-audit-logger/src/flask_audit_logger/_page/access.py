@@ -34,7 +34,7 @@ class Access:
     allow_undo: Callable[[], bool] | None
 
     def may_undo(self) -> bool:
-        """Tell whether the visitor may take changes back."""
+        """Return whether the visitor may take changes back."""
         return self.allow_undo is not None and bool(self.allow_undo())
 
     def refuse(self) -> ResponseReturnValue | None:
@@ -73,6 +73,6 @@ def require_csrf_token() -> None:
 
 
 def harden(response: Response) -> Response:
-    """Keep a page out of caches and frames, and scripts out of it."""
+    """Forbid caches, frames and scripts."""
     response.headers.update(_HEADERS)
     return response

@@ -46,7 +46,7 @@ def moment(text: str, name: str) -> dt.datetime:
     try:
         found = dt.datetime.fromisoformat(text.strip().removesuffix("Z"))
     except ValueError:
-        raise HistoryError(f"{name} is {text!r}, which is no time; write it as 2031-12-24T18:30, in UTC.") from None
+        raise HistoryError(f"{name} is {text!r}, which is not a time; write it as 2031-12-24T18:30, in UTC.") from None
     return found if found.tzinfo else found.replace(tzinfo=dt.timezone.utc)
 
 
@@ -56,7 +56,7 @@ def number(text: str, name: str) -> int:
     :raises HistoryError: if it is none.
     """
     if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > LAST_ID:
-        raise HistoryError(f"{name} is {text!r}, which is no id; ids are whole numbers.")
+        raise HistoryError(f"{name} is {text!r}, which is not an id; ids are whole numbers.")
     return int(text)
 
 

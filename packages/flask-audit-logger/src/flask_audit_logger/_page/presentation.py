@@ -54,7 +54,7 @@ class Presentation:
 
 
 def error_text(error: AuditError | DataError) -> str:
-    """Say what went wrong in one line."""
+    """Describe what went wrong in one line."""
     return str(error) if isinstance(error, AuditError) else headline(error)
 
 
@@ -64,7 +64,7 @@ def value_text(value: Any) -> str:
 
 
 def _said_beside(meta: Any) -> list[tuple[str, Any]]:
-    """Return the pairs of ``meta``, which is no object if somebody wrote it by hand."""
+    """Return the pairs of ``meta``, which is not an object if somebody wrote it by hand."""
     return [] if meta is None else list(meta.items()) if isinstance(meta, dict) else [("meta", meta)]
 
 

@@ -105,7 +105,7 @@ def log_page(log: AuditLog, session: Session, filters: dict[str, Any], after: in
 
 
 def _finds_few(log: AuditLog, session: Session, filters: dict[str, Any]) -> bool:
-    """Tell whether an index leads to few activities."""
+    """Return whether an index leads to few activities."""
     activity, transaction = log.activity_cls, log.transaction_cls
     candidates = []
     if "actor" in filters:
@@ -126,7 +126,7 @@ def record_page(log: AuditLog, session: Session, query: Select[Any], after: int 
 
 
 def changed_columns(log: AuditLog, session: Session, page: Page) -> dict[int, list[str]]:
-    """Name the columns that each update of a page changed."""
+    """Return the columns that each update of a page changed."""
     activity = log.activity_cls
     ids = [each.id for each in page.activities if each.verb == "update"]
     if not ids:

@@ -28,7 +28,7 @@ def check(scope: Scope, connection: Connection) -> list[Problem]:
 
 
 def creators(connection: Connection, schema: str) -> list[str]:
-    """Say who may create functions in the schema of a trail, beside the role that owns it or is about to."""
+    """Return who may create functions in the schema of a trail, beside the role that owns it or is about to."""
     with fixed_search_path(connection):
         relations = trail.read_relations(connection, schema)
         owner = trail.owner_of(relations).owner if relations else None

@@ -100,7 +100,7 @@ def problems(connection: Connection, schema: str, owner: int, relations: Sequenc
 
 
 def creators(connection: Connection, schema: str, owner: int | None) -> Iterator[str]:
-    """Say who else may create something in the schema of the trail: functions there could be called in place of ours.
+    """Return who else may create in the schema of the trail: functions there could be called in place of ours.
 
     :param owner: the role that owns the trail; None for the one that asks, and is about to make it.
     """

@@ -10,7 +10,7 @@ from ...quoting import quote
 from .problem import Problem
 
 _EFFECTS = {
-    "audit_logger.enabled": "changes are kept out of the trail",
+    "audit_logger.enabled": "changes bypass the trail",
     "audit_logger.maintenance": "the trail is not protected from its owner",
     "audit_logger.actor_id": "changes are credited to an actor who need not have made them",
     "session_replication_role": "the triggers of the trail do not fire",
@@ -23,7 +23,7 @@ _HARMLESS = {
     "session_replication_role": ("origin", "local"),
 }
 
-# Also those of superusers: session_replication_role is for them alone, and a setting is no right.
+# Also those of superusers: session_replication_role is for them alone, and a setting is not a right.
 _SETTINGS = text(
     "SELECT r.rolname AS role, d.datname AS database, s.name, s.value "
     "FROM pg_catalog.pg_db_role_setting AS g"
