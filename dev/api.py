@@ -6,7 +6,6 @@ import ast
 import importlib
 import inspect
 import re
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,4 +172,4 @@ def _operations() -> list[tuple[str, Any]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
