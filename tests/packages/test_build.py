@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 import subprocess
 import tarfile
 import zipfile
@@ -39,8 +41,12 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def wheel_stem(package: str) -> str:
+    return f"{package.replace('-', '_')}-{VERSION}"
+
+
 def wheel(dist: Path, package: str) -> Path:
-    return dist / f"{package.replace('-', '_')}-{VERSION}-py3-none-any.whl"
+    return dist / f"{wheel_stem(package)}-py3-none-any.whl"
 
 
 def sdist(dist: Path, package: str) -> Path:
@@ -78,7 +84,7 @@ def test_alembic_needs_no_flask(dist: Path, tmp_path: Path) -> None:
     ],
 )
 def test_packages_pin_each_other(package: str, pins: set[str], dist: Path) -> None:
-    stem = f"{package.replace('-', '_')}-{VERSION}"
+    stem = wheel_stem(package)
     with zipfile.ZipFile(wheel(dist, package)) as archive:
         in_wheel = archive.read(f"{stem}.dist-info/METADATA").decode()
     with tarfile.open(sdist(dist, package)) as archive:
@@ -89,6 +95,21 @@ def test_packages_pin_each_other(package: str, pins: set[str], dist: Path) -> No
         requirements = metadata.get_all("Requires-Dist", [])
         assert metadata["Version"] == VERSION
         assert {line for line in requirements if line.startswith("audit-")} == pins
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_page_on_pypi_stands_alone(package: str, dist: Path) -> None:
+    with zipfile.ZipFile(wheel(dist, package)) as archive:
+        metadata = Parser().parsestr(archive.read(f"{wheel_stem(package)}.dist-info/METADATA").decode())
+    assert metadata.get_all("Project-URL", [])
+    page = metadata.get_payload()
+    links = re.findall(r"\]\(([^)]*)\)", page)
+    assert [link for link in links if not link.startswith("https://")] == []
+    # The program that it shows can be imported, and is in the terms of today.
+    for program in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        compile(program, package, "exec")
+        for module, names in re.findall(r"^from (audit_core|flask_audit_logger) import (.+)$", program, re.MULTILINE):
+            assert set(names.split(", ")) <= set(importlib.import_module(module).__all__)
 
 
 @pytest.mark.parametrize("package", PACKAGES)
