@@ -45,9 +45,11 @@ from ..audited import audited_tables
 from ..connections import Target, connection_of, unwrapped
 from ..errors import HistoryError
 from ..reading import find_table
-from ..reading.audited_table import ROW_VERBS, AuditedTable, instant, merged, pg_class
+from ..reading.audited_table import ROW_VERBS, AuditedTable, merged
 from ..reading.chain import differs, shown
 from ..reading.exact import ExactText, exact_text, pg
+from ..reading.instants import instant
+from ..reading.relations import pg_class
 from ..settings import recorded_settings
 from .coverage import Coverage
 from .live import LiveTable

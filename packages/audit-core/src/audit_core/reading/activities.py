@@ -11,9 +11,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import InstrumentedAttribute
 
 from ..errors import HistoryError
-from .audited_table import AuditedTable, instant
+from .audited_table import AuditedTable
 from .entities import Entity
 from .exact import equal, exact_text, operate
+from .instants import instant
 
 if TYPE_CHECKING:
     from ..models import AuditLogActivity

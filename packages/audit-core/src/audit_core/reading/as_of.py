@@ -37,11 +37,12 @@ from sqlalchemy.dialects.postgresql import ARRAY, HSTORE, JSONB
 from sqlalchemy.sql.selectable import Subquery
 
 from ..errors import HistoryError, HistoryWarning
-from .audited_table import ROW_VERBS, AuditedTable, array_of, execute, merged, past, pg_class
+from .audited_table import ROW_VERBS, AuditedTable, array_of, execute, merged
 from .chain import is_torn
 from .coverage import begun_empty, last_loss
 from .entities import Entity
 from .exact import ExactText, exact_text, operate, pg
+from .instants import past
 from .past_objects import (
     BYPASS_NOTE,
     LOSS_NOTE,
@@ -53,6 +54,7 @@ from .past_objects import (
     missing_note,
     no_row_note,
 )
+from .relations import pg_class
 from .types import StoredType
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,13 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     CTE,
-    Boolean,
     Column,
     ColumnElement,
-    DateTime,
     Executable,
-    Integer,
-    LargeBinary,
     Result,
     Select,
     Table,
@@ -25,7 +20,6 @@ from sqlalchemy import (
     case,
     cast,
     collate,
-    column,
     exists,
     func,
     inspect,
@@ -33,20 +27,19 @@ from sqlalchemy import (
     not_,
     or_,
     select,
-    table,
     type_coerce,
 )
-from sqlalchemy.dialects.postgresql import JSONB, OID, REGCLASS
+from sqlalchemy.dialects.postgresql import JSONB, OID
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.selectable import FromClause
-from sqlalchemy.types import TypeEngine
 
 from ..audited import is_audited
 from ..connections import connection_of
 from ..errors import HistoryError
 from ..options import TableOptions
-from .exact import ExactText, exact_text, is_named, operate, pg, plain
-from .types import StoredType
+from .exact import ExactText, exact_text, operate, pg
+from .relations import partitions_of, pg_class, pg_namespace, pg_partitioned_table, relations
+from .row_keys import key_text, key_value
 
 if TYPE_CHECKING:
     from ..scope import Scope
@@ -54,30 +47,10 @@ if TYPE_CHECKING:
 #: The verbs of activities that hold a row.
 ROW_VERBS = ("insert", "update", "delete", "snapshot")
 
-#: Keys of more bytes stand in the trail as their digest, filled up to a length that no other key has.
-_LONGEST_KEY = 1000
-
-# Clocks differ: what the server recorded just now must not be in the future here.
-_CLOCK_SKEW = dt.timedelta(minutes=1)
-
 #: So many activities that are reads of made-up names are passed at a time.
 _PASSED = 500
 # So many activities are looked at to find out whether a table has the number that it had.
 _LOOKED_AT = 10
-
-pg_class = table(
-    "pg_class",
-    column("oid", OID),
-    column("relname", ExactText),
-    column("relnamespace", OID),
-    column("relispartition", Boolean),
-    schema="pg_catalog",
-)
-pg_namespace = table("pg_namespace", column("oid", OID), column("nspname", ExactText), schema="pg_catalog")
-
-_pg_partitioned_table = table("pg_partitioned_table", column("partrelid", OID), schema="pg_catalog")
-
-_RELATIONS = pg_class.join(pg_namespace, pg_namespace.c.oid == pg_class.c.relnamespace)
 
 
 @dataclass(frozen=True)
@@ -152,14 +125,14 @@ class AuditedTable:
             names = ", ".join(each.name for each in columns)
             wanted = f"one value, {names}" if len(columns) == 1 else f"a tuple ({names})"
             raise HistoryError(f"{key!r} is not a primary key of table {self.table.fullname!r}: it takes {wanted}.")
-        given = [_key_value(value, each.type) for value, each in zip(values, columns, strict=True)]
-        return _key_text(pg.jsonb_build_array(*given, type_=JSONB()), len(given))
+        given = [key_value(value, each.type) for value, each in zip(values, columns, strict=True)]
+        return key_text(pg.jsonb_build_array(*given, type_=JSONB()), len(given))
 
     def key_in(self, data: ColumnElement[Any], columns: Sequence[Column[Any]] | None = None) -> ColumnElement[str]:
         """Write the primary key that a recorded row has, or the values of other columns in the same way."""
         names = [each.name for each in columns or self.key_columns]
         values = [operate(type_coerce(data, JSONB()), "->", exact_text(str(name)), JSONB()) for name in names]
-        return _key_text(pg.jsonb_build_array(*values, type_=JSONB()), len(names))
+        return key_text(pg.jsonb_build_array(*values, type_=JSONB()), len(names))
 
     def is_of(self, activity: Any) -> ColumnElement[bool]:
         """Return whether an activity is of this table, or of what was this table before it was renamed."""
@@ -198,7 +171,7 @@ class AuditedTable:
             return select(exact_text(self.table.schema).label("name")).cte()
         found = (
             select(pg_namespace.c.nspname)
-            .select_from(_RELATIONS)
+            .select_from(relations)
             .where(pg_class.c.relname == self.table.name, pg.pg_table_is_visible(pg_class.c.oid))
             .scalar_subquery()
         )
@@ -208,12 +181,12 @@ class AuditedTable:
     def _namesakes(self) -> CTE:
         """The schemas that have a table of this name now."""
         named = pg_class.c.relname == self.table.name
-        return select(pg_namespace.c.nspname.label("schema")).select_from(_RELATIONS).where(named).cte()
+        return select(pg_namespace.c.nspname.label("schema")).select_from(relations).where(named).cte()
 
     @cached_property
     def is_partitioned(self) -> ColumnElement[bool]:
         """Whether the table has partitions now."""
-        found = select(literal(1)).where(_pg_partitioned_table.c.partrelid.in_(select(self.numbers_now.c.relid)))
+        found = select(literal(1)).where(pg_partitioned_table.c.partrelid.in_(select(self.numbers_now.c.relid)))
         return exists(found.correlate(None))
 
     @cached_property
@@ -250,7 +223,7 @@ class AuditedTable:
         """The numbers of the table and of its partitions."""
         found = (
             select(pg_class.c.oid.label("relid"))
-            .select_from(_RELATIONS)
+            .select_from(relations)
             .where(
                 pg_class.c.relname == self.table.name,
                 pg_namespace.c.nspname == select(self._schema.c.name).scalar_subquery(),
@@ -309,66 +282,12 @@ def merged(activity: Any) -> ColumnElement[Any]:
     return operate(old, "||", changed, JSONB())
 
 
-def partitions_of(relid: ColumnElement[int]) -> ColumnElement[Any]:
-    """Call the function that returns a partitioned table and all below it; of another table, nothing."""
-    tree = pg.pg_partition_tree(cast(relid, REGCLASS)).table_valued(column("relid", REGCLASS), joins_implicitly=True)
-    return tree.c.relid
-
-
 def execute(scope: Scope, session: Any, statement: Executable) -> Result[Any]:
     """Run a query of the trail on a session or a connection.
 
     :raises HistoryError: if it is asynchronous.
     """
     return connection_of(session, scope.bind_arguments(), HistoryError).execute(statement)
-
-
-def instant(when: dt.datetime, name: str = "when") -> dt.datetime:
-    """Check that a time names one instant.
-
-    :raises HistoryError: if it does not.
-    """
-    if not isinstance(when, dt.datetime):
-        raise HistoryError(f"{name} is {when!r}; make it a datetime with a time zone.")
-    if when.tzinfo is None or when.utcoffset() is None:
-        raise HistoryError(
-            f"{name} is {when!r}, which has no time zone, so it names no instant. Say which one is meant, for "
-            f"instance with {name}.replace(tzinfo=timezone.utc)."
-        )
-    return when
-
-
-def past(when: dt.datetime, name: str = "when") -> dt.datetime:
-    """Check that a time names an instant that is over.
-
-    :raises HistoryError: if it does not.
-    """
-    if instant(when, name) > dt.datetime.now(dt.timezone.utc) + _CLOCK_SKEW:
-        raise HistoryError(f"{name} is {when.isoformat()}, which is in the future: nothing is recorded of it.")
-    return when
-
-
-def _key_value(value: Any, type_: TypeEngine[Any]) -> ColumnElement[Any]:
-    given = cast(literal(value, type_), StoredType(type_, keep_scale=True))
-    stored = plain(type_)
-    # As the triggers write it, whatever the settings of the session are.
-    if isinstance(stored, DateTime) and stored.timezone:
-        array = pg.jsonb_build_array(pg.timezone(exact_text("UTC"), given), type_=JSONB())
-        written = operate(array, "->>", literal(0, Integer()), ExactText())
-        return case((pg.isfinite(given), written + "+00:00"), else_=written)
-    if isinstance(stored, LargeBinary):
-        return exact_text("\\x") + pg.encode(given, exact_text("hex"), type_=ExactText())
-    # As its text, which takes none of the casts that the application may have made.
-    return pg.format(exact_text("%s"), given, type_=ExactText()) if is_named(type_) else given
-
-
-def _key_text(values: ColumnElement[Any], size: int) -> ColumnElement[str]:
-    """Write the values of a key, a JSON array, as ``row_key`` has them."""
-    key = operate(values, "->>", literal(0, Integer()), ExactText()) if size == 1 else cast(values, ExactText)
-    encoded = pg.convert_to(key, pg.getdatabaseencoding())
-    digest = exact_text("sha256:") + pg.encode(pg.sha256(encoded), exact_text("hex"), type_=ExactText())
-    filled = pg.rpad(digest, literal(_LONGEST_KEY + 1, Integer()), exact_text("."), type_=ExactText())
-    return case((pg.octet_length(key) > _LONGEST_KEY, filled), else_=key)
 
 
 def array_of(query: Any) -> ColumnElement[Any]:

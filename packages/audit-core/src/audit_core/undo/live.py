@@ -39,23 +39,14 @@ from ..quoting import qualified
 from ..reading.as_of import readable
 from ..reading.audited_table import AuditedTable, merged
 from ..reading.changes import table_of
-from ..reading.exact import ExactText, equal, exact_text, pg
+from ..reading.exact import equal, exact_text, pg
+from ..reading.relations import pg_attribute
 from ..reading.types import RowType
 from .recorded import RecordedChange, read_row
 from .steps import UndoStep
 
 if TYPE_CHECKING:
     from ..scope import Scope
-
-_pg_attribute = table(
-    "pg_attribute",
-    column("attrelid", OID),
-    column("attname", ExactText),
-    column("attnum"),
-    column("attisdropped"),
-    column("attgenerated", ExactText),
-    schema="pg_catalog",
-)
 
 
 class _TupleId(UserDefinedType[str]):
@@ -104,8 +95,8 @@ class LiveTable:
         if found is None or not found.primary_key.columns:
             return None
         relid = cast(pg.to_regclass(exact_text(qualified(found.name, found.schema)), type_=REGCLASS), OID)
-        query = select(_pg_attribute.c.attname, cast(_pg_attribute.c.attgenerated, Text)).where(
-            _pg_attribute.c.attrelid == relid, _pg_attribute.c.attnum > 0, ~_pg_attribute.c.attisdropped
+        query = select(pg_attribute.c.attname, cast(pg_attribute.c.attgenerated, Text)).where(
+            pg_attribute.c.attrelid == relid, pg_attribute.c.attnum > 0, ~pg_attribute.c.attisdropped
         )
         columns = {row.attname: row[1] for row in connection.execute(query)}
         if not columns:
