@@ -221,7 +221,7 @@ def test_a_subclass_that_is_not_recorded_leaves_a_note(session: Session) -> None
     assert isinstance(bus, Bus)
     assert seen(bus) == {"id": 1, "kind": "bus", "name": "Bea"}
     assert notes(bus) == ('"seats" is in table "buses", of which this says nothing',)
-    with pytest.raises(HistoryError, match="Table 'buses' is not recorded"):
+    with pytest.raises(HistoryError, match="Table 'buses' is not audited"):
         log.as_of(Bus, when)
 
 

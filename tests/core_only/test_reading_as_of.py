@@ -238,7 +238,7 @@ def test_a_snapshot_is_a_beginning(engine: Engine) -> None:
         (Customer, dt.datetime(2026, 1, 1), "no time zone"),
         (Customer, LATER, "in the future"),
         (Customer, "2026-01-01", "make it a datetime"),
-        (Unmarked, LONG_AGO, "'unmarked' is not recorded"),
+        (Unmarked, LONG_AGO, "'unmarked' is not audited"),
         (object, LONG_AGO, "neither a mapped class nor a Table"),
     ],
 )
