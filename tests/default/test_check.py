@@ -38,5 +38,5 @@ def test_a_marked_table_without_a_logger_is_listed(
     project.write_app(USER + model("Article", "title: Mapped[str]", versioned={}))
     app = project.directory / "app.py"
     app.write_text(app.read_text().replace("audit_logger = AuditLogger(db, )", ""))
-    with pytest.raises(CommandError, match="Table 'articles' is marked as versioned"):
+    with pytest.raises(CommandError, match="Table 'articles' is declared 'versioned'"):
         project.run("flask", "--app", "app", "audit", "check")
