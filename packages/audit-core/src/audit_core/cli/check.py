@@ -18,7 +18,7 @@ from .source import TrailSource
 def check(source: TrailSource, as_json: bool) -> None:
     """List what is not recorded or protected as it should be.
 
-    If there is anything, the exit code is 1.
+    If it finds any, the exit code is 1.
     """
     problems = list(source.problems())
     if as_json:

@@ -22,8 +22,8 @@ EXIT_CODES = """\b
 Exit codes:
   0  fine
   1  the answer is "no": problems, conflicts, a row that was gone
-  2  a mistake: an unknown table, key, transaction, time or option,
-     a database that does not answer or has no trail
+  2  wrong usage: an unknown table, key, transaction, time or option,
+     or a database that does not answer or has no trail
   130, 141  ended by Ctrl-C, by a closed pipe"""
 
 

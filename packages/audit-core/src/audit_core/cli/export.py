@@ -38,11 +38,11 @@ BATCH = 5000
     metavar="FILE",
     default="-",
     show_default=True,
-    help="It gets its name when it is complete; - is the standard output.",
+    help="Where to write; the file gets its name when it is complete, and - is the standard output.",
 )
 @options.since
 @options.until
-@click.option("--table", metavar="NAME", help="Of this table.")
+@click.option("--table", metavar="NAME", help="Only this table.")
 @with_database
 def export(
     database: Database,
@@ -54,7 +54,7 @@ def export(
 ) -> None:
     """Write activities to a file, oldest first.
 
-    Each stands with its transaction, and every value is as the trail has it: JSON keeps all digits of a number. Times
+    Each comes with its transaction, and every value is as the trail has it: JSON keeps all digits of a number. Times
     are those of UTC.
     """
     log = database.audit_log

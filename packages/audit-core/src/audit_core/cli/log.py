@@ -24,30 +24,30 @@ from .source import Database, with_database
 
 
 @click.command(epilog=times.HELP)
-@click.option("--actor", metavar="ID", help="Of this actor.")
-@click.option("--no-actor", is_flag=True, help="Of nobody.")
-@click.option("--table", metavar="NAME", help="Of this table.")
-@click.option("--verb", multiple=True, type=click.Choice(VERBS), help="Of this kind; may be repeated.")
+@click.option("--actor", metavar="ID", help="Only changes by this actor.")
+@click.option("--no-actor", is_flag=True, help="Only changes without an actor.")
+@click.option("--table", metavar="NAME", help="Only this table.")
+@click.option("--verb", multiple=True, type=click.Choice(VERBS), help="Only this verb; may be repeated.")
 @options.since
 @options.until
-@click.option("--column", metavar="NAME", help="That gave this column a value.")
-@click.option("--transaction", metavar="ID", type=options.ID, help="Of this transaction.")
+@click.option("--column", metavar="NAME", help="Only changes that set this column.")
+@click.option("--transaction", metavar="ID", type=options.ID, help="Only this transaction.")
 @click.option(
     "--meta",
     metavar="NAME=VALUE",
     multiple=True,
-    help="Whose transaction's meta has this; a value that is no JSON is a text. May be repeated.",
+    help="Only transactions whose meta has this pair; VALUE is JSON, or else text. May be repeated.",
 )
 @options.limit
 @click.option("--after", metavar="ID", type=options.ID, help="The page that follows this activity, the last one shown.")
-@click.option("-f", "--follow", "following", is_flag=True, help="Oldest first, then each new one, until Ctrl-C.")
+@click.option("-f", "--follow", "following", is_flag=True, help="Print the oldest first, then each new one until Ctrl-C.")
 @click.option(
     "--interval",
     metavar="SECONDS",
     type=click.FloatRange(min=0.05),
     default=1.0,
     show_default=True,
-    help="How often --follow looks.",
+    help="Time between two looks of --follow.",
 )
 @options.as_json_lines
 @with_database

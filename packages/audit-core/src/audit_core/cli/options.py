@@ -24,7 +24,7 @@ as_json_lines = click.option("--json", "as_json", is_flag=True, help="Print JSON
 since = click.option("--since", metavar="TIME", type=read_time, help="At this time or later.")
 until = click.option("--until", metavar="TIME", type=read_time, help="At this time or earlier.")
 limit = click.option(
-    "--limit", metavar="N", type=click.IntRange(min=1), default=50, show_default=True, help="Not more than so many."
+    "--limit", metavar="N", type=click.IntRange(min=1), default=50, show_default=True, help="Show at most N."
 )
 transaction_argument = click.argument("transaction", type=ID)
 

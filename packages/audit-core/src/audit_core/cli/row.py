@@ -24,7 +24,7 @@ _KEY = """KEY is written as in the trail: the primary key, or a JSON array of a 
 @click.argument("table")
 @click.argument("key")
 @options.limit
-@click.option("--related", is_flag=True, help="With the rows that referenced it by a foreign key.")
+@click.option("--related", is_flag=True, help="Include the rows that referenced it by a foreign key.")
 @options.as_json_lines
 @with_database
 def history(database: Database, table: str, key: str, limit: int, related: bool, as_json: bool) -> None:

@@ -13,7 +13,7 @@ A time is one of these:
   2026-11-24T09:30:00+01:00   ISO 8601 with a zone, or Z for UTC
   2026-11-24T09:30            without one: in the time zone of this machine
   2026-11-24                  the first instant of the day, likewise
-  30m, 2h, 7d, 4w             so long ago; also s"""
+  30m, 2h, 7d, 4w             that long ago; also s"""
 
 _AGO = re.compile(r"(\d+)([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

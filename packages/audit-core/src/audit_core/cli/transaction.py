@@ -49,17 +49,17 @@ def _without_id(described: dict[str, Any]) -> dict[str, Any]:
 
 @click.command()
 @options.transaction_argument
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--on-conflict",
     type=click.Choice(["abort", "skip"]),
     default="abort",
     show_default=True,
-    help="What to do if some of it cannot be taken back: nothing, or the rest.",
+    help="If some of it cannot be taken back: do nothing, or skip it.",
 )
-@click.option("--actor", metavar="ID", help="Who takes it back.")
-@click.option("--reason", metavar="TEXT", help="Why; kept in the trail.")
+@click.option("--actor", metavar="ID", help="The actor who takes it back.")
+@click.option("--reason", metavar="TEXT", help="Why, for the trail.")
 @options.as_json
 @with_database
 def undo(
@@ -72,7 +72,7 @@ def undo(
     reason: str | None,
     as_json: bool,
 ) -> None:
-    """Take the changes of a transaction back.
+    """Take back the changes of a transaction.
 
     If something stands against it, nothing is changed and the exit code is 1. The undo is a transaction of
     the trail, and can be undone as well.

@@ -29,7 +29,7 @@ from .source import Database, with_database
     "--since",
     metavar="TIME",
     type=times.read_time,
-    help="Leave out what older activities contradict. The rows of today are compared all the same.",
+    help="Skip contradictions among older activities. The rows of today are compared all the same.",
 )
 @options.as_json_lines
 @with_database
