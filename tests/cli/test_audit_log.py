@@ -47,7 +47,7 @@ def test_help_needs_neither_app_nor_database(command: list[str]) -> None:
 
 
 def test_help_says_what_exit_codes_and_times_mean() -> None:
-    assert "2  a mistake" in printed(program("audit_core.cli", "--help"))
+    assert "2  wrong usage" in printed(program("audit_core.cli", "--help"))
     assert "in the time zone of this machine" in printed(program("audit_core.cli", "log", "--help"))
 
 

@@ -40,7 +40,7 @@ from .source import Database, with_database
 )
 @options.limit
 @click.option("--after", metavar="ID", type=options.ID, help="The page that follows this activity, the last one shown.")
-@click.option("-f", "--follow", "following", is_flag=True, help="Print the oldest first, then each new one until Ctrl-C.")
+@click.option("-f", "--follow", "following", is_flag=True, help="Oldest first, then each new one until Ctrl-C.")
 @click.option(
     "--interval",
     metavar="SECONDS",
