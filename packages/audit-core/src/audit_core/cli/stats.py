@@ -18,7 +18,7 @@ from .source import Database, with_database
 
 
 @click.command(epilog=times.HELP)
-@click.option("--by", type=click.Choice(DIMENSIONS), multiple=True, help="Count by this; may be repeated. [default: all]")
+@click.option("--by", type=click.Choice(DIMENSIONS), multiple=True, help="Count by this; repeatable. All by default.")
 @options.since
 @options.until
 @click.option(
