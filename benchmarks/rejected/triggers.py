@@ -20,7 +20,7 @@ ROUNDS = 7
 #: Rows of a statement, and how many such statements are timed.
 STATEMENTS = {1: 2000, 2: 500, 1000: 4}
 
-FUNCTION = "SELECT pg_get_functiondef('audit_logger_record()'::regprocedure)"
+FUNCTION = "SELECT pg_get_functiondef('audit_logger_record_statement()'::regprocedure)"
 UPDATE = "UPDATE articles SET name = name || 'x', amount = i WHERE id BETWEEN i * {rows} AND i * {rows} + {rows} - 1"
 TIMED = """
 DO $$
@@ -33,7 +33,7 @@ END $$
 TRIGGER = """
 CREATE OR REPLACE TRIGGER audit_logger_update AFTER UPDATE ON articles
 REFERENCING OLD TABLE AS old_table NEW TABLE AS new_table
-FOR EACH STATEMENT EXECUTE FUNCTION audit_logger_record({arguments})
+FOR EACH STATEMENT EXECUTE FUNCTION audit_logger_record_statement({arguments})
 """
 
 #: What is replaced in the function, by what.

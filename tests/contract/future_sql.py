@@ -38,13 +38,13 @@ def write_version_2(directory: Path) -> None:
     )
     (folder / "upgrade.sql").write_text(UPGRADE)
     (folder / "downgrade.sql").write_text(DOWNGRADE)
-    record = folder / "functions" / "audit_logger_record.sql"
+    record = folder / "functions" / "audit_logger_record_statement.sql"
     shutil.copy(record, record.with_name("audit_logger_record_delete.sql"))
-    _replace(record.with_name("audit_logger_record_delete.sql"), {"record()": "record_delete()"})
-    _replace(folder / "fragments" / "insert_one.sql", {"lower(TG_OP)": "lower(TG_OP) || ' 2'"})
-    old, new = (folder / "triggers" / f"audit_logger_{name}.sql" for name in ("delete", "erase"))
+    _replace(record.with_name("audit_logger_record_delete.sql"), {"record_statement()": "record_delete()"})
+    _replace(folder / "fragments" / "insert_activity.sql", {"lower(TG_OP)": "lower(TG_OP) || ' 2'"})
+    old, new = (folder / "triggers" / "plain" / f"audit_logger_{name}.sql" for name in ("delete", "erase"))
     old.rename(new)
-    _replace(new, {"audit_logger_delete": "audit_logger_erase", "audit_logger_record(": "audit_logger_record_delete("})
+    _replace(new, {"audit_logger_delete": "audit_logger_erase", "record_statement(": "record_delete("})
 
 
 def _replace(path: Path, replacements: dict[str, str]) -> None:

@@ -295,7 +295,7 @@ sa.Table(
         "ALTER TABLE articles DISABLE TRIGGER USER",
         "DROP TRIGGER audit_logger_insert ON articles",
         "CREATE OR REPLACE TRIGGER audit_logger_insert AFTER INSERT ON articles REFERENCING NEW TABLE AS new_table"
-        " FOR EACH STATEMENT EXECUTE FUNCTION {schema}.audit_logger_record('title')",
+        " FOR EACH STATEMENT EXECUTE FUNCTION {schema}.audit_logger_record_statement('title')",
     ],
 )
 def test_altered_triggers_are_repaired_and_a_downgrade_does_not_alter_them_again(
@@ -313,7 +313,7 @@ def test_altered_triggers_are_repaired_and_a_downgrade_does_not_alter_them_again
 
 
 def test_an_altered_function_is_refreshed(installed: MigratedProject) -> None:
-    record = qualified("audit_logger_record", installed.audit_schema)
+    record = qualified("audit_logger_record_statement", installed.audit_schema)
     released = inventory(installed.url)
     installed.execute(f"CREATE OR REPLACE FUNCTION {record}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'")
     migration = installed.must_migrate()

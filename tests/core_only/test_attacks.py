@@ -103,11 +103,11 @@ def test_a_function_that_is_called_like_ours_counts_for_nothing(connection: Conn
         *(
             f"CREATE FUNCTION other.audit_logger_record_{name}() RETURNS trigger LANGUAGE plpgsql "
             "AS 'BEGIN RETURN NULL; END'"
-            for name in ("statement", "truncate")
+            for name in ("partitioned_statement", "truncate")
         ),
         "CREATE TABLE archive_3 PARTITION OF archive FOR VALUES FROM (20) TO (30)",
         "CREATE TRIGGER x AFTER DELETE ON archive_3 "
-        "FOR EACH STATEMENT EXECUTE FUNCTION other.audit_logger_record_statement()",
+        "FOR EACH STATEMENT EXECUTE FUNCTION other.audit_logger_record_partitioned_statement()",
         "CREATE TRIGGER y BEFORE TRUNCATE ON archive_3 "
         "FOR EACH STATEMENT EXECUTE FUNCTION other.audit_logger_record_truncate()",
         "INSERT INTO archive_3 VALUES (1, 20), (2, 20)",
@@ -312,19 +312,24 @@ def test_casts_of_a_superuser_may_run(connection: Connection) -> None:
 def test_no_function_of_others_is_called_for_ours(connection: Connection, log: AuditLog, attacker: str) -> None:
     run(connection, f"SET LOCAL ROLE {attacker}")
     overloads = {
-        "audit_logger_row": [("record", "jsonb"), ("orders", "jsonb"), ("archive", "jsonb"), ("anyelement", "jsonb")],
-        "audit_logger_is_kept_out": [("oid, name, name, text, bigint, text[]", "boolean")],
+        "audit_logger_to_jsonb": [
+            ("record", "jsonb"),
+            ("orders", "jsonb"),
+            ("archive", "jsonb"),
+            ("anyelement", "jsonb"),
+        ],
+        "audit_logger_apply_policy": [("oid, name, name, text, bigint, text[]", "boolean")],
         "audit_logger_has_trigger": [("oid, unknown, text", "boolean"), ("oid, name, text", "boolean")],
         "audit_logger_key_columns": [("regclass", "text[]")],
-        "audit_logger_key": [("jsonb, name[]", "text")],
+        "audit_logger_row_key": [("jsonb, name[]", "text")],
         "audit_logger_mask": [("jsonb, name[]", "jsonb")],
-        "audit_logger_options": [("regclass, text[]", "boolean")],
-        "audit_logger_put_in_order": [("integer, integer", "void"), ("bigint, integer", "void")],
-        "audit_logger_unlike_query": [("oid, text[], name", "text")],
-        "audit_logger_cover": [("oid, text", "void"), ("regclass, name", "void")],
-        "audit_logger_adopt": [("regclass", "void"), ("text, text[]", "void"), ("regclass, name[]", "void")],
-        "audit_logger_release": [("text", "void"), ("name", "void"), ("oid", "void")],
-        "audit_logger_inet": [("name", "inet")],
+        "audit_logger_read_options": [("regclass, text[]", "boolean")],
+        "audit_logger_reorder_activities": [("integer, integer", "void"), ("bigint, integer", "void")],
+        "audit_logger_build_binary_comparison": [("oid, text[], name", "text")],
+        "audit_logger_write_coverage": [("oid, text", "void"), ("regclass, name", "void")],
+        "audit_logger_copy_triggers": [("regclass", "void"), ("text, text[]", "void"), ("regclass, name[]", "void")],
+        "audit_logger_drop_triggers": [("text", "void"), ("name", "void"), ("oid", "void")],
+        "audit_logger_to_inet": [("name", "inet")],
     }
     for name, signatures in overloads.items():
         for arguments, result in signatures:

@@ -82,23 +82,23 @@ def log(connection: Connection) -> Iterator[AuditLog]:
         ("ALTER TABLE {partition} OWNER TO {other}", "{partition} belongs to {other}, and audit.activity to"),
         ("ALTER TABLE audit.transaction OWNER TO {other}", "audit.transaction belongs to {other}"),
         (
-            "ALTER FUNCTION audit.audit_logger_record() OWNER TO {other}",
-            "audit.audit_logger_record() belongs to {other}",
+            "ALTER FUNCTION audit.audit_logger_record_statement() OWNER TO {other}",
+            "audit.audit_logger_record_statement() belongs to {other}",
         ),
         ("ALTER TABLE {partition} SET UNLOGGED", "{partition} is UNLOGGED"),
         ("ALTER TABLE audit.transaction SET UNLOGGED", "audit.transaction is UNLOGGED"),
         ("ALTER SEQUENCE audit.activity_id_seq SET UNLOGGED", "audit.activity_id_seq is UNLOGGED"),
         (
-            "CREATE FUNCTION audit.audit_logger_inet(varchar) RETURNS inet LANGUAGE sql RETURN NULL::inet;"
-            "REVOKE ALL ON FUNCTION audit.audit_logger_inet(varchar) FROM PUBLIC",
-            "audit.audit_logger_inet(character varying) has the name of a function of the audit trail",
+            "CREATE FUNCTION audit.audit_logger_to_inet(varchar) RETURNS inet LANGUAGE sql RETURN NULL::inet;"
+            "REVOKE ALL ON FUNCTION audit.audit_logger_to_inet(varchar) FROM PUBLIC",
+            "audit.audit_logger_to_inet(character varying) has the name of a function of the audit trail",
         ),
         ("GRANT INSERT (verb) ON audit.activity TO {other}", "{other} may insert in column verb of audit.activity"),
         ("GRANT UPDATE (meta) ON audit.transaction TO PUBLIC", "PUBLIC may update in column meta of audit.transaction"),
         ("GRANT USAGE ON SEQUENCE audit.activity_id_seq TO {other}", "{other} may usage in audit.activity_id_seq"),
         (
-            "GRANT EXECUTE ON FUNCTION audit.audit_logger_transaction_id() TO {other}",
-            "{other} may execute in audit.audit_logger_transaction_id()",
+            "GRANT EXECUTE ON FUNCTION audit.audit_logger_ensure_transaction() TO {other}",
+            "{other} may execute in audit.audit_logger_ensure_transaction()",
         ),
         (
             "GRANT EXECUTE ON PROCEDURE audit.audit_logger_snapshot(regclass, integer) TO {other}",
@@ -130,7 +130,7 @@ def log(connection: Connection) -> Iterator[AuditLog]:
         ("ALTER ROLE ALL SET audit_logger.enabled = off", "audit_logger.enabled is set to 'off' for all roles"),
         ("CREATE RULE quiet AS ON DELETE TO users DO INSTEAD NOTHING", "Rule 'quiet' on public.users puts"),
         (
-            "CREATE TABLE users_2 () INHERITS (users); SELECT audit.audit_logger_adopt('users', NULL);"
+            "CREATE TABLE users_2 () INHERITS (users); SELECT audit.audit_logger_copy_triggers('users', NULL);"
             "CREATE RULE quiet AS ON DELETE TO users_2 DO ALSO SELECT 1",
             "Rule 'quiet' on public.users_2 puts",
         ),
@@ -161,13 +161,13 @@ def test_what_is_said_helps(connection: Connection, log: AuditLog) -> None:
         "ALTER TABLE audit.transaction ALTER db_user SET DEFAULT 'ann'",
         "CREATE SEQUENCE mine; ALTER TABLE audit.activity ALTER id SET DEFAULT nextval('mine')",
         "ALTER TABLE audit.activity ALTER old_row_key SET DEFAULT '1'",
-        f"ALTER FUNCTION audit.audit_logger_record() OWNER TO {OTHER}",
+        f"ALTER FUNCTION audit.audit_logger_record_statement() OWNER TO {OTHER}",
         f"ALTER TABLE audit.transaction OWNER TO {OTHER}",
         "ALTER TABLE audit.transaction SET UNLOGGED",
-        "CREATE FUNCTION audit.audit_logger_inet(varchar) RETURNS inet LANGUAGE sql RETURN NULL::inet",
+        "CREATE FUNCTION audit.audit_logger_to_inet(varchar) RETURNS inet LANGUAGE sql RETURN NULL::inet",
         f"GRANT INSERT (verb, row_key), UPDATE (verb) ON audit.activity TO {OTHER}",
         f"GRANT USAGE ON SEQUENCE audit.activity_id_seq TO {OTHER}",
-        f"GRANT EXECUTE ON FUNCTION audit.audit_logger_key(jsonb, text[]) TO {OTHER}",
+        f"GRANT EXECUTE ON FUNCTION audit.audit_logger_row_key(jsonb, text[]) TO {OTHER}",
         f"GRANT EXECUTE ON PROCEDURE audit.audit_logger_snapshot(regclass, integer) TO {OTHER}",
         "GRANT CREATE ON SCHEMA audit TO PUBLIC",
         f"GRANT pg_write_all_data, {connection.engine.url.username} TO {OTHER}",

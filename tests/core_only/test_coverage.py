@@ -158,7 +158,7 @@ def test_coverage_is_protected_and_written_by_nobody_else(engine: Engine) -> Non
     statements = (
         "SELECT * FROM activity_coverage",
         "INSERT INTO activity_coverage (event) VALUES ('end')",
-        "SELECT audit_logger_cover('t', 'end')",
+        "SELECT audit_logger_write_coverage('t', 'end')",
     )
     try:
         for statement in statements:

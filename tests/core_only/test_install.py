@@ -67,7 +67,7 @@ def test_installing_again_does_nothing(connection: Connection, log: AuditLog, us
 
 def test_a_trail_of_a_later_version_is_not_touched(connection: Connection, log: AuditLog, users: Table) -> None:
     connection.exec_driver_sql("COMMENT ON TABLE activity IS 'audit trail: what changed (SQL version 99)'")
-    connection.exec_driver_sql("ALTER FUNCTION audit_logger_record() SET search_path = pg_catalog")
+    connection.exec_driver_sql("ALTER FUNCTION audit_logger_record_statement() SET search_path = pg_catalog")
     with pytest.raises(ConfigurationError, match="SQL version 99"):
         log.install(connection)
 
@@ -126,11 +126,11 @@ def test_a_table_that_is_no_longer_marked_is_no_longer_recorded(
         "ALTER TABLE users ENABLE REPLICA TRIGGER audit_logger_update",
         "DROP TRIGGER audit_logger_truncate ON users",
         "CREATE OR REPLACE TRIGGER audit_logger_insert AFTER INSERT ON users REFERENCING NEW TABLE AS new_table"
-        " FOR EACH STATEMENT WHEN (false) EXECUTE FUNCTION audit_logger_record('exclude=hair')",
+        " FOR EACH STATEMENT WHEN (false) EXECUTE FUNCTION audit_logger_record_statement('exclude=hair')",
         "CREATE OR REPLACE TRIGGER audit_logger_delete AFTER DELETE ON users REFERENCING OLD TABLE AS old_table"
-        " FOR EACH STATEMENT EXECUTE FUNCTION audit_logger_record('exclude=hair', 'exclude=name')",
+        " FOR EACH STATEMENT EXECUTE FUNCTION audit_logger_record_statement('exclude=hair', 'exclude=name')",
         "CREATE OR REPLACE TRIGGER audit_logger_insert AFTER INSERT ON users REFERENCING NEW TABLE AS added"
-        " FOR EACH STATEMENT EXECUTE FUNCTION audit_logger_record('exclude=hair')",
+        " FOR EACH STATEMENT EXECUTE FUNCTION audit_logger_record_statement('exclude=hair')",
     ],
 )
 def test_altered_triggers_are_found_and_repaired(
@@ -147,11 +147,12 @@ def test_altered_triggers_are_found_and_repaired(
 @pytest.mark.parametrize(
     "damage",
     [
-        "CREATE OR REPLACE FUNCTION audit_logger_inet(address text) RETURNS inet LANGUAGE sql AS 'SELECT NULL::inet'",
-        "ALTER FUNCTION audit_logger_record() SECURITY INVOKER",
-        "ALTER FUNCTION audit_logger_record() RESET search_path",
-        "ALTER FUNCTION audit_logger_record() SET search_path = public",
-        "GRANT EXECUTE ON FUNCTION audit_logger_transaction_id() TO PUBLIC",
+        "CREATE OR REPLACE FUNCTION audit_logger_to_inet(address text) RETURNS inet "
+        "LANGUAGE sql AS 'SELECT NULL::inet'",
+        "ALTER FUNCTION audit_logger_record_statement() SECURITY INVOKER",
+        "ALTER FUNCTION audit_logger_record_statement() RESET search_path",
+        "ALTER FUNCTION audit_logger_record_statement() SET search_path = public",
+        "GRANT EXECUTE ON FUNCTION audit_logger_ensure_transaction() TO PUBLIC",
     ],
 )
 def test_altered_functions_are_found_and_repaired(

@@ -95,6 +95,19 @@ def test_writes_to_a_partition_that_was_attached_later_are_recorded(connection: 
     ]
 
 
+def test_an_audited_table_cannot_be_attached_and_recorded_twice(connection: Connection, log: AuditLog) -> None:
+    """Its triggers have the names of those that the partitioned table would give it, and have to be dropped first."""
+    run(connection, "CREATE TABLE events_3 (id int NOT NULL, year int NOT NULL, note varchar, PRIMARY KEY (id, year))")
+    other = AuditLog(MetaData())
+    Table("events_3", other.metadata, Column("id", Integer, primary_key=True), info={"versioned": {}})
+    other.install(connection)
+    attach = "ALTER TABLE events ATTACH PARTITION events_3 FOR VALUES FROM (3) TO (4)"
+    with pytest.raises(DBAPIError, match="already exists"), connection.begin_nested():
+        run(connection, attach)
+    run(connection, "SELECT audit_logger_drop_triggers('events_3')", attach, "INSERT INTO events_3 VALUES (1, 3, 'a')")
+    assert recorded(connection, log) == [("insert", "events", "[1, 3]", {}, row(1, 3, "a"))]
+
+
 def test_a_row_that_moves_to_another_partition_is_updated(connection: Connection, log: AuditLog) -> None:
     run(
         connection,

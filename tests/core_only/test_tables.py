@@ -151,7 +151,7 @@ def test_excluded_columns_stand_nowhere(connection: Connection) -> None:
 def test_columns_called_like_what_the_trigger_uses(connection: Connection) -> None:
     names = [
         "new_table", "old_table", "new_row", "old_row", "before", "after", "entry", "place", "n", "o", "k",
-        "excluded", "fragile", "recorded_at", "xid", "key_columns", "primary_key", "tg_op",
+        "excluded", "may_exceed_jsonb", "recorded_at", "xid", "key_columns", "primary_key", "tg_op",
     ]  # fmt: skip
     table = versioned(Column("id", Integer, primary_key=True), *(Column(name, Integer) for name in names))
     log = audited(connection, table)

@@ -284,7 +284,7 @@ def test_what_the_trail_owns_up_to_is_no_failure(bank: Engine) -> None:
     run(
         bank,
         "SET audit_logger.enabled = off; UPDATE account SET amount = 0 WHERE id = 4; RESET audit_logger.enabled",
-        "SELECT audit_logger_release('line')",
+        "SELECT audit_logger_drop_triggers('line')",
         "INSERT INTO line VALUES (7, 7, 7)",
         "UPDATE line SET v = 9 WHERE a = 1",
     )

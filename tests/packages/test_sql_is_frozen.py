@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from audit_core.sql import sql_version
 
 ROOT = Path(__file__).parents[2]
 SQL = ROOT / "packages/audit-core/src/audit_core/sql"
@@ -44,3 +45,14 @@ def test_sql_is_ascii_with_unix_line_ends(name: str) -> None:
     text = FILES[name].read_bytes()
     assert text.isascii()
     assert b"\r" not in text
+
+
+@pytest.mark.parametrize("version", sorted(VERSIONS))
+def test_each_function_says_what_it_does(version: str) -> None:
+    """In a comment at the head of its file, which stays there."""
+    functions = sorted(name for name in FILES if name.startswith(f"{version}/functions/"))
+    assert [name for name in functions if not FILES[name].read_text().startswith("-- ")] == []
+    rendered = sql_version(int(version.removeprefix("v"))).functions(
+        schema="s", schema_literal="'s'", sequence_literal="'s.activity_id_seq'"
+    )
+    assert {statement.split(" ", 1)[0] for statement in rendered} == {"CREATE", "REVOKE"}

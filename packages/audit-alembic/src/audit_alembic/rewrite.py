@@ -86,7 +86,7 @@ BEGIN{refusal}
     PERFORM pg_catalog.set_config('audit_logger.maintenance', '', true);
     INSERT INTO {activity} (
         transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb, old_data, changed_data)
-    VALUES ({qualified("audit_logger_transaction_id", self.audit_schema)}(), pg_catalog.clock_timestamp(),
+    VALUES ({qualified("audit_logger_ensure_transaction", self.audit_schema)}(), pg_catalog.clock_timestamp(),
         pg_catalog.pg_current_xact_id()::text::bigint, 0, {schema}, {literal(self.resulting_name)}, 'maintenance',
         '{{}}', {note}::jsonb || pg_catalog.jsonb_build_object('rows', rewritten));
 END

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..options import TableOptions
 from ..quoting import literal, qualified, quote, type_name
-from ..sql import FunctionDefinition, TriggerDefinition, latest, sql_version
+from ..sql import FunctionDefinition, TableKind, TriggerDefinition, latest, sql_version
 
 TABLE_NAMES = ("activity", "transaction", "activity_coverage")
 
@@ -96,31 +96,31 @@ class TableTriggers:
         """Render the statements that create the triggers or put them into this state."""
         names = sorted(self.definitions())
         created = sql_version(self.version).triggers(
-            self._folder,
+            self._kind,
             names,
             **_values(self.audit_schema),
             table=self.relation,
             arguments=", ".join(map(literal, self.arguments)),
         )
         return [
-            self._call("audit_logger_cover", literal("before")),
+            self._call("audit_logger_write_coverage", literal("before")),
             *created,
-            self.adopt(f"ARRAY[{', '.join(map(literal, names))}]"),
+            self.copy_triggers(f"ARRAY[{', '.join(map(literal, names))}]"),
         ]
 
-    def adopt(self, *names: str) -> str:
-        """Render the statement that gives partitions and children their triggers."""
-        return self._call("audit_logger_adopt", *(names or ("NULL::pg_catalog.text[]",)))
+    def copy_triggers(self, *names: str) -> str:
+        """Render the statement that copies the triggers to partitions and children."""
+        return self._call("audit_logger_copy_triggers", *(names or ("NULL::pg_catalog.text[]",)))
 
     def drop(self) -> list[str]:
         """Render the statement that drops the triggers, also those of partitions and children."""
-        return [self._call("audit_logger_release")]
+        return [self._call("audit_logger_drop_triggers")]
 
     def definitions(self) -> dict[str, TriggerDefinition]:
         """Return how the catalog shows the triggers when they are as released."""
         return {
             name: definition
-            for name, definition in sql_version(self.version).trigger_definitions(self._folder).items()
+            for name, definition in sql_version(self.version).trigger_definitions(self._kind).items()
             if definition.event.lower() in self.options.operations
         }
 
@@ -144,8 +144,8 @@ class TableTriggers:
         return qualified(self.table, self.schema)
 
     @property
-    def _folder(self) -> str:
-        return "partitioned" if self.partitioned else "triggers"
+    def _kind(self) -> TableKind:
+        return "partitioned" if self.partitioned else "plain"
 
     def _call(self, function: str, *arguments: str) -> str:
         # With the types of the function: one that others made with better fitting types would be called instead.

@@ -1,7 +1,9 @@
-"""The SQL of each released version, as frozen text.
+"""Each SQL version, as text that is frozen once the library is published with it.
 
-A folder ``v1``, ``v2``, ... holds everything that one version installs. A released folder never changes:
+A folder ``v1``, ``v2``, ... holds everything that one version installs. A frozen folder never changes:
 a migration that names a version means the same for ever.
+
+A comment at the head of a file is for its readers: it reaches neither the server nor a script.
 """
 
 from __future__ import annotations
@@ -11,12 +13,17 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 from ..errors import ConfigurationError
 from ..quoting import BODY_TAG
 
 LATEST = 1
 
+#: A table with partitions has triggers of another kind.
+TableKind: TypeAlias = Literal["plain", "partitioned"]
+
+_HEAD_COMMENT = re.compile(r"(?:--.*\n)+")
 _INCLUDE = re.compile(r"^@include (?P<name>\w+)(?P<values>(?: \w+=[\w.]+)*)@\n", re.MULTILINE)
 _SEPARATOR = re.compile(r"^;;\n", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"@([a-z_]+)@")
@@ -33,7 +40,7 @@ _PROTECTION = re.compile(
 )
 _FUNCTION = re.compile(r"(?P<head>CREATE .*?)AS \$audit_logger\$(?P<body>.*)\$audit_logger\$", re.DOTALL)
 _SIGNATURE = re.compile(
-    r"^REVOKE ALL ON (?:FUNCTION|PROCEDURE) @schema@\.\w+(?P<types>\(.*?\)) FROM PUBLIC", re.MULTILINE
+    r"^REVOKE ALL ON (?:FUNCTION|PROCEDURE) @schema@\.\w+(?P<types>\([^)]*\)) FROM PUBLIC", re.MULTILINE
 )
 _SETTING = re.compile(r"SET (\w+) = '?(\w+(?:, \w+)*)")
 
@@ -78,11 +85,11 @@ class SQLVersion:
         return [statement for text in self._texts("functions") for statement in _render(text, values)]
 
     def function_names(self) -> list[str]:
-        """Return the names of the functions, each after those that it calls."""
+        """Return the names of the functions, in the order in which they are created."""
         return [name for name, _ in self._files("functions")]
 
     def signatures(self) -> dict[str, str]:
-        """Return the types of the arguments of each function, each after those that it calls."""
+        """Map each function to the types of its arguments, in the order in which they are created."""
         signatures = {}
         for name, text in self._files("functions"):
             match = _SIGNATURE.search(text)
@@ -91,7 +98,7 @@ class SQLVersion:
         return signatures
 
     def function_definitions(self, **values: str) -> dict[str, FunctionDefinition]:
-        """Return how the catalog shows each function when it is as released."""
+        """Describe each function as the catalog shows it when nobody has altered it."""
         definitions = {}
         for name, text in self._files("functions"):
             match = _FUNCTION.match(_render(text, values)[0])
@@ -109,25 +116,26 @@ class SQLVersion:
             )
         return definitions
 
-    def triggers(self, folder: str, names: Collection[str], **values: str) -> list[str]:
+    def triggers(self, kind: TableKind, names: Collection[str], **values: str) -> list[str]:
         """Render the statements that create or replace some triggers of a table."""
-        return [statement for name, text in self._files(folder) if name in names for statement in _render(text, values)]
+        files = self._files(f"triggers/{kind}")
+        return [statement for name, text in files if name in names for statement in _render(text, values)]
 
     def trigger_names(self) -> set[str]:
         """Return the names of the triggers that tables of any kind get."""
-        return {name for folder in ("triggers", "partitioned") for name, _ in self._files(folder)}
+        return {name for kind in get_args(TableKind) for name, _ in self._files(f"triggers/{kind}")}
 
-    def trigger_definitions(self, folder: str) -> dict[str, TriggerDefinition]:
-        """Return how the catalog shows each trigger of a table when it is as released."""
+    def trigger_definitions(self, kind: TableKind) -> dict[str, TriggerDefinition]:
+        """Describe each trigger of a table as the catalog shows it when nobody has altered it."""
         definitions = {}
-        for name, text in self._files(folder):
+        for name, text in self._files(f"triggers/{kind}"):
             match = _TRIGGER.fullmatch(text)
             assert match is not None
             definitions[name] = TriggerDefinition(**match.groupdict())
         return definitions
 
     def protection_definitions(self) -> set[tuple[str, TriggerDefinition]]:
-        """Return how the catalog shows the triggers that protect the trail: table and trigger."""
+        """Describe the triggers that protect the trail as the catalog shows them: table and trigger."""
         text = self._text("protect_tables")
         return {
             (definition.pop("table"), TriggerDefinition(**definition))
@@ -177,7 +185,7 @@ def _read_folder(version: Path, folder: str) -> list[tuple[str, str]]:
 
 @cache
 def _read(version: Path, name: str) -> str:
-    """Read a file, with the fragments that it shares with others in their places."""
+    """Read a file without the comment at its head, with the fragments that it includes in their places."""
 
     def fragment(include: re.Match[str]) -> str:
         text = _read(version, f"fragments/{include['name']}")
@@ -186,7 +194,9 @@ def _read(version: Path, name: str) -> str:
             text = text.replace(f"@{name}@", replacement)
         return text
 
-    return _INCLUDE.sub(fragment, version.joinpath(f"{name}.sql").read_text(encoding="ascii"))
+    text = version.joinpath(f"{name}.sql").read_text(encoding="ascii")
+    head = _HEAD_COMMENT.match(text)
+    return _INCLUDE.sub(fragment, text[head.end() :] if head else text)
 
 
 def _render(text: str, values: dict[str, str]) -> list[str]:

@@ -35,7 +35,8 @@ _DESCENDANTS = text(
     " JOIN pg_catalog.pg_proc AS p ON p.oid = wanted.tgfoid"
     " WHERE wanted.tgrelid = r.relid AND wanted.tgparentid = 0"
     " AND pg_catalog.starts_with(p.proname, 'audit_logger_record')"
-    " AND (NOT c.relispartition OR p.proname IN ('audit_logger_record_statement', 'audit_logger_record_truncate'))"
+    " AND (NOT c.relispartition"
+    "  OR p.proname IN ('audit_logger_record_partitioned_statement', 'audit_logger_record_truncate'))"
     " AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger AS own"
     "  WHERE own.tgrelid = c.oid AND own.tgname = wanted.tgname AND own.tgenabled = 'O')) "
     "ORDER BY 1, 2, 3, 4"
@@ -64,7 +65,7 @@ def problems(connection: Connection, triggers: Sequence[TableTriggers], default_
         yield Problem(
             table.table,
             f"{kind} {row.schema}.{row.table_name} of {table.table!r} would not be recorded: it has no audit "
-            f"triggers of its own. Run: {table.adopt()}",
+            f"triggers of its own. Run: {table.copy_triggers()}",
         )
     for row in connection.execute(_RULES, {"tables": list(tables)}):
         yield Problem(

@@ -1,3 +1,4 @@
+-- Puts down what is under the two keys of a change after it.
             IF befores[candidate] > 0 AND guests[old_keys[candidate]] = befores[candidate] THEN
                 guests[old_keys[candidate]] := 0;
             ELSIF befores[candidate] > 0 THEN

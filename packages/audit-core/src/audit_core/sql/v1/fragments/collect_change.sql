@@ -1,3 +1,4 @@
+-- Adds an activity of this command to "ids", and its keys to those that are looked through.
             CONTINUE WHEN each.verb = 'read' OR each.schema <> own.schema;
             EXIT WHEN each.native_transaction_id <> xid OR each.issued_at < statement_timestamp();
             IF each.verb IN ('insert', 'update', 'delete') AND each.id <> ALL (ids) THEN

@@ -1,3 +1,4 @@
+-- Tells how well a change fits as the next one: the smaller its rank, the better.
             -- NULL if it cannot be the next one.
             rank := CASE
                 WHEN befores[candidate] > 0 AND states[old_keys[candidate]] <> befores[candidate]

@@ -1,3 +1,5 @@
+-- Called by audit_logger_record_truncate(). Returns whether a table has an enabled trigger of this operation that calls
+-- this function of the trail.
 CREATE OR REPLACE FUNCTION @schema@.audit_logger_has_trigger(relation oid, function_name text, operation text)
 RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -1,3 +1,5 @@
+-- The trigger function that protects the tables of the trail from UPDATE, DELETE and TRUNCATE. Raises AU005 unless
+-- audit_logger.maintenance is on.
 CREATE OR REPLACE FUNCTION @schema@.audit_logger_protect() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $audit_logger$

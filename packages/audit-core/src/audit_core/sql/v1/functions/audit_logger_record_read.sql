@@ -1,3 +1,6 @@
+-- Records that somebody read the trail: one record, or, without a table, what the filter says. Called by the page and
+-- by other readers who may execute it. Raises AU010 if nothing is recorded of the table, if the key or the filter is
+-- too long, and if the filter is not a JSON object.
 CREATE OR REPLACE FUNCTION @schema@.audit_logger_record_read(
     schema_name text, table_name text, row_key text, filter jsonb)
 RETURNS void
@@ -22,11 +25,10 @@ BEGIN
         RAISE EXCEPTION 'the filter of a reader is a JSON %', jsonb_typeof(filter)
             USING ERRCODE = 'AU010', HINT = 'Give a JSON object.';
     END IF;
-    -- Somebody read the trail: of one record, or, without a table, what the filter says.
     INSERT INTO @schema@.activity (
         transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
         row_key, old_data, changed_data)
-    VALUES (@schema@.audit_logger_transaction_id(), clock_timestamp(), pg_current_xact_id()::text::bigint, 0,
+    VALUES (@schema@.audit_logger_ensure_transaction(), clock_timestamp(), pg_current_xact_id()::text::bigint, 0,
         coalesce(schema_name, @schema_literal@), coalesce(table_name, 'activity'), 'read',
         row_key, '{}', filter);
 END

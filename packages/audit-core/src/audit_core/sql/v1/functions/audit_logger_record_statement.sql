@@ -1,146 +1,220 @@
+-- The statement trigger function of plain tables for INSERT, UPDATE and DELETE. It records all rows of a statement:
+-- one row by expressions and a short INSERT, several rows by one INSERT ... SELECT.
 CREATE OR REPLACE FUNCTION @schema@.audit_logger_record_statement() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 @include value_settings@
 SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan
 AS $audit_logger$
 DECLARE
-    root CONSTANT oid := coalesce(pg_partition_root(TG_RELID), TG_RELID);
-@include root_name@
-    xid CONSTANT bigint := pg_current_xact_id()::text::bigint;
+@include activity_variables@
+    -- SERIALIZABLE transactions leave the indexes of the trail alone where they can.
     is_serializable CONSTANT boolean := current_setting('transaction_isolation') = 'serializable';
-    excluded text[];
-    masked_columns text[];
-    fragile boolean;
-    are_in_step boolean := false;
-    each record;
+    previous_id bigint;
+    has_previous boolean;
+    own_id bigint;
+    first record;
     affected bigint;
-    last_id bigint;
-    strangers integer := 0;
-    own_ids bigint[] := '{}';
-    counted bigint[] := '{}';
+    low bigint;
+    is_few boolean;
+    only_binary_changes boolean := false;
+    may_exceed_jsonb boolean;
+    old_columns text;
+    new_columns text;
+    old_values text;
+    new_values text;
+    unchanged text;
 BEGIN
-    -- What is recorded is recorded row by row. Left for the end of the statement are the rows that were kept out, and
-    -- those that moved.
-    IF lower(current_setting('audit_logger.enabled', true)) IN ('off', 'false', 'no', '0') THEN
-        FOR each IN
-            SELECT a.id, a.verb, a.relid, a.native_transaction_id, a.issued_at
-            FROM @schema@.activity AS a
-            WHERE a.table_name = root_name[2] AND a.row_key IS NULL AND a.schema = root_name[1]
-            ORDER BY a.id DESC
-        LOOP
-            EXIT WHEN each.native_transaction_id <> xid OR each.issued_at < statement_timestamp();
-            IF each.verb = 'bypass' THEN
-                counted := counted || each.id;
-            END IF;
-        END LOOP;
-        IF cardinality(counted) > 1 THEN
-            PERFORM set_config('audit_logger.maintenance', 'on', true);
-            WITH single AS (
-                DELETE FROM @schema@.activity AS a WHERE a.id = ANY (counted)
-                RETURNING a.transaction_id, a.changed_data
-            )
-            INSERT INTO @schema@.activity (
-                transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
-                row_key, old_data, changed_data)
-            SELECT s.transaction_id, clock_timestamp(), xid, TG_RELID, root_name[1], root_name[2], 'bypass', NULL, '{}',
-                   (s.changed_data - 'rows') || jsonb_build_object('rows', sum((s.changed_data -> 'rows')::bigint))
-            FROM single AS s
-            GROUP BY s.transaction_id, s.changed_data - 'rows'
-            ORDER BY s.changed_data - 'rows';
-            PERFORM set_config('audit_logger.maintenance', '', true);
+    -- In each query below, the innermost level has the columns of the application's table in scope and
+    -- names nothing but whole rows.
+    IF TG_OP = 'INSERT' THEN
+        SELECT NULL AS before, (n.*)::record AS after, EXISTS (SELECT FROM new_table OFFSET 1) AS has_next,
+@include has_cast_to_json@
+        INTO first FROM new_table AS n LIMIT 1;
+    ELSIF TG_OP = 'DELETE' THEN
+        SELECT (o.*)::record AS before, NULL AS after, EXISTS (SELECT FROM old_table OFFSET 1) AS has_next,
+@include has_cast_to_json@
+        INTO first FROM old_table AS o LIMIT 1;
+    ELSE
+        SELECT (o.*)::record AS before, (n.*)::record AS after, EXISTS (SELECT FROM new_table OFFSET 1) AS has_next,
+@include has_cast_to_json@
+        INTO first FROM old_table AS o CROSS JOIN new_table AS n LIMIT 1;
+    END IF;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF first.has_cast_to_json THEN
+        PERFORM @schema@.audit_logger_refuse_casts(TG_RELID);
+    END IF;
+@include if_policy_applies@
+        IF TG_OP = 'DELETE' THEN
+            SELECT count(*) INTO affected FROM old_table;
+        ELSE
+            SELECT count(*) INTO affected FROM new_table;
+        END IF;
+        IF @schema@.audit_logger_apply_policy(
+            TG_RELID, TG_TABLE_SCHEMA::text, TG_TABLE_NAME::text, TG_OP, affected, TG_ARGV)
+        THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    IF NOT first.has_next THEN
+@include prepare_activity old=first.before new=first.after@
+@include find_previous_activity@
+@include insert_activity schema_name=TG_TABLE_SCHEMA table_name=TG_TABLE_NAME@
+        ;
+        IF has_previous IS NOT FALSE THEN
+            own_id := currval(@sequence_literal@::regclass);
+            PERFORM @schema@.audit_logger_reorder_activities(own_id, own_id);
+        END IF;
+        IF is_serializable THEN
+            PERFORM set_config('audit_logger.recorded_at', statement_timestamp()::text, true);
         END IF;
         RETURN NULL;
     END IF;
+
+    SELECT o.key_columns, o.excluded, o.masked
+    INTO key_columns, excluded, masked
+    FROM @schema@.audit_logger_read_options(TG_RELID, TG_ARGV) AS o;
+    may_exceed_jsonb := @schema@.audit_logger_may_exceed_jsonb(TG_RELID);
+
+@include find_previous_activity@
+    IF has_previous OR has_previous IS NULL AND EXISTS (
+        SELECT FROM @schema@.transaction AS t JOIN @schema@.activity AS a ON a.transaction_id = t.id
+        WHERE t.native_transaction_id = xid AND a.issued_at >= statement_timestamp())
+    THEN
+        low := nextval(@sequence_literal@::regclass);
+    END IF;
+
+    -- OFFSET 0 keeps the conversion from being computed twice. The transaction's id is asked for by the first
+    -- row, so that there is no transaction without activity.
     IF TG_OP = 'INSERT' THEN
-        affected := (SELECT count(*) FROM new_table);
+        INSERT INTO @schema@.activity (
+            transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
+            row_key, old_data, changed_data, masked)
+        SELECT (SELECT @schema@.audit_logger_ensure_transaction()),
+            recorded_at, xid, TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, 'insert',
+@include row_key data=new_row@
+            ,
+            '{}',
+            CASE WHEN masked = '{}' THEN new_row ELSE @schema@.audit_logger_mask(new_row, masked) END,
+            nullif(masked, '{}')
+        FROM (
+            SELECT CASE WHEN may_exceed_jsonb THEN @schema@.audit_logger_to_jsonb(entry) ELSE to_jsonb(entry) END
+                   - excluded AS new_row
+            FROM (SELECT (n.*)::record AS entry FROM new_table AS n) AS entries
+            OFFSET 0
+        ) AS converted;
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO @schema@.activity (
+            transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
+            row_key, old_data, changed_data, masked)
+        SELECT (SELECT @schema@.audit_logger_ensure_transaction()),
+            recorded_at, xid, TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, 'delete',
+@include row_key data=old_row@
+            ,
+            CASE WHEN masked = '{}' THEN old_row ELSE @schema@.audit_logger_mask(old_row, masked) END,
+            '{}', nullif(masked, '{}')
+        FROM (
+            SELECT CASE WHEN may_exceed_jsonb THEN @schema@.audit_logger_to_jsonb(entry) ELSE to_jsonb(entry) END
+                   - excluded AS old_row
+            FROM (SELECT (o.*)::record AS entry FROM old_table AS o) AS entries
+            OFFSET 0
+        ) AS converted;
     ELSE
-        affected := (SELECT count(*) FROM old_table);
+        is_few := NOT EXISTS (SELECT FROM new_table OFFSET 100);
     END IF;
-    -- The setting saves a search, and hides nothing: without it the halves stay what they are.
-    IF TG_OP = 'UPDATE' AND current_setting('audit_logger.deleted_from', true) = root::text THEN
-        PERFORM set_config('audit_logger.deleted_from', '', true);
-        -- A row that was suppressed on its way leaves the transition tables out of step. Then nobody can tell
-        -- which rows belong together, and deletes and inserts stay what they are.
-        are_in_step := (SELECT count(*) FROM old_table) = (SELECT count(*) FROM new_table);
-    END IF;
-    IF are_in_step THEN
-        SELECT o.excluded, o.masked INTO excluded, masked_columns
-        FROM @schema@.audit_logger_options(TG_RELID, TG_ARGV) AS o;
-        fragile := @schema@.audit_logger_is_fragile(TG_RELID);
-        PERFORM set_config('audit_logger.maintenance', 'on', true);
-        -- An UPDATE that moves a row to another partition reaches the partitions as a DELETE and, next, an INSERT. Of rows
-        -- that look alike, the last ones of this table are those of this statement, and each is taken once.
-        WITH pair AS (
-            SELECT p.old_row, p.new_row, p.changes, row_number() OVER (PARTITION BY p.old_row, p.new_row) AS place
-            FROM (
+    IF is_few THEN
+        -- The transition tables are filled in step. A full join cannot become a nested loop, so that a
+        -- plan made for one row stays good for 50,000.
+        INSERT INTO @schema@.activity (
+            transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
+            row_key, old_row_key, old_data, changed_data, masked)
+        SELECT (SELECT @schema@.audit_logger_ensure_transaction()),
+            recorded_at, xid, TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, 'update',
+@include row_key data=new_row@
+            ,
+            CASE WHEN changes ?| key_columns THEN nullif(
+@include row_key data=old_row@
+            ,
+@include row_key data=new_row@
+            ) END,
+            CASE WHEN masked = '{}' THEN old_row ELSE @schema@.audit_logger_mask(old_row, masked) END,
+            CASE WHEN masked = '{}' THEN changes ELSE @schema@.audit_logger_mask(changes, masked) END,
+            nullif(masked, '{}')
+        FROM (
 @include paired_rows@
-            ) AS p
-        ), recent AS (
-            SELECT a.id, a.verb, a.relid, a.row_key, a.old_data, a.changed_data,
-                   lead(a.id) OVER following AS next_id, lead(a.verb) OVER following AS next_verb,
-                   lead(a.relid) OVER following AS next_relid, lead(a.changed_data) OVER following AS next_data
-            FROM @schema@.activity AS a
-            WHERE a.transaction_id = @schema@.audit_logger_transaction_id()
-              AND a.issued_at >= statement_timestamp()
-              AND a.schema = root_name[1] AND a.table_name = root_name[2]
-              AND (a.relid = root OR a.relid IN (SELECT t.relid FROM pg_partition_tree(root) AS t))
-            WINDOW following AS (ORDER BY a.id)
-        ), half AS (
-            SELECT r.id, r.next_id, r.row_key, r.old_data, r.next_data,
-                   row_number() OVER (PARTITION BY r.old_data, r.next_data ORDER BY r.id DESC) AS place
-            FROM recent AS r
-            WHERE r.verb = 'delete' AND r.next_verb = 'insert' AND r.relid <> r.next_relid
-        ), move AS (
-            SELECT half.id AS removed_id, half.next_id AS added_id, half.row_key AS old_row_key, half.old_data, pair.changes
-            FROM pair
-            JOIN half ON half.place = pair.place
-             AND half.old_data = @schema@.audit_logger_mask(pair.old_row, masked_columns)
-             AND half.next_data = @schema@.audit_logger_mask(pair.new_row, masked_columns)
-        ), forgotten AS (
-            DELETE FROM @schema@.activity AS a USING move WHERE a.id = move.removed_id
-        )
-        UPDATE @schema@.activity AS a
-        SET verb = 'update', old_row_key = nullif(move.old_row_key, a.row_key), old_data = move.old_data,
-            changed_data = @schema@.audit_logger_mask(move.changes, masked_columns)
-        FROM move
-        WHERE a.id = move.added_id;
-        PERFORM set_config('audit_logger.maintenance', '', true);
+            WHERE old_row <> new_row
+        ) AS changed;
+        GET DIAGNOSTICS affected = ROW_COUNT;
+        -- Rows that changed, and are the same JSON as before?
+        is_few := @schema@.audit_logger_build_binary_comparison(TG_RELID, excluded, TG_LEVEL) IS NULL OR affected = (
+            SELECT count(*)
+            FROM (SELECT (o.*)::record AS before, row_number() OVER () AS place FROM old_table AS o) AS olds
+            JOIN (SELECT (n.*)::record AS after, row_number() OVER () AS place FROM new_table AS n) AS news
+                USING (place)
+            WHERE before *<> after);
+        only_binary_changes := NOT is_few;
     END IF;
-    IF affected > 0 AND NOT is_serializable THEN
-        BEGIN
-            -- Not within the query: no index is used for what a volatile function returns.
-            last_id := currval(@sequence_literal@::regclass);
-        EXCEPTION WHEN object_not_in_prerequisite_state THEN
-            RETURN NULL; -- nothing was drawn: of these rows, nothing changed that is recorded
-        END;
-        -- The rows of this statement, and what else was recorded meanwhile.
-        FOR each IN
-            SELECT a.id, a.native_transaction_id, a.issued_at, a.schema, a.table_name
-            FROM @schema@.activity AS a
-            WHERE a.id <= last_id
-            ORDER BY a.id DESC
-        LOOP
-            IF each.native_transaction_id <> xid THEN
-                -- Of a transaction at the same time. They cannot go on for ever.
-                strangers := strangers + 1;
-                EXIT WHEN strangers > least(100 * affected, 10000);
-            ELSIF each.issued_at < statement_timestamp() THEN
-                EXIT;
-            ELSIF each.table_name = root_name[2] AND each.schema = root_name[1] THEN
-                own_ids := own_ids || each.id;
-            END IF;
-        END LOOP;
-        IF cardinality(own_ids) > 1 THEN
-            PERFORM @schema@.audit_logger_put_in_order(min(a.id), max(a.id))
+    IF NOT is_few THEN
+        -- Of many rows, those in which nothing changed that is recorded are sorted out before they are converted,
+        -- and unchanged columns are told by their values. Both need the names of the columns, as they are now, and
+        -- so a statement that is made, and planned, each time: for a few rows that would take longer.
+        SELECT string_agg(format('o.%I AS o%s', a.attname, a.attnum), ', '),
+               string_agg(format('n.%I AS n%s', a.attname, a.attnum), ', '),
+               string_agg('o' || a.attnum, ', '),
+               string_agg('n' || a.attnum, ', '),
+               string_agg(
+                   format('CASE WHEN ROW(o%1$s)::record *= ROW(n%1$s)::record THEN %2$L END', a.attnum, a.attname),
+                   ', ')
+        INTO old_columns, new_columns, old_values, new_values, unchanged
+        FROM pg_attribute AS a
+        WHERE a.attrelid = TG_RELID AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> ALL (excluded);
+        EXECUTE format($query$
+            INSERT INTO %1$I.activity (
+                transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
+                row_key, old_row_key, old_data, changed_data, masked)
+            SELECT (SELECT %1$I.audit_logger_ensure_transaction()),
+                $1, $2, $3, $4, $5, 'update', new_key, nullif(old_key, new_key),
+                CASE WHEN $8 = '{}' THEN old_row ELSE %1$I.audit_logger_mask(old_row, $8) END,
+                CASE WHEN $8 = '{}' THEN changes ELSE %1$I.audit_logger_mask(changes, $8) END,
+                nullif($8, '{}')
             FROM (
-                SELECT r.id, count(*) OVER (PARTITION BY k.key) AS times
-                FROM @schema@.activity AS r
-                CROSS JOIN LATERAL (VALUES (r.row_key), (nullif(r.old_row_key, r.row_key))) AS k (key)
-                WHERE r.id = ANY (own_ids) AND k.key IS NOT NULL
-            ) AS a
-            WHERE a.times > 1
-            HAVING count(*) > 0;
-        END IF;
+                SELECT old_row, changes,
+                       CASE WHEN cardinality($6) = 1 AND octet_length(new_row ->> $6[1]) <= 1000 THEN new_row ->> $6[1]
+                            ELSE %1$I.audit_logger_row_key(new_row, $6) END AS new_key,
+                       CASE WHEN NOT changes ?| $6 THEN NULL
+                            WHEN cardinality($6) = 1 AND octet_length(old_row ->> $6[1]) <= 1000 THEN old_row ->> $6[1]
+                            ELSE %1$I.audit_logger_row_key(old_row, $6) END AS old_key
+                FROM (
+                    SELECT old_row, new_row, new_row - array_remove(unchanged, NULL) AS changes
+                    FROM (
+                        SELECT CASE WHEN $9 THEN %1$I.audit_logger_to_jsonb(before) ELSE to_jsonb(before) END
+                               - $7 AS old_row,
+                               CASE WHEN $9 THEN %1$I.audit_logger_to_jsonb(after) ELSE to_jsonb(after) END
+                               - $7 AS new_row,
+                               ARRAY[%6$s] AS unchanged
+                        FROM (SELECT (o.*)::record AS before, row_number() OVER () AS place, %2$s
+                              FROM old_table AS o) AS olds
+                        JOIN (SELECT (n.*)::record AS after, row_number() OVER () AS place, %3$s
+                              FROM new_table AS n) AS news USING (place)
+                        WHERE ROW(%4$s)::record *<> ROW(%5$s)::record
+                        OFFSET 0
+                    ) AS converted
+                    WHERE NOT $10 OR old_row = new_row
+                ) AS changed
+            ) AS keyed
+            $query$, @schema_literal@, old_columns, new_columns, old_values, new_values, unchanged)
+        USING recorded_at, xid, TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, key_columns, excluded, masked,
+            may_exceed_jsonb, only_binary_changes;
+    END IF;
+
+    IF low IS NOT NULL THEN
+        PERFORM @schema@.audit_logger_reorder_activities(
+            low, currval(@sequence_literal@::regclass));
+    END IF;
+    IF is_serializable THEN
+        PERFORM set_config('audit_logger.recorded_at', statement_timestamp()::text, true);
     END IF;
     RETURN NULL;
 END

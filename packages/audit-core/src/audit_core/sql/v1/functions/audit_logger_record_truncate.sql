@@ -1,3 +1,5 @@
+-- The trigger function of all audited tables for TRUNCATE. It records the number of rows that are lost, and with
+-- truncate=rows each of them as a delete. Raises AU009 if row level security hides rows that it has to record.
 CREATE OR REPLACE FUNCTION @schema@.audit_logger_record_truncate() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 @include value_settings@
@@ -39,34 +41,35 @@ BEGIN
         ELSE
             lost := NULL;
         END IF;
-        IF @schema@.audit_logger_is_kept_out(member, root_name[1], root_name[2], TG_OP, lost, TG_ARGV) THEN
+        IF @schema@.audit_logger_apply_policy(member, root_name[1], root_name[2], TG_OP, lost, TG_ARGV) THEN
             CONTINUE;
         END IF;
         IF 'truncate=rows' = ANY (TG_ARGV) THEN
             PERFORM @schema@.audit_logger_refuse_casts(member);
             SELECT o.key_columns, o.excluded, o.masked
             INTO key_columns, excluded, masked
-            FROM @schema@.audit_logger_options(member, TG_ARGV) AS o;
+            FROM @schema@.audit_logger_read_options(member, TG_ARGV) AS o;
             EXECUTE format(
                 'INSERT INTO %1$I.activity ('
                 '    transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,'
                 '    row_key, old_data, changed_data, masked) '
-                'SELECT (SELECT %1$I.audit_logger_transaction_id()), $1, $2, $3, $4, $5, ''delete'','
-                '    %1$I.audit_logger_key(old_row, $6), %1$I.audit_logger_mask(old_row, $8), ''{}'', nullif($8, ''{}'') '
+                'SELECT (SELECT %1$I.audit_logger_ensure_transaction()), $1, $2, $3, $4, $5, ''delete'','
+                '    %1$I.audit_logger_row_key(old_row, $6), %1$I.audit_logger_mask(old_row, $8), ''{}'','
+                '    nullif($8, ''{}'') '
                 'FROM ('
-                '    SELECT CASE WHEN $9 THEN %1$I.audit_logger_row(entry) ELSE to_jsonb(entry) END'
+                '    SELECT CASE WHEN $9 THEN %1$I.audit_logger_to_jsonb(entry) ELSE to_jsonb(entry) END'
                 '           - $7 AS old_row'
                 '    FROM (SELECT (o.*)::record AS entry FROM %2$s AS o) AS entries'
                 '    OFFSET 0'
                 ') AS converted', @schema_literal@, source)
             USING recorded_at, pg_current_xact_id()::text::bigint, member, root_name[1], root_name[2],
                 key_columns, excluded, masked,
-                @schema@.audit_logger_is_fragile(member);
+                @schema@.audit_logger_may_exceed_jsonb(member);
         END IF;
         INSERT INTO @schema@.activity (
             transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
             row_key, old_data, changed_data)
-        VALUES (@schema@.audit_logger_transaction_id(), recorded_at,
+        VALUES (@schema@.audit_logger_ensure_transaction(), recorded_at,
             pg_current_xact_id()::text::bigint, member, root_name[1], root_name[2], 'truncate',
             NULL, '{}', jsonb_build_object('rows', lost));
     END LOOP;

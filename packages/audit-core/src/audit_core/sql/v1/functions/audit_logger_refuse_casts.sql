@@ -1,3 +1,6 @@
+-- Raises AU008 if a type in the table has a cast to json by a function of somebody who is neither the owner of the
+-- trail nor a superuser. to_jsonb() would call that function with the rights of the trail's owner. Called before rows
+-- are converted, where the database has such casts. Functions of extensions belong to a superuser and may run.
 CREATE OR REPLACE FUNCTION @schema@.audit_logger_refuse_casts(relation oid) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
@@ -7,8 +10,6 @@ DECLARE
     function_name text;
     owner text;
 BEGIN
-    -- to_jsonb() converts a value by the cast to json that somebody declared for its type. The function of that cast
-    -- would run with the rights of the trail's owner. Functions of a superuser, such as those of extensions, may.
     WITH RECURSIVE part (type) AS (
         SELECT a.atttypid
         FROM pg_attribute AS a

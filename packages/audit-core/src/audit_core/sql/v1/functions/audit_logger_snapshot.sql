@@ -1,3 +1,6 @@
+-- Records the rows of an audited table that have no activity yet, so many pages at a time. Called by
+-- op.snapshot_audited_table(). Raises AU006 if the table has no audit triggers, and AU007 if it has no primary key.
+-- It commits after each batch, so it cannot have settings of its own; it runs with the rights of its caller.
 CREATE OR REPLACE PROCEDURE @schema@.audit_logger_snapshot(relation regclass, pages integer)
 LANGUAGE plpgsql
 AS $audit_logger$
@@ -11,12 +14,11 @@ DECLARE
     key_columns text[];
     excluded text[];
     masked text[];
-    fragile boolean;
+    may_exceed_jsonb boolean;
     page bigint;
     last_page bigint;
 BEGIN
-    -- It commits after each batch, so it cannot have settings of its own; it runs with the rights of its caller.
-@include local_settings@
+@include local_value_settings@
     SELECT n.nspname, c.relname INTO schema_name, table_name
     FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.oid = relation::oid;
@@ -29,7 +31,7 @@ BEGIN
         RAISE EXCEPTION '%.% has no audit triggers', schema_name, table_name
             USING ERRCODE = 'AU006', HINT = 'Call op.init_audit_logger_triggers() first, so that no change is missed.';
     END IF;
-    arguments := @schema@.audit_logger_arguments(rest);
+    arguments := @schema@.audit_logger_split_arguments(rest);
     FOR member IN
         WITH RECURSIVE tree (relid) AS (
             SELECT relation::oid
@@ -41,8 +43,8 @@ BEGIN
     LOOP
         SELECT o.key_columns, o.excluded, o.masked
         INTO key_columns, excluded, masked
-        FROM @schema@.audit_logger_options(member, arguments) AS o;
-        fragile := @schema@.audit_logger_is_fragile(member);
+        FROM @schema@.audit_logger_read_options(member, arguments) AS o;
+        may_exceed_jsonb := @schema@.audit_logger_may_exceed_jsonb(member);
         IF key_columns = '{}' THEN
             RAISE EXCEPTION '%.% has no primary key', schema_name, table_name
                 USING ERRCODE = 'AU007', HINT = 'Without one, nobody could tell which rows have been recorded already.';
@@ -61,13 +63,13 @@ BEGIN
                 'INSERT INTO %1$I.activity ('
                 '    transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,'
                 '    row_key, old_data, changed_data, masked) '
-                'SELECT (SELECT %1$I.audit_logger_transaction_id()), pg_catalog.clock_timestamp(),'
+                'SELECT (SELECT %1$I.audit_logger_ensure_transaction()), pg_catalog.clock_timestamp(),'
                 '    pg_catalog.pg_current_xact_id()::text::bigint, $1, $2, $3, ''snapshot'', row_key, ''{}'','
                 '    %1$I.audit_logger_mask(payload, $6), nullif($6, ''{}'') '
                 'FROM ('
-                '    SELECT payload, place, %1$I.audit_logger_key(payload, $4) AS row_key'
+                '    SELECT payload, place, %1$I.audit_logger_row_key(payload, $4) AS row_key'
                 '    FROM ('
-                '        SELECT CASE WHEN $7 THEN %1$I.audit_logger_row(entry) ELSE pg_catalog.to_jsonb(entry) END'
+                '        SELECT CASE WHEN $7 THEN %1$I.audit_logger_to_jsonb(entry) ELSE pg_catalog.to_jsonb(entry) END'
                 '               - $5 AS payload, place'
                 '        FROM (SELECT (t.*)::record AS entry, t.ctid AS place FROM %2$s AS t'
                 '              WHERE t.ctid >= $8 AND t.ctid < $9 FOR SHARE OF t) AS entries'
@@ -79,10 +81,10 @@ BEGIN
                 '    WHERE a.table_name = $3 AND a.row_key = keyed.row_key AND a.schema = $2 AND a.verb <> ''read'') '
                 'ORDER BY place',
                 @schema_literal@, source)
-            USING member, schema_name, table_name, key_columns, excluded, masked, fragile,
+            USING member, schema_name, table_name, key_columns, excluded, masked, may_exceed_jsonb,
                 pg_catalog.format('(%s,0)', page)::tid, pg_catalog.format('(%s,0)', page + pages)::tid;
             COMMIT;
-@include local_settings@
+@include local_value_settings@
             page := page + pages;
         END LOOP;
     END LOOP;

@@ -1,4 +1,0 @@
-CREATE OR REPLACE TRIGGER audit_logger_deleted
-AFTER DELETE ON @table@
-REFERENCING OLD TABLE AS old_table
-FOR EACH STATEMENT EXECUTE FUNCTION @schema@.audit_logger_record_statement(@arguments@)

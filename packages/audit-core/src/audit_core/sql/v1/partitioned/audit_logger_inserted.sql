@@ -1,4 +1,0 @@
-CREATE OR REPLACE TRIGGER audit_logger_inserted
-AFTER INSERT ON @table@
-REFERENCING NEW TABLE AS new_table
-FOR EACH STATEMENT EXECUTE FUNCTION @schema@.audit_logger_record_statement(@arguments@)
