@@ -291,7 +291,7 @@ def test_a_table_that_is_no_longer_marked_leaves_no_trigger_behind(connection: C
     assert connection.exec_driver_sql(left).scalar() == 0
 
 
-def test_a_partition_whose_truncate_would_escape_is_reported_and_can_be_adopted(
+def test_a_partition_whose_truncate_would_escape_is_reported_and_can_get_its_trigger(
     connection: Connection, log: AuditLog
 ) -> None:
     run(connection, "CREATE TABLE events_3 PARTITION OF events FOR VALUES FROM (3) TO (4)")
