@@ -23,7 +23,8 @@ from xml.etree import ElementTree
 from dev.postgres import WHEELS
 from dev.programs import CHROMIUM, INSIST, PGBOUNCER, CannotInstallError, Program, debian_postgres
 
-GROUP = "config."
+#: The environments of configurations, and those of what is tested once.
+GROUPS = ("config.", "suite.")
 WORKERS = 2
 CANNOT_START, NO_TESTS = 4, 5  # exit codes of pytest
 HEARTBEAT = 60  # seconds
@@ -63,16 +64,22 @@ class Progress:
     def start(self, name: str) -> None:
         with self._lock:
             self._running[name] = time.monotonic()
-            self._print(f"started {name}")
+            self._print(f"started {short(name)}")
 
     def end(self, name: str, report: Report, output: str) -> None:
         with self._lock:
             self._done += 1
             seconds = time.monotonic() - self._running.pop(name)
             if report.result == "failed":
-                print(f"\n{f' {name} ':=^80}\n{output}\n{'':=^80}\n")
-            self._print(f"{report.result:7} {name:22} {_duration(seconds)}  {report.closing}")
+                print(f"\n{f' {short(name)} ':=^80}\n{output}\n{'':=^80}\n")
+            self._print(f"{report.result:7} {short(name):22} {_duration(seconds)}  {report.closing}")
             self._print_state()
+
+    def skip(self, name: str, reason: str) -> Report:
+        with self._lock:
+            self._done += 1
+            self._print(f"skipped {short(name):22}        {reason}")
+        return Report("skipped", reason)
 
     def beat(self) -> None:
         with self._lock:
@@ -80,7 +87,7 @@ class Progress:
 
     def _print_state(self) -> None:
         now = time.monotonic()
-        running = [f"{name} ({_duration(now - since)})" for name, since in self._running.items()]
+        running = [f"{short(name)} ({_duration(now - since)})" for name, since in self._running.items()]
         self._print(f"        {self._done} of {self._total} done; running: {', '.join(running) or 'nothing'}")
 
     def _print(self, text: str) -> None:
@@ -149,14 +156,14 @@ class Matrix:
 
     def _run_environment(self, name: str) -> Report:
         if self._stopped.is_set():
-            return Report("skipped", "the run was stopped")
+            return self._progress.skip(name, "the run was stopped")
         if self._runs_elsewhere(name):
-            return Report("skipped", "AUDIT_TEST_DATABASE_URL names another server")
+            return self._progress.skip(name, "AUDIT_TEST_DATABASE_URL names another server")
         # The tests say themselves what they need; a server they cannot do without.
         missing = {program: self._missing[program].result() for program in self._programs(name)}
         for program in self._server(name):
             if reason := missing[program]:
-                return Report("failed" if os.environ.get(INSIST) else "skipped", reason)
+                return Report("failed", reason) if os.environ.get(INSIST) else self._progress.skip(name, reason)
         self._progress.start(name)
         report, output = self._test(name)
         self._progress.end(name, report, output)
@@ -195,7 +202,7 @@ def main(wanted: list[str]) -> int:
     print_summary(reports)
     failed = [name for name, report in reports.items() if report.result == "failed"]
     if failed:
-        print(f"To run what failed again: python3 -m dev test {' '.join(failed)}", flush=True)
+        print(f"To run what failed again: python3 -m dev test {' '.join(map(short, failed))}", flush=True)
     return 1 if failed else 0
 
 
@@ -206,11 +213,17 @@ def environments(wanted: list[str]) -> dict[str, dict[str, Any]]:
         check=True,
         stdout=subprocess.PIPE,
     )
+    starts = tuple(wanted or [""])
     return {
-        name.removeprefix(GROUP): config
+        name: config
         for name, config in json.loads(shown.stdout).items()
-        if name.startswith(tuple(GROUP + start for start in wanted or [""]))
+        if name.startswith(GROUPS) and (name.startswith(starts) or short(name).startswith(starts))
     }
+
+
+def short(name: str) -> str:
+    """Return the name of an environment without its group."""
+    return name.partition(".")[2]
 
 
 def read_tests(report: Report, xml: Path) -> None:
@@ -227,11 +240,11 @@ def print_summary(reports: dict[str, Report]) -> None:
     print(f"\n{' the slowest tests ':=^80}")
     times = [(seconds, name, test) for name, report in reports.items() for seconds, test in report.times]
     for seconds, name, test in sorted(times, reverse=True)[:SLOWEST]:
-        print(f"{seconds:6.1f} s  {name}: {test}")
+        print(f"{seconds:6.1f} s  {short(name)}: {test}")
 
     print(f"\n{' summary ':=^80}")
     for name, report in reports.items():
-        print(f"{report.result:8} {name:22} {report.closing}")
+        print(f"{report.result:8} {short(name):22} {report.closing}")
     for line in not_tried(reports):
         print(line)
     counts = Counter(report.result for report in reports.values())
@@ -245,9 +258,9 @@ def not_tried(reports: dict[str, Report]) -> Iterable[str]:
     found: dict[str, list[str]] = defaultdict(list)
     for name, report in reports.items():
         if report.result == "skipped":
-            found[report.closing].append(f"all of {name}")
+            found[report.closing].append(f"all of {short(name)}")
         for reason, count in report.skips.items():
-            found[reason].append(f"{count} of {name}")
+            found[reason].append(f"{count} of {short(name)}")
     for reason, tests in found.items():
         yield f"Not tried: {', '.join(tests)}. {reason}"
 
@@ -255,7 +268,7 @@ def not_tried(reports: dict[str, Report]) -> Iterable[str]:
 def hatch_run(name: str, *command: str) -> tuple[int, str]:
     """Return the exit code and the output; what Hatch itself says only matters if it failed."""
     done = subprocess.run(
-        [sys.executable, "-m", "hatch", "run", f"{GROUP}{name}:{command[0]}", *command[1:]],
+        [sys.executable, "-m", "hatch", "run", f"{name}:{command[0]}", *command[1:]],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -266,7 +279,7 @@ def hatch_run(name: str, *command: str) -> tuple[int, str]:
 
 def _configuration(name: str) -> str:
     """Return the folder of tests that an environment runs: core_only of core_only-2.1-16."""
-    return name.partition("-")[0]
+    return short(name).partition("-")[0]
 
 
 def _expected_length(name: str) -> int:
