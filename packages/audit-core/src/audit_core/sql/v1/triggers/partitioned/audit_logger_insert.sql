@@ -1,5 +1,5 @@
--- Called like the trigger of a plain table: so PostgreSQL refuses to attach an audited table whose triggers have not
--- been dropped, and no row is recorded twice.
+-- It has the name of a plain table's trigger, so that PostgreSQL refuses to attach an audited table whose triggers have
+-- not been dropped: each row would be recorded twice.
 CREATE OR REPLACE TRIGGER audit_logger_insert
 AFTER INSERT ON @table@
 FOR EACH ROW EXECUTE FUNCTION @schema@.audit_logger_record_partitioned_row(@arguments@)
