@@ -40,6 +40,10 @@ register_entities(
 class AlembicUtilsSetup(FlaskSetup):
     """An application that has used alembic_utils before: a function, a trigger and a view are registered."""
 
+    imports = (
+        *FlaskSetup.imports,
+        *(f"alembic_utils.{name}" for name in ("pg_function", "pg_trigger", "pg_view", "replaceable_entity")),
+    )
     #: alembic_utils takes what follows a colon in the name of a schema for a parameter.
     odd_schema = "100%"
 

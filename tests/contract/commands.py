@@ -3,21 +3,24 @@
 Importing SQLAlchemy, Alembic and Flask takes longer than most commands do. This process has imported them;
 for each line of its standard input it forks, and the fork becomes the command. Our own packages are among
 the imports only if they are named as arguments: which of them a command finds imported is a matter of the test.
+What ``flask`` itself imports for each command, since it is registered as a plugin, is among them then, too.
 """
 
 from __future__ import annotations
 
+import atexit
 import compileall
 import contextlib
 import gc
 import importlib
+import importlib.metadata
 import importlib.util
 import json
 import os
 import runpy
 import signal
 import sys
-from typing import Any
+from typing import NoReturn
 
 PRELOADED = (
     "alembic.config",
@@ -40,11 +43,14 @@ def serve() -> None:
     for module in (*PRELOADED, *sys.argv[1:]):
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(module)
+    for plugin in importlib.metadata.entry_points(group="flask.commands"):
+        if plugin.module.partition(".")[0] in sys.modules:
+            plugin.load()
     compile_ours()
     # A test rewrites its files faster than the time stamps of bytecode can tell.
     sys.dont_write_bytecode = True
-    # Else each fork spends its end on collecting what it inherited.
-    gc.freeze()
+    # No command lives long enough to make garbage that matters.
+    gc.disable()
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
@@ -65,7 +71,7 @@ def compile_ours() -> None:
 
 def become(
     module: str, arguments: list[str], directory: str, environment: dict[str, str], files: dict[str, str]
-) -> Any:
+) -> NoReturn:
     """Do what `python -m <module> <arguments>` does in a directory."""
     signal.alarm(TIMEOUT)
     for descriptor, path in enumerate([os.devnull, files["stdout"], files["stderr"]]):
@@ -78,8 +84,27 @@ def become(
     sys.path[0] = directory
     sys.path[1:1] = environment["PYTHONPATH"].split(os.pathsep)
     sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
-    sys.exit()
+    code = exit_code(module)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    # Python would take apart, object by object, what the fork inherited.
+    os._exit(code)
+
+
+def exit_code(module: str) -> int:
+    """Run a module, and return what Python would end with."""
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

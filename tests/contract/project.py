@@ -31,7 +31,7 @@ class Project:
         self.url = url
         self.app = app
         self.environment: dict[str, str] = {}
-        #: Packages of ours that the application imports itself, so that the commands may find them imported.
+        #: Packages that the application imports itself, so that the commands may find them imported.
         self.imports: tuple[str, ...] = ()
 
     def flask(self, *arguments: str) -> str:

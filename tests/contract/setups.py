@@ -71,7 +71,7 @@ class Setup:
     skips_empty = True
     #: A name for a schema, with what formatting could take for its own.
     odd_schema = "100%:x"
-    #: What each application of this kind imports of ours.
+    #: What each application of this kind imports itself, in its order: of ours, and of what registers itself beside it.
     imports: tuple[str, ...] = ()
     #: The options of the logger that a test does not set.
     options: dict[str, Any]
@@ -122,6 +122,7 @@ class AlembicSetup(Setup):
     """Alembic without Flask, with the ``env.py`` that ``alembic init`` writes, edited by hand."""
 
     app = ALEMBIC_APP
+    imports = ("audit_alembic",)
     options = {"actor_cls": "User"}  # noqa: RUF012
 
     def __init__(self, *, hook: bool = False, **options: Any) -> None:
