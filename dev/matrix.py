@@ -31,7 +31,7 @@ HEARTBEAT = 60  # seconds
 SLOWEST = 10
 
 # The longest begin first, so that no worker is left alone with one in the end.
-LONGEST = ("core_only", "alembic_utils", "default", "wire", "stress", "alembic_only")
+LONGEST = ("core_only", "alembic_utils", "cli", "backup", "alembic_only", "default", "page", "wire", "stress")
 PROGRAMS = {"wire": [PGBOUNCER], "page": [CHROMIUM], "backup": [debian_postgres("15")]}
 
 

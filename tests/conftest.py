@@ -24,7 +24,7 @@ VERSION = os.environ.get("AUDIT_TEST_POSTGRES", "18")
 
 # Copying files takes half of the time of logging each block, but waits for a checkpoint, which only costs nothing on a
 # server of our own: its files stand in memory.
-STRATEGY = "" if GIVEN_URL else "STRATEGY FILE_COPY"
+STRATEGY = "" if GIVEN_URL or int(VERSION) < 15 else "STRATEGY FILE_COPY"
 
 # Models and statements are full of cycles: with the defaults, looking for garbage takes a tenth of the time.
 gc.set_threshold(100_000, 20, 50)

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from tests.units.test_configuration import marked
+from tests.contract.tables import log_of_users
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ from tests.units.test_configuration import marked
 def test_options_of_a_table_are_checked_before_anything_is_installed(
     engine: Engine, versioned: object, message: str
 ) -> None:
-    log = marked(versioned)
+    log = log_of_users(versioned)
     with engine.begin() as connection:
         log.metadata.create_all(connection)
         with pytest.raises(ConfigurationError, match=message):
@@ -53,14 +53,14 @@ def test_options_of_a_table_are_checked_before_anything_is_installed(
 
 
 def test_a_table_with_a_name_of_the_trail_that_is_declared_later_is_refused(engine: Engine) -> None:
-    log = marked({})
+    log = log_of_users({})
     Table("activity", log.metadata, Column("id", Integer, primary_key=True))
     with engine.begin() as connection, pytest.raises(ConfigurationError, match="'activity'"):
         log.install(connection)
 
 
 def test_a_foreign_table_with_a_name_of_the_trail_is_refused(engine: Engine) -> None:
-    log = marked({})
+    log = log_of_users({})
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE activity (id int)")
         with pytest.raises(ConfigurationError, match=r"public\.activity.*schema='audit'"):
@@ -68,7 +68,7 @@ def test_a_foreign_table_with_a_name_of_the_trail_is_refused(engine: Engine) -> 
 
 
 def test_half_a_trail_is_not_touched(engine: Engine) -> None:
-    log = marked({})
+    log = log_of_users({})
     with engine.begin() as connection:
         log.metadata.create_all(connection)
         log.install(connection)
@@ -167,4 +167,4 @@ def test_an_old_postgresql_is_refused(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.dialect.server_version_info = (13, 9)
         with pytest.raises(UnsupportedDatabaseError, match=r"this server is 13\.9"):
-            marked({}).install(connection)
+            log_of_users({}).install(connection)

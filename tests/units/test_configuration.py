@@ -19,23 +19,11 @@ from sqlalchemy import (
     Column,
     Integer,
     MetaData,
-    String,
     Table,
     create_engine,
 )
 
-
-def marked(versioned: object) -> AuditLog:
-    metadata = MetaData()
-    log = AuditLog(metadata)
-    Table(
-        "users",
-        metadata,
-        Column("id", Integer, primary_key=True),
-        Column("name", String),
-        info={"versioned": versioned},
-    )
-    return log
+from tests.contract.tables import log_of_users
 
 
 def test_the_key_of_2x_is_not_passed_over() -> None:
@@ -48,11 +36,11 @@ def test_the_key_of_2x_is_not_passed_over() -> None:
 
 @pytest.mark.parametrize("unmarked", [None, False])
 def test_a_table_can_be_marked_as_not_versioned(unmarked: object) -> None:
-    assert wanted_triggers(scope_of(marked(unmarked))) == []
+    assert wanted_triggers(scope_of(log_of_users(unmarked))) == []
 
 
 def test_two_logs_on_one_metadata_are_refused() -> None:
-    log = marked({})
+    log = log_of_users({})
     with pytest.raises(ConfigurationError, match="has an AuditLog already"):
         AuditLog(log.metadata)
 
@@ -69,7 +57,7 @@ def test_a_table_of_the_application_with_a_name_of_the_trail_is_refused(name: st
 def test_another_database_than_postgresql_is_refused() -> None:
     engine = create_engine("sqlite://")
     with engine.begin() as connection, pytest.raises(UnsupportedDatabaseError, match="'sqlite'"):
-        marked({}).install(connection)
+        log_of_users({}).install(connection)
     engine.dispose()
 
 
