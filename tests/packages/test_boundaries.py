@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import audit_alembic
@@ -71,3 +72,28 @@ def test_what_is_offered_is_used() -> None:
     for module in OFFERED["audit_core"]:
         offered = __import__(module, fromlist=["__all__"]).__all__
         assert {f"{module}.{name}" for name in offered} - taken == set()
+
+
+def modules_imported_by(name: str, names: dict[str, Path]) -> Iterator[str]:
+    """Yield the modules of its package that a module imports, also for type checkers alone."""
+    path = names[name]
+    own = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            above = own[: len(own) - node.level + 1] if node.level else []
+            module = ".".join([*above, *filter(None, [node.module])])
+            for alias in node.names:
+                found = f"{module}.{alias.name}"
+                yield found if found in names else module
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_data_goes_one_way(package: str) -> None:
+    """No module needs, by whatever detour, one that needs it."""
+    (source,) = PACKAGES.glob(f"*/src/{package}")
+    names = {
+        ".".join(path.relative_to(source.parent).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in source.rglob("*.py")
+    }
+    graph = {name: names.keys() & set(modules_imported_by(name, names)) - {name} for name in names}
+    TopologicalSorter(graph).prepare()

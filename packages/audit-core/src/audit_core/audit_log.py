@@ -86,7 +86,7 @@ class AuditLog:
         #: The ORM model of the table ``transaction``.
         self.transaction_cls: type[AuditLogTransaction] = transaction_cls
         self._scope = Scope(metadata, self.schema, models, actor, activity_cls, transaction_cls)
-        activity_cls.scope = self._scope
+        activity_cls.reader = reading.ModelReader(self._scope)
         self._given_resolvers = Resolvers(get_actor_id, get_client_addr, get_meta)
         self._settings = SettingsSource(self._resolvers, actor)
         metadata.info[_METADATA_KEY] = self

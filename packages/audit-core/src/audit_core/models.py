@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, MetaData, Text, inspect, type_coerce
 from sqlalchemy import cast as sql_cast
@@ -18,13 +18,10 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, foreign, mapped_column, registry, relationship
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from . import reading
 from .actor import ActorClass
 from .reading.exact import ExactText
+from .reading.merging import merged
 from .reading.values import as_object, load_json
-
-if TYPE_CHECKING:
-    from .scope import Scope
 
 
 class RecordedData(TypeDecorator[dict[str, Any]]):
@@ -74,6 +71,19 @@ class AuditLogTransaction:
         return f"<AuditLogTransaction {self.id} of actor {self.actor_id!r}>"
 
 
+class ActivityReader(Protocol):
+    """What reads activities in the terms of the application's models."""
+
+    def changes(self, activity: AuditLogActivity) -> dict[str, tuple[Any, Any]]:
+        """Return what changed."""
+
+    def before(self, activity: AuditLogActivity) -> Any:
+        """Return the row before the change."""
+
+    def after(self, activity: AuditLogActivity) -> Any:
+        """Return the row after the change."""
+
+
 class AuditLogActivity:
     """One change of one row."""
 
@@ -102,8 +112,8 @@ class AuditLogActivity:
 
     if TYPE_CHECKING:
         transaction: Mapped[AuditLogTransaction]
-        #: The trail it is in.
-        scope: ClassVar[Scope]
+        #: Reads it in the terms of the application's models.
+        reader: ClassVar[ActivityReader]
 
     @hybrid_property
     def data(self) -> dict[str, Any]:
@@ -113,13 +123,13 @@ class AuditLogActivity:
     @data.inplace.expression
     @classmethod
     def _data(cls) -> ColumnElement[dict[str, Any]]:
-        merged: ColumnElement[dict[str, Any]] = reading.merged(cls)
-        return merged
+        merged_data: ColumnElement[dict[str, Any]] = merged(cls)
+        return merged_data
 
     @property
     def changes(self) -> dict[str, tuple[Any, Any]]:
         """What changed as ``{column: (old, new)}``, in the types that the model has in Python."""
-        return reading.changes(self)
+        return self.reader.changes(self)
 
     @property
     def before(self) -> Any:
@@ -127,7 +137,7 @@ class AuditLogActivity:
 
         :raises HistoryError: if no model is mapped to the table.
         """
-        return reading.before(self)
+        return self.reader.before(self)
 
     @property
     def after(self) -> Any:
@@ -135,7 +145,7 @@ class AuditLogActivity:
 
         :raises HistoryError: if no model is mapped to the table.
         """
-        return reading.after(self)
+        return self.reader.after(self)
 
     def __repr__(self) -> str:
         return f"<AuditLogActivity {self.id} {self.verb} {self.table_name} {self.row_key}>"

@@ -93,7 +93,7 @@ class AuditLogger(AuditLog):
         :param actor_name: returns what to call the actor with a primary key; None for the key alone.
         :raises ConfigurationError: if the app has this page already, or what should be a function is none.
         """
-        init_page(self, app, url_prefix, access, allow_undo, log_reads, actor_name)
+        init_page(self, self.db, self.bind_key, app, url_prefix, access, allow_undo, log_reads, actor_name)
 
     def close(self) -> None:
         """Stop sending the context: detach from every engine, and from apps to come."""

@@ -6,8 +6,8 @@ one. What has to look takes a Session or a Connection.
 
 from .activities import ANY, activities
 from .as_of import AsOf, Diff, as_of, diff, get_as_of, row_as_of
-from .audited_table import merged, schema_of
-from .changes import after, before, changes
+from .audited_table import schema_of
+from .changes import ModelReader
 from .coverage import coverage
 from .history import history
 from .names import find_table, parse_actor, parse_key
@@ -19,17 +19,14 @@ __all__ = [
     "AsOf",
     "Diff",
     "Dimension",
+    "ModelReader",
     "activities",
-    "after",
     "as_of",
-    "before",
-    "changes",
     "coverage",
     "diff",
     "find_table",
     "get_as_of",
     "history",
-    "merged",
     "notes",
     "parse_actor",
     "parse_key",

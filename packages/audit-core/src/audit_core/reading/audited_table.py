@@ -17,7 +17,6 @@ from sqlalchemy import (
     Table,
     and_,
     any_,
-    case,
     cast,
     collate,
     exists,
@@ -272,14 +271,6 @@ def _following(activity: FromClause, name: ColumnElement[str]) -> FromClause:
 def schema_of(scope: Scope, table: Table) -> Select[Any]:
     """Select the schema in which a table is, or would be."""
     return select(AuditedTable(scope, table, None)._schema.c.name)
-
-
-def merged(activity: Any) -> ColumnElement[Any]:
-    """The row as a change left it; for a delete, as it was."""
-    old, new = type_coerce(activity.old_data, JSONB()), type_coerce(activity.changed_data, JSONB())
-    # What was read is what somebody says: where it is not an object, the two cannot be put together.
-    changed = case((activity.verb == exact_text("read"), literal({}, JSONB())), else_=new)
-    return operate(old, "||", changed, JSONB())
 
 
 def execute(scope: Scope, session: Any, statement: Executable) -> Result[Any]:

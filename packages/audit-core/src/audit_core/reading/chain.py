@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, column, exists, func, literal, not_, or_, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 
-from .audited_table import ROW_VERBS, AuditedTable, merged
+from .audited_table import ROW_VERBS, AuditedTable
 from .exact import ExactText, operate, pg
+from .merging import merged
 
 _PAIR = (column("key", ExactText), column("value", JSONB()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Table
@@ -20,45 +21,48 @@ _WITH_ROW_BEFORE = ("update", "delete")
 _WITH_ROW_AFTER = ("insert", "update", "snapshot")
 
 
-def changes(activity: AuditLogActivity) -> dict[str, tuple[Any, Any]]:
-    """Return what changed as ``{column: (old, new)}``; a side that was not there is None."""
-    table = table_of(activity.scope, activity.schema, activity.table_name)
-    old, new = as_object(activity.old_data), as_object(activity.changed_data)
-    if activity.verb in _WITH_ROW_AFTER:
-        return {name: (_value(table, name, old.get(name)), _value(table, name, new[name])) for name in new}
-    if activity.verb == "delete":
-        return {name: (_value(table, name, old[name]), None) for name in old}
-    return {}
+@dataclass(frozen=True)
+class ModelReader:
+    """Reads activities in the terms of the application's models; what the properties of an activity return."""
 
+    scope: Scope
 
-def before(activity: AuditLogActivity) -> Any:
-    """Return the row before the change as an object of the model; None if there was none."""
-    return _version(activity, as_object(activity.old_data)) if activity.verb in _WITH_ROW_BEFORE else None
+    def changes(self, activity: AuditLogActivity) -> dict[str, tuple[Any, Any]]:
+        """Return what changed as ``{column: (old, new)}``; a side that was not there is None."""
+        table = table_of(self.scope, activity.schema, activity.table_name)
+        old, new = as_object(activity.old_data), as_object(activity.changed_data)
+        if activity.verb in _WITH_ROW_AFTER:
+            return {name: (_value(table, name, old.get(name)), _value(table, name, new[name])) for name in new}
+        if activity.verb == "delete":
+            return {name: (_value(table, name, old[name]), None) for name in old}
+        return {}
 
+    def before(self, activity: AuditLogActivity) -> Any:
+        """Return the row before the change as an object of the model; None if there was none."""
+        return self._object(activity, as_object(activity.old_data)) if activity.verb in _WITH_ROW_BEFORE else None
 
-def after(activity: AuditLogActivity) -> Any:
-    """Return the row after the change as an object of the model; None if there was none."""
-    return _version(activity, activity.data) if activity.verb in _WITH_ROW_AFTER else None
+    def after(self, activity: AuditLogActivity) -> Any:
+        """Return the row after the change as an object of the model; None if there was none."""
+        return self._object(activity, activity.data) if activity.verb in _WITH_ROW_AFTER else None
 
-
-def _version(activity: AuditLogActivity, data: dict[str, Any]) -> Any:
-    table = table_of(activity.scope, activity.schema, activity.table_name)
-    mapper = None if table is None else mapper_of(activity.scope, table)
-    if table is None or mapper is None:
-        raise HistoryError(
-            f"No model is mapped to table {activity.table_name!r} of schema {activity.schema!r}, so {activity!r} "
-            "cannot be shown as an object. activity.changes, old_data and changed_data hold what was recorded."
-        )
-    masked = activity.masked or ()
-    values, said = {}, []
-    for column in table.columns:
-        if column.name not in data:
-            said.append(missing_note(column.name))
-        elif column.name in masked:
-            said.append(masked_note(column.name))
-        else:
-            values[column] = _value(table, column.name, data[column.name])
-    return build(mapper, values, said)
+    def _object(self, activity: AuditLogActivity, data: dict[str, Any]) -> Any:
+        table = table_of(self.scope, activity.schema, activity.table_name)
+        mapper = None if table is None else mapper_of(self.scope, table)
+        if table is None or mapper is None:
+            raise HistoryError(
+                f"No model is mapped to table {activity.table_name!r} of schema {activity.schema!r}, so {activity!r} "
+                "cannot be shown as an object. activity.changes, old_data and changed_data hold what was recorded."
+            )
+        masked = activity.masked or ()
+        values, said = {}, []
+        for column in table.columns:
+            if column.name not in data:
+                said.append(missing_note(column.name))
+            elif column.name in masked:
+                said.append(masked_note(column.name))
+            else:
+                values[column] = _value(table, column.name, data[column.name])
+        return build(mapper, values, said)
 
 
 def _value(table: Table | None, name: str, value: Any) -> Any:

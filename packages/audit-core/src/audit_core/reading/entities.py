@@ -27,8 +27,9 @@ from sqlalchemy.sql.elements import BinaryExpression
 
 from ..audited import is_audited
 from ..errors import HistoryError
-from .audited_table import ROW_VERBS, AuditedTable, merged
+from .audited_table import ROW_VERBS, AuditedTable
 from .exact import exact_text, operate, pg
+from .merging import merged
 from .types import StoredType
 
 if TYPE_CHECKING:

@@ -32,8 +32,9 @@ from sqlalchemy import (
 from ..audited import is_audited
 from ..errors import HistoryError
 from .activities import LAST_ID
-from .audited_table import ROW_VERBS, AuditedTable, merged
+from .audited_table import ROW_VERBS, AuditedTable
 from .entities import Entity
+from .merging import merged
 
 if TYPE_CHECKING:
     from ..scope import Scope

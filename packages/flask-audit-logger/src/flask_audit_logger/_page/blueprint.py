@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from audit_core import ConfigurationError, HistoryError
+from audit_core import AuditLog, ConfigurationError, HistoryError
 from audit_core.siblings import scope_of
 from flask import Blueprint, Flask
+from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import DataError
 
 from .access import Access, harden
@@ -16,14 +17,13 @@ from .connections import Connections
 from .presentation import Presentation
 from .views import Views
 
-if TYPE_CHECKING:
-    from .._extension import AuditLogger
-
 _PAGES = "audit_logger_pages"
 
 
 def init_page(
-    logger: AuditLogger,
+    logger: AuditLog,
+    db: SQLAlchemy,
+    bind_key: str | None,
     app: Flask,
     url_prefix: str,
     access: Callable[[], bool],
@@ -35,17 +35,17 @@ def init_page(
     for name, given_callable in (("access", access), ("allow_undo", allow_undo), ("actor_name", actor_name)):
         if not callable(given_callable) and (name == "access" or given_callable is not None):
             raise ConfigurationError(f"{name} is {given_callable!r}; give a function that is asked at each request.")
-    pages: dict[str, AuditLogger] = app.extensions.setdefault(_PAGES, {})
+    pages: dict[str, AuditLog] = app.extensions.setdefault(_PAGES, {})
     if logger in pages.values():
         raise ConfigurationError(f"The page of this AuditLogger is in app {app.name!r} already. Call init_page() once.")
     if url_prefix in pages:
         raise ConfigurationError(f"url_prefix {url_prefix!r} has the page of another AuditLogger. Give another prefix.")
-    name = "audit_logger" if logger.bind_key is None else "audit_logger_" + re.sub(r"\W", "_", logger.bind_key)
+    name = "audit_logger" if bind_key is None else "audit_logger_" + re.sub(r"\W", "_", bind_key)
     if name in app.blueprints:
         raise ConfigurationError(f"App {app.name!r} has a blueprint {name!r} already; it can have one such page.")
     rules = Access(access, allow_undo)
     presentation = Presentation(scope_of(logger), rules, actor_name)
-    views = Views(logger, Connections(logger, log_reads), presentation)
+    views = Views(logger, Connections(logger, db, bind_key, log_reads), presentation)
     app.register_blueprint(_blueprint(name, views, rules, presentation), url_prefix=url_prefix)
     pages[url_prefix] = logger
 

@@ -6,24 +6,25 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from audit_core import AuditLog
 from audit_core.siblings import find_table, qualified, schema_of, scope_of
 from flask import request
+from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from . import queries
 
-if TYPE_CHECKING:
-    from .._extension import AuditLogger
-
 
 @dataclass(frozen=True)
 class Connections:
-    """Opens connections to the database of one logger."""
+    """Opens connections to the database of one logger, in the app that is asked."""
 
-    logger: AuditLogger
+    logger: AuditLog
+    db: SQLAlchemy
+    bind_key: str | None
     #: Whether each view is recorded.
     log_reads: bool
 
@@ -44,7 +45,7 @@ class Connections:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Open a connection that may write."""
-        with self.logger.db.engines[self.logger.bind_key].connect() as connection:
+        with self.db.engines[self.bind_key].connect() as connection:
             yield connection
 
     def record_read(

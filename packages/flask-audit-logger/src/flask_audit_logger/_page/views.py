@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from audit_core import HistoryError, UndoConflictError, audit_context
+from audit_core import AuditLog, HistoryError, UndoConflictError, audit_context
 from audit_core.siblings import find_table, parse_actor, parse_key, row_as_of, scope_of
 from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -18,14 +18,11 @@ from .differences import cut
 from .filters import arguments, given, moment, number
 from .presentation import Presentation, error_text, value_text
 
-if TYPE_CHECKING:
-    from .._extension import AuditLogger
-
 
 class Views:
     """The views of one logger in one app."""
 
-    def __init__(self, logger: AuditLogger, connections: Connections, presentation: Presentation) -> None:
+    def __init__(self, logger: AuditLog, connections: Connections, presentation: Presentation) -> None:
         self.logger = logger
         self.scope = scope_of(logger)
         self.connections = connections
