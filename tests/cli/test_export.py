@@ -110,7 +110,7 @@ def test_table_and_time_can_be_chosen(filled: Shop) -> None:
     chosen = filled.run("export", "--format", "jsonl", "--table", "orders", "--since", "1h").stdout.splitlines()
     assert [json.loads(each)["table"] for each in chosen] == ["orders"]
     assert filled.run("export", "--format", "jsonl", "--until", "1h").stdout == ""
-    assert "No table 'nix' is recorded" in filled.mistake("export", "--format", "jsonl", "--table", "nix")
+    assert "No table 'nix' is audited" in filled.mistake("export", "--format", "jsonl", "--table", "nix")
 
 
 def test_an_export_without_rows_is_a_complete_file(filled: Shop, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_flask_audit_says_what_is_missing(flask: Run, flask_environment: dict[st
     done = program("flask", "--app", "tests.cli.flask_shop", "audit", "history", "nix", "1", **flask_environment)
     assert (done.returncode, done.stderr) == (
         2,
-        "Error: No table 'nix' is recorded; those recorded are 'articles'.\n",
+        "Error: No table 'nix' is audited; the audited tables are 'articles'.\n",
     )
     with pytest.raises(CommandError, match="Error: 'x' is not a primary key of an actor"):
         flask("log", "--actor", "x")

@@ -73,8 +73,8 @@ def test_an_activity_has_one_shape_in_json(told: Shop) -> None:
 @pytest.mark.parametrize(
     ("table", "key", "message"),
     [
-        ("customer", "1", "No table 'customer' is recorded; those recorded are 'customers', 'lines', 'orders'."),
-        ("unmarked", "1", "No table 'unmarked' is recorded"),
+        ("customer", "1", "No table 'customer' is audited; the audited tables are 'customers', 'lines', 'orders'."),
+        ("unmarked", "1", "No table 'unmarked' is audited"),
         ("customers", "77", "Nothing is recorded of 'customers' '77'."),
         ("customers", "x", "'x' is not a primary key of table 'customers', which is id."),
         ("lines", "1", "'1' is not a primary key of table 'lines': write a JSON array of its columns, [order_id,"),
@@ -115,7 +115,7 @@ def test_log_chooses_a_transaction_and_goes_on_after_a_page(told: Shop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--table", "nix"], "No table 'nix' is recorded"),
+        (["--table", "nix"], "No table 'nix' is audited"),
         (["--table", "orders", "--column", "nix"], "'nix' is not a column of 'orders'; its columns are"),
         (["--transaction", "4711"], "There is no transaction 4711 in the trail."),
         (["--since", "yesterday"], "'yesterday' is not a time. Write"),

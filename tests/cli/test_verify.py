@@ -68,7 +68,7 @@ def test_what_was_kept_out_is_said_and_no_failure(shop: Shop) -> None:
 
 
 def test_mistakes(shop: Shop) -> None:
-    assert "No table 'nothing' is recorded" in shop.mistake("verify", "--table", "nothing")
+    assert "No table 'nothing' is audited" in shop.mistake("verify", "--table", "nothing")
     assert "'x' is not a time" in shop.mistake("verify", "--since", "x")
 
 

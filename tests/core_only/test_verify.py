@@ -536,7 +536,7 @@ def test_renamed_tables_and_forgotten_ones(bank: Engine) -> None:
     run(bank, "ALTER TABLE account RENAME TO konto", "UPDATE konto SET name = 'x' WHERE id = 4")
     with bank.connect() as connection:
         assert list(log.verify(connection)) == []
-    with bank.connect() as connection, pytest.raises(HistoryError, match="No table 'nothing' is recorded"):
+    with bank.connect() as connection, pytest.raises(HistoryError, match="No table 'nothing' is audited"):
         log.verify(connection, ["nothing"])
     with bank.connect() as connection, pytest.raises(HistoryError, match="of another MetaData"):
         log.verify(connection, [METADATA.tables["line"]])

@@ -32,7 +32,7 @@ def find_table(scope: Scope, name: str) -> Table:
     known = ", ".join(repr(table.fullname) for table in found or tables) or "none"
     if found:
         raise HistoryError(f"There are several tables {name!r}: {known}. Give the schema, too.")
-    raise HistoryError(f"No table {name!r} is recorded; those recorded are {known}.")
+    raise HistoryError(f"No table {name!r} is audited; the audited tables are {known}.")
 
 
 def parse_key(table: Table, text: str) -> tuple[Any, ...]:
