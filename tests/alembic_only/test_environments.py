@@ -41,6 +41,14 @@ def new_env_py(project: MigratedProject) -> Callable[..., MigratedProject]:
     return write
 
 
+def test_registering_again_is_once(new_env_py: Callable[..., MigratedProject]) -> None:
+    project = new_env_py(METADATA + "audit_alembic.register()\naudit_alembic.register()\n")
+    project.write_app(MODELS)
+    operations = project.must_migrate().upgrade
+    assert operations.count("init_audit_logger_triggers('articles', excluded_columns=['body'])") == 1
+    project.check()
+
+
 def test_with_the_hook_a_migrate_without_changes_writes_no_file(
     new_env_py: Callable[..., MigratedProject],
 ) -> None:
