@@ -36,7 +36,7 @@ def test_a_table_is_found_by_its_name(log: AuditLog) -> None:
 
 @pytest.mark.parametrize("name", ["item", "secrets", "", "stock."])
 def test_a_table_that_is_not_recorded_is_refused(log: AuditLog, name: str) -> None:
-    with pytest.raises(HistoryError, match=r"those recorded are 'items', 'readers', 'stock.days', 'stock.items'"):
+    with pytest.raises(HistoryError, match=r"the audited tables are 'items', 'readers', 'stock.days', 'stock.items'"):
         find_table(scope_of(log), name)
 
 
