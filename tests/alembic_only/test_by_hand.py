@@ -11,6 +11,7 @@ import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from audit_alembic import ops
+from audit_core.installation.objects import TableTriggers
 from audit_core.options import TableOptions
 
 from tests.contract.inventory import inventory
@@ -106,3 +107,7 @@ def test_the_operation_has_each_option_of_a_table_with_its_default() -> None:
     for option in fields(TableOptions):
         default = parameters[option.metadata.get("parameter", option.name)].default
         assert (() if default is None else default) == option.default
+    triggers = TableTriggers("articles")
+    for name in ("schema", "audit_schema", "key_columns", "partitioned"):
+        default = parameters[name].default
+        assert (default or ()) == (getattr(triggers, name) or ()), name

@@ -74,7 +74,7 @@ def add_operations(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> 
     assert connection is not None
     for metadata in _metadatas(autogen_context):
         if find_audit_log(metadata) is None:
-            _warn_of_marked_tables(metadata)
+            _warn_of_audited_tables(metadata)
     dropped = frozenset((op.schema, op.table_name) for op in upgrade_ops.ops if isinstance(op, DropTableOp))
     before: list[MigrateOperation] = []
     after: list[MigrateOperation] = []
@@ -107,7 +107,7 @@ def _audit_logs(autogen_context: AutogenContext) -> Iterator[AuditLog]:
             yield audit_log
 
 
-def _warn_of_marked_tables(metadata: MetaData) -> None:
+def _warn_of_audited_tables(metadata: MetaData) -> None:
     for name, table in sorted(metadata.tables.items()):
         if is_audited(table):
             log.warning(

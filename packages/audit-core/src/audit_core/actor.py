@@ -30,8 +30,7 @@ class ActorClass:
             if self.named is None or inspect(self.named, raiseerr=False) is None:
                 raise ConfigurationError(f"actor_cls is {self.named!r}, which is not a mapped class.")
             return self.named
-        mappers: frozenset[Mapper[Any]] = self._models.mappers if self._models is not None else frozenset()
-        classes = [mapper.class_ for mapper in mappers if mapper.class_.__name__ == self.named]
+        classes = [mapper.class_ for mapper in mappers_of(self._models) if mapper.class_.__name__ == self.named]
         if len(classes) != 1:
             found = "no model of that name" if not classes else "several models of that name"
             raise ConfigurationError(
@@ -63,3 +62,8 @@ class ActorClass:
                 "column. Use a model with a single key column, or actor_cls=None."
             )
         return mapper.primary_key[0]
+
+
+def mappers_of(models: registry | None) -> frozenset[Mapper[Any]]:
+    """Return the mappers of the application's models, if it has any."""
+    return models.mappers if models is not None else frozenset()

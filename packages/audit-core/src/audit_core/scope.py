@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import Mapper, registry
 
-from .actor import ActorClass
+from .actor import ActorClass, mappers_of
 from .audited import is_audited
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Scope:
 
     def mappers(self) -> frozenset[Mapper[Any]]:
         """Return the mappers of the application's models."""
-        return self.models.mappers if self.models is not None else frozenset()
+        return mappers_of(self.models)
 
     def bind_arguments(self) -> dict[str, Any]:
         """Return what tells a session with several engines which of them has the trail."""
