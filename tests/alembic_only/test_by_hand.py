@@ -64,6 +64,12 @@ def test_a_name_that_cannot_be_quoted_is_refused(installed: MigratedProject) -> 
         installed.upgrade()
 
 
+def test_what_ends_a_block_of_ours_is_refused_in_a_value(installed: MigratedProject) -> None:
+    installed.write_migration('op.add_audited_column("users", "color", "$audit_logger$")')
+    with pytest.raises(CommandError, match=r"op\.add_audited_column\(\) cannot take '\$audit_logger\$'"):
+        installed.upgrade()
+
+
 def test_a_version_that_the_library_does_not_have_is_refused(installed: MigratedProject) -> None:
     installed.write_migration('op.init_audit_logger_triggers("users", version=99)')
     with pytest.raises(CommandError, match="Version 99 of the audit SQL is not known"):

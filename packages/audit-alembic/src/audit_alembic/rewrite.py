@@ -9,7 +9,8 @@ import json
 from typing import Any, ClassVar
 
 from alembic.operations import MigrateOperation, Operations
-from audit_core.siblings import literal, qualified, quoted_body
+from audit_core import ConfigurationError
+from audit_core.siblings import BODY_TAG, literal, qualified
 
 from .ops import AuditOperation
 
@@ -73,7 +74,7 @@ class RewriteOperation(AuditOperation):
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = {literal(f"op.{self.name}(): {message}")},
             HINT = {literal("Give what was recorded under that name another one first, or remove it.")};
     END IF;"""
-        block = f"""
+        body = f"""
 DECLARE
     rewritten bigint;
 BEGIN{refusal}
@@ -91,7 +92,9 @@ BEGIN{refusal}
         '{{}}', {note}::jsonb || pg_catalog.jsonb_build_object('rows', rewritten));
 END
 """
-        return [f"DO {quoted_body(block)}"]
+        if BODY_TAG in body:
+            raise ConfigurationError(f"op.{self.name}() cannot take {BODY_TAG!r} in a name or a value.")
+        return [f"DO {BODY_TAG}{body}{BODY_TAG}"]
 
 
 @Operations.register_operation("rename_audited_column")

@@ -163,7 +163,7 @@ class AuditLog:
         return Disabled(target, self._scope.bind_arguments(), reason)
 
     def check(self, connection: Target) -> list[Problem]:
-        """List every table that is not recorded, and everything that is not protected, as it should be.
+        """List every table that is not audited, and everything that is not protected, as it should be.
 
         :param connection: a Connection or a Session.
         :raises ConfigurationError: if a setting or an audited table cannot be used.
@@ -195,7 +195,7 @@ class AuditLog:
 
         :param key: the primary key; a tuple for a composite one.
         :param related: with the activities of the rows that referenced it, by a foreign key of the MetaData.
-        :raises HistoryError: if the model is not recorded, or the key cannot be one of its keys.
+        :raises HistoryError: if the model is not audited, or the key cannot be one of its keys.
         """
         return reading.history(self._scope, target, *key, related=related)
 
@@ -248,7 +248,7 @@ class AuditLog:
 
         Changes count from when they were made, also those that were committed later.
 
-        :raises HistoryError: if the model is not recorded, or the time has no time zone or is in the future.
+        :raises HistoryError: if the model is not audited, or the time has no time zone or is in the future.
         """
         return reading.as_of(self._scope, model, when)
 
@@ -277,7 +277,7 @@ class AuditLog:
         there were.
 
         :param table: of this model, Table or name of a table.
-        :raises HistoryError: if the table is not recorded.
+        :raises HistoryError: if the table is not audited.
         """
         return reading.coverage(self._scope, table)
 
@@ -308,7 +308,7 @@ class AuditLog:
         one that is REPEATABLE READ and READ ONLY, and rolls it back at the end.
 
         :param connection: a Connection or a Session.
-        :param tables: models, Tables or names; all that are recorded if None.
+        :param tables: models, Tables or names; all that are audited if None.
         :param since: leave out what activities before this instant contradict; today's rows are compared all the same.
         :raises HistoryError: if the connection is in a transaction that sees what is written meanwhile, or a table
             cannot be read as a whole.

@@ -47,16 +47,6 @@ def literal(text: str) -> str:
     return f"'{quoted}'"
 
 
-def body(text: str) -> str:
-    """Quote the body of a function or a block, which stays as it is written.
-
-    :raises ConfigurationError: if it holds what stands around it.
-    """
-    if BODY_TAG in text:
-        raise ConfigurationError(f"{BODY_TAG!r} cannot be part of a name or a value: it ends the bodies of functions.")
-    return f"{BODY_TAG}{text}{BODY_TAG}"
-
-
 def type_name(text: str) -> str:
     """Return the name of a type, which cannot be quoted, once it is known to be nothing else.
 

@@ -15,8 +15,7 @@ from .installation.ddl import Statement, require_postgresql
 from .installation.objects import TableTriggers, Trail
 from .installation.wanted import actor_id_type_problem, differences
 from .options import OPERATIONS, TableOptions
-from .quoting import body as quoted_body
-from .quoting import literal, qualified
+from .quoting import BODY_TAG, literal, qualified
 from .reading import find_table, parse_actor, parse_key, row_as_of, schema_of
 from .reading.activities import LAST_ID, VERBS, is_of_actor
 from .reading.audited_table import execute
@@ -28,6 +27,7 @@ from .settings import fixed_search_path
 from .undo.refusals import headline
 
 __all__ = [
+    "BODY_TAG",
     "LAST_ID",
     "OPERATIONS",
     "VERBS",
@@ -63,7 +63,6 @@ __all__ = [
     "parse_key",
     "pg",
     "qualified",
-    "quoted_body",
     "read_installed",
     "require_postgresql",
     "row_as_of",

@@ -30,7 +30,7 @@ transaction_argument = click.argument("transaction", type=ID)
 
 
 def find_row(log: AuditLog, table: str, key: str) -> tuple[Table, tuple[Any, ...]]:
-    """Return a recorded table and the key of one of its rows."""
+    """Return an audited table and the key of one of its rows."""
     found = find_table(scope_of(log), table)
     return found, parse_key(found, key)
 

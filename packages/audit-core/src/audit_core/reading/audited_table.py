@@ -77,7 +77,7 @@ class AuditedTable:
 
     @cached_property
     def options(self) -> TableOptions:
-        """How the table is recorded now."""
+        """How the table is audited now."""
         return TableOptions.read(self.table)
 
     def records(self, name: str) -> bool:

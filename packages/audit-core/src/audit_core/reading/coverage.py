@@ -80,7 +80,7 @@ def last_loss(audited: AuditedTable, until: ColumnElement[Any]) -> ScalarSelect[
     )
     event = own.subquery()
     wanted = literal(list(_OF_ROWS), ARRAY(ExactText()))
-    # Of a table that is recorded in part now, that is said in other words.
+    # Of a table that is audited in part now, that is said in other words.
     is_partial = not_(operate(event.c.operations, "@>", wanted)) if audited.options.is_complete else false()
     lost = case(
         # Somebody had dropped or altered the triggers, nobody knows when.

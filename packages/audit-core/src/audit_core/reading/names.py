@@ -20,7 +20,7 @@ _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, InvalidOperat
 
 
 def find_table(scope: Scope, name: str) -> Table:
-    """Find a recorded table by its name, with its schema where that is needed to tell it from others.
+    """Find an audited table by its name, with its schema where that is needed to tell it from others.
 
     :raises HistoryError: if there is none of this name, or several.
     """
