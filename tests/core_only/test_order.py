@@ -412,3 +412,23 @@ def test_many_keys_move_on(trail: Connection, table: str, step: int) -> None:
     rows = LOG.as_of(METADATA.tables[table], now)
     found = trail.execute(select(rows.c.id, rows.c.v).order_by(rows.c.id))
     assert [tuple(row) for row in found] == [(v + step, v) for v in range(11, 511)]
+
+
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "SERIALIZABLE"])
+def test_no_setting_hides_the_order(installed: Engine, isolation: Any) -> None:
+    """A trigger of the application that resets every setting of ours, and would have the older change come later."""
+    forget = "PERFORM set_config(name, '', true) FROM unnest(ARRAY['recorded_at', 'transaction_row']) AS s (name); "
+    with installed.connect().execution_options(isolation_level=isolation) as connection:
+        run(
+            connection,
+            "INSERT INTO plain VALUES (1, 0, 0)",
+            *trigger(
+                "plain",
+                "AFTER UPDATE",
+                "IF NEW.w < 2 THEN UPDATE plain SET w = w + 1 WHERE id = NEW.id; END IF; "
+                + forget.replace("(name,", "('audit_logger.' || name,")
+                + "RETURN NULL;",
+            ),
+            "UPDATE plain SET v = 1",
+        )
+        assert_continuous(connection)

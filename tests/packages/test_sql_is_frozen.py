@@ -53,6 +53,9 @@ def test_each_function_says_what_it_does(version: str) -> None:
     functions = sorted(name for name in FILES if name.startswith(f"{version}/functions/"))
     assert [name for name in functions if not FILES[name].read_text().startswith("-- ")] == []
     rendered = sql_version(int(version.removeprefix("v"))).functions(
-        schema="s", schema_literal="'s'", sequence_literal="'s.activity_id_seq'"
+        schema="s",
+        schema_literal="'s'",
+        sequence_literal="'s.activity_id_seq'",
+        command_sequence_literal="'s.activity_command_seq'",
     )
     assert {statement.split(" ", 1)[0] for statement in rendered} == {"CREATE", "REVOKE"}

@@ -159,4 +159,5 @@ def _values(schema: str) -> dict[str, str]:
         "schema": quote(schema),
         "schema_literal": literal(schema),
         "sequence_literal": literal(qualified("activity_id_seq", schema)),
+        "command_sequence_literal": literal(qualified("activity_command_seq", schema)),
     }

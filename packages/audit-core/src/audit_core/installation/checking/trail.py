@@ -13,6 +13,7 @@ from ..objects import TABLE_NAMES, Trail
 from .problem import Problem
 
 # The owner of a sequence that belongs to a column is that of its table, and with ALTER TABLE it becomes unlogged, too.
+# That of the commands holds what is of interest to a session alone, and is unlogged on purpose.
 _RELATIONS = text(
     "WITH ours AS ("
     " SELECT c.oid FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
@@ -26,7 +27,7 @@ _RELATIONS = text(
     " AND d.classid = 'pg_class'::regclass AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')"
     ") "
     "SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind = 'S' AS is_sequence,"
-    " c.relpersistence = 'p' OR b.relpersistence = 'u' AS is_logged,"
+    " c.relpersistence = 'p' OR b.relpersistence = 'u' OR c.relname = 'activity_command_seq' AS is_logged,"
     " c.relrowsecurity OR c.relforcerowsecurity AS has_row_security,"
     " c.relowner AS owner, o.rolname AS owner_name "
     "FROM (SELECT oid, NULL::oid AS table_oid FROM tables UNION SELECT oid, table_oid FROM sequences) AS r"

@@ -65,6 +65,19 @@ CREATE TABLE @schema@.activity_coverage (
 ;;
 REVOKE ALL ON @schema@.transaction, @schema@.activity, @schema@.activity_open, @schema@.activity_coverage FROM PUBLIC
 ;;
+CREATE SEQUENCE @schema@.activity_command_seq OWNED BY @schema@.activity.issued_at
+;;
+DO $audit_logger$
+BEGIN
+    -- What it holds is of interest to the session alone, and need not be written to the log.
+    IF current_setting('server_version_num')::integer >= 150000 THEN
+        ALTER SEQUENCE @schema@.activity_command_seq SET UNLOGGED;
+    END IF;
+END
+$audit_logger$
+;;
+COMMENT ON SEQUENCE @schema@.activity_command_seq IS 'audit trail: the last command of a session that recorded something'
+;;
 COMMENT ON TABLE @schema@.transaction IS 'audit trail: who, from where and why'
 ;;
 COMMENT ON TABLE @schema@.activity_coverage IS 'audit trail: what is recorded, and since when'

@@ -3,14 +3,16 @@
     -- Most statements of an application change one row. Simple expressions, which PL/pgSQL evaluates without
     -- a query, are much faster than a query.
     BEGIN
+@include find_marked_command@
         IF TG_OP <> 'INSERT' THEN
             old_json := to_jsonb(@old@);
         END IF;
         IF TG_OP <> 'DELETE' THEN
             new_json := to_jsonb(@new@);
         END IF;
-    EXCEPTION WHEN data_exception OR program_limit_exceeded OR internal_error THEN
-        -- Of values that jsonb cannot hold.
+    EXCEPTION WHEN object_not_in_prerequisite_state OR data_exception OR program_limit_exceeded OR internal_error THEN
+@include guess_marked_command@
+        -- There may be values that jsonb cannot hold.
         IF TG_OP <> 'INSERT' THEN
             old_json := @schema@.audit_logger_to_jsonb(@old@::record);
         END IF;

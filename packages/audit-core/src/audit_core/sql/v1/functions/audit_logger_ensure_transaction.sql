@@ -77,8 +77,9 @@ BEGIN
         VALUES (xid, started, actor, addr, context)
         RETURNING id, ctid INTO found_id, found_at;
     END IF;
-    was_set := set_config('audit_logger.transaction_row', found_at::text, true);
-    was_set := set_config('audit_logger.transaction_context', ROW(raw_actor, raw_addr, raw_meta)::text, true);
+    -- In one expression: PL/pgSQL prepares each of them anew in every transaction.
+    was_set := set_config('audit_logger.transaction_row', found_at::text, true)
+        || set_config('audit_logger.transaction_context', ROW(raw_actor, raw_addr, raw_meta)::text, true);
     RETURN found_id;
 END
 $audit_logger$

@@ -28,6 +28,7 @@ BEGIN
         END IF;
     END IF;
 @include prepare_activity old=OLD new=NEW@
+@include mark_command@
 @include insert_activity schema_name=schema_name table_name=table_name@
     ;
     IF TG_OP = 'DELETE' THEN

@@ -8,10 +8,6 @@ SET plan_cache_mode = force_generic_plan
 AS $audit_logger$
 DECLARE
 @include activity_variables@
-    -- SERIALIZABLE transactions leave the indexes of the trail alone where they can.
-    is_serializable CONSTANT boolean := current_setting('transaction_isolation') = 'serializable';
-    previous_id bigint;
-    has_previous boolean;
     own_id bigint;
     first record;
     affected bigint;
@@ -60,15 +56,12 @@ BEGIN
     END IF;
     IF NOT first.has_next THEN
 @include prepare_activity old=first.before new=first.after@
-@include find_previous_activity@
+@include mark_command@
 @include insert_activity schema_name=TG_TABLE_SCHEMA table_name=TG_TABLE_NAME@
         ;
         IF has_previous IS NOT FALSE THEN
             own_id := currval(@sequence_literal@::regclass);
             PERFORM @schema@.audit_logger_reorder_activities(own_id, own_id);
-        END IF;
-        IF is_serializable THEN
-            PERFORM set_config('audit_logger.recorded_at', statement_timestamp()::text, true);
         END IF;
         RETURN NULL;
     END IF;
@@ -78,7 +71,12 @@ BEGIN
     FROM @schema@.audit_logger_read_options(TG_RELID, TG_ARGV) AS o;
     may_exceed_jsonb := @schema@.audit_logger_may_exceed_jsonb(TG_RELID);
 
-@include find_previous_activity@
+    BEGIN
+@include find_marked_command@
+    EXCEPTION WHEN object_not_in_prerequisite_state THEN
+@include guess_marked_command@
+    END;
+@include mark_command@
     IF has_previous OR has_previous IS NULL AND EXISTS (
         SELECT FROM @schema@.transaction AS t JOIN @schema@.activity AS a ON a.transaction_id = t.id
         WHERE t.native_transaction_id = xid AND a.issued_at >= statement_timestamp())
@@ -212,9 +210,6 @@ BEGIN
     IF low IS NOT NULL THEN
         PERFORM @schema@.audit_logger_reorder_activities(
             low, currval(@sequence_literal@::regclass));
-    END IF;
-    IF is_serializable THEN
-        PERFORM set_config('audit_logger.recorded_at', statement_timestamp()::text, true);
     END IF;
     RETURN NULL;
 END
