@@ -323,3 +323,33 @@ class SnapshotAuditedTableOp(AuditOperation):
     def statements(self) -> list[str]:
         relation = literal(qualified(self.table_name, self.schema))
         return [f"CALL {qualified('audit_logger_snapshot', self.audit_schema)}({relation}, {int(self.pages)})"]
+
+
+@Operations.register_operation("split_audit_logger")
+class SplitAuditLoggerOp(AuditOperation):
+    """Close the open partition of a trail."""
+
+    name = "split_audit_logger"
+    commits = True
+
+    def __init__(self, schema: str = "public", at_once: bool = False) -> None:
+        self.schema = schema
+        self.at_once = at_once
+
+    @classmethod
+    def split_audit_logger(cls, operations: Operations, schema: str = "public", at_once: bool = False) -> None:
+        """Close the partition into which activities are written, and begin another one, without blocking writers.
+
+        It does nothing if the partition holds nothing of an earlier month. It commits what the migration did before,
+        so give it a migration of its own. A downgrade does nothing.
+
+        :param at_once: close it also if it was begun this month.
+        """
+        operations.invoke(cls(schema, at_once))
+
+    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        return [], {"schema": self.schema, "at_once": self.at_once}
+
+    def statements(self) -> list[str]:
+        procedure = qualified("audit_logger_split", self.schema)
+        return [f"CALL {procedure}({str(bool(self.at_once)).lower()}, CAST('1 minute' AS pg_catalog.interval))"]

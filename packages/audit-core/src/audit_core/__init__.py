@@ -10,11 +10,13 @@ from .errors import (
     ContextError,
     HistoryError,
     HistoryWarning,
+    MaintenanceError,
     ProtectionWarning,
     UndoConflictError,
     UnsupportedDatabaseError,
 )
 from .installation.checking import Problem
+from .lifecycle import Hold, Partition, Removal
 from .models import AuditLogActivity, AuditLogTransaction
 from .proof import Finding
 from .reading import AsOf, notes
@@ -32,8 +34,12 @@ __all__ = [
     "Finding",
     "HistoryError",
     "HistoryWarning",
+    "Hold",
+    "MaintenanceError",
+    "Partition",
     "Problem",
     "ProtectionWarning",
+    "Removal",
     "UndoConflictError",
     "UndoPlan",
     "UndoStep",

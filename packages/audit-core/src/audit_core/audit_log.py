@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from sqlalchemy import Connection, Dialect, Engine, MetaData, Select, Table
 from sqlalchemy.orm import DeclarativeBase, registry
 
-from . import proof, reading, undo
+from . import lifecycle, proof, reading, undo
 from .actor import ActorClass
 from .audited import refuse_name_clash
 from .capture import listeners
@@ -22,6 +22,7 @@ from .installation import catalog, checking, ddl
 from .installation.checking import Problem
 from .installation.objects import TABLE_NAMES
 from .installation.wanted import actor_id_type_problem, differences
+from .lifecycle import Hold, Partition, Removal
 from .models import AuditLogActivity, AuditLogTransaction, map_models
 from .proof import Finding
 from .reading import AsOf, Diff, Dimension
@@ -336,6 +337,98 @@ class AuditLog:
         :raises UndoConflictError: if something stands against it; nothing is changed then.
         """
         return undo.restore(self._scope, session, model, key, when)
+
+    def partitions(self, connection: Target) -> list[Partition]:
+        """List the partitions of ``activity``, oldest first.
+
+        :param connection: a Connection or a Session.
+        """
+        return lifecycle.partitions(self._scope, self._connection(connection))
+
+    def split(self, engine: Engine, *, at_once: bool = False, patience: dt.timedelta = dt.timedelta(minutes=1)) -> None:
+        """Close the partition into which activities are written, and begin another one, without blocking writers.
+
+        It does nothing if the partition holds nothing of an earlier month, or if somebody else is at it. So it can be
+        called every night. It commits, on a connection of its own, which needs the rights of the trail's owner.
+
+        :param at_once: close it also if it was begun this month.
+        :param patience: how long to try while transactions that are writing hold locks.
+        :raises MaintenanceError: if that was not long enough; then everything is as before.
+        """
+        lifecycle.split(self._scope, engine, self._settings, at_once, patience)
+
+    def retain(
+        self,
+        engine: Engine,
+        keep: str | dt.timedelta | None = None,
+        *,
+        dry_run: bool = False,
+        patience: dt.timedelta = dt.timedelta(minutes=1),
+    ) -> list[Removal]:
+        """Remove activities that are older than ``keep``, with whole partitions, and return what was removed.
+
+        Only closed partitions that are older as a whole go, see :meth:`split`. Of tables with ``"keep"`` in their
+        options, what is older than that goes too, in batches. What is held stays, see :meth:`hold`. Each step leaves an
+        activity ``maintenance``. It commits, on a connection of its own, which needs the rights of the trail's owner.
+
+        :param keep: such as ``2y``, ``18mo`` or ``90d``, or a timedelta; ``forever`` ends what was said before. If
+            None, only what tables say themselves is done.
+        :param dry_run: only find out what would be removed.
+        :param patience: how long to try while transactions that are writing hold locks.
+        :raises MaintenanceError: if somebody else is at it, or that was not long enough.
+        :raises ConfigurationError: if a period cannot be read.
+        """
+        return list(lifecycle.retain(self._scope, engine, self._settings, keep, dry_run=dry_run, patience=patience))
+
+    def hold(
+        self,
+        connection: Target,
+        reason: str,
+        *,
+        table: Any = None,
+        key: Any = None,
+        actor: Any = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+    ) -> Hold:
+        """Keep activities however old they get, until :meth:`release`. Commit is left to the caller.
+
+        :param connection: a Connection or a Session, with the rights of the trail's owner.
+        :param reason: why, such as the number of a case.
+        :param table: those of this model, Table or name of a table.
+        :param key: those of the record with this primary key.
+        :param actor: those of this actor, an object or its primary key.
+        :raises ConfigurationError: if it would hold everything.
+        :raises HistoryError: if the table is not audited, or the key cannot be one of its keys.
+        """
+        return lifecycle.hold(
+            self._scope,
+            self._connection(connection),
+            reason,
+            table=table,
+            key=key,
+            actor=actor,
+            since=since,
+            until=until,
+        )
+
+    def holds(self, connection: Target, *, released: bool = False) -> list[Hold]:
+        """List what is held.
+
+        :param connection: a Connection or a Session.
+        :param released: with the holds that are over.
+        """
+        return lifecycle.holds(self._scope, self._connection(connection), released)
+
+    def release(self, connection: Target, hold: Hold | int) -> Hold:
+        """End a hold: retention removes then what it kept. Commit is left to the caller.
+
+        :param connection: a Connection or a Session, with the rights of the trail's owner.
+        :param hold: the hold, or its id.
+        :raises HistoryError: if there is no such hold in force.
+        """
+        number = hold if isinstance(hold, int) else hold.id
+        return lifecycle.release(self._scope, self._connection(connection), number)
 
     def _connection(self, target: Target) -> Connection:
         """Return the connection that installs or checks the trail."""

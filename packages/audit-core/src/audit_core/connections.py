@@ -50,3 +50,9 @@ def connection_of(
             f"this in there with what it gives you."
         )
     raise error(f"{target!r} is neither a Session nor a Connection.")
+
+
+def sqlstate(error: BaseException | None) -> str | None:
+    """Return the SQLSTATE of a driver's error, whichever driver it is of."""
+    found: str | None = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    return found

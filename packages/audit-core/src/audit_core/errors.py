@@ -22,6 +22,10 @@ class UnsupportedDatabaseError(AuditError, RuntimeError):
     """The database is not PostgreSQL 14 or later."""
 
 
+class MaintenanceError(AuditError, RuntimeError):
+    """The trail could not be split, shortened or archived; nothing was lost."""
+
+
 class HistoryError(AuditError, ValueError):
     """The trail cannot answer what was asked of it."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Table
 
 from .errors import ConfigurationError
+from .period import period
 
 INFO_KEY = "versioned"
 
@@ -43,6 +44,8 @@ class TableOptions:
     require_actor: str = _choice("allow", "reject")
     #: Whether a write in a block of disable() fails.
     bypass: str = _choice("allow", "reject")
+    #: How long activities are kept; as long as those of the other tables if empty. Triggers need not know.
+    keep: str = field(default="", compare=False, metadata={"is_recorded": False})
 
     def __post_init__(self) -> None:
         for name in _COLUMN_OPTIONS:
@@ -88,6 +91,7 @@ class TableOptions:
                     f"Table {table.fullname!r}: {name!r} is {values[name]!r}; it can be "
                     f"{' or '.join(map(repr, choices))}."
                 )
+        values["keep"] = _read_keep(table, options.get("keep", ""))
         values["operations"] = _read_operations(table, options.get("operations", OPERATIONS))
         return cls(**values)
 
@@ -120,7 +124,7 @@ class TableOptions:
         return {
             each.metadata.get("parameter", each.name): list(value) if isinstance(value, tuple) else value
             for each in fields(self)
-            if (value := getattr(self, each.name)) != each.default
+            if each.metadata.get("is_recorded", True) and (value := getattr(self, each.name)) != each.default
         }
 
     @classmethod
@@ -154,6 +158,15 @@ def _read_columns(table: Table, option: str, names: object) -> tuple[str, ...]:
                 f"its columns are {', '.join(map(repr, known))}."
             )
     return tuple(names)
+
+
+def _read_keep(table: Table, value: object) -> str:
+    if value == "":
+        return ""
+    try:
+        return period(value, "'keep'")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"Table {table.fullname!r}: {error}") from None
 
 
 def _key_columns(table: Table) -> set[str]:

@@ -91,7 +91,8 @@ class AuditLogger(AuditLog):
         :param allow_undo: tells whether the visitor may take changes back; None for nobody.
         :param log_reads: record each view as an activity ``read``.
         :param actor_name: returns what to call the actor with a primary key; None for the key alone.
-        :raises ConfigurationError: if the app has this page already, or an argument that should be a function is not one.
+        :raises ConfigurationError: if the app has this page already, or an argument that should be a function is
+            something else.
         """
         init_page(self, self.db, self.bind_key, app, url_prefix, access, allow_undo, log_reads, actor_name)
 

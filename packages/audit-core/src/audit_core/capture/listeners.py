@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from sqlalchemy import Connection, Dialect, Engine, RootTransaction, event
 from sqlalchemy.engine.default import DefaultExecutionContext
 
+from ..connections import sqlstate
 from ..errors import ConfigurationError
 from .conversion import Settings
 from .sending import Sender
@@ -135,7 +136,7 @@ class Listener:
                 dbapi_connection, settings, route, lambda: execute(cursor, statement, parameters, context)
             )
         except self.dialect.loaded_dbapi.Error as error:
-            if route.autocommit and may_commit(statement) and _sqlstate(error) == _INVALID_TRANSACTION_TERMINATION:
+            if route.autocommit and may_commit(statement) and sqlstate(error) == _INVALID_TRANSACTION_TERMINATION:
                 # It commits inside, which it may only do alone. Nothing of it has been committed.
                 state.sent = Settings()
                 return None
@@ -223,8 +224,3 @@ def _sync_engine(engine: Engine | AsyncEngine) -> Engine:
     while hasattr(sync_engine, "_proxied"):
         sync_engine = sync_engine._proxied
     return sync_engine  # type: ignore[no-any-return]
-
-
-def _sqlstate(error: Exception) -> str | None:
-    found: str | None = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    return found

@@ -10,7 +10,10 @@ from .check import check
 from .coverage import coverage
 from .errors import EXIT_CODES, mistakes_in_one_line
 from .export import export
+from .hold import hold
 from .log import log
+from .partitions import partitions
+from .retain import retain
 from .row import as_of, history
 from .stats import stats
 from .transaction import show, undo
@@ -21,7 +24,7 @@ class AuditGroup(click.Group):
     """Every command of the trail, as a group; its ``obj`` in click, a ``TrailSource``, says where the trail is."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        commands = (history, log, show, as_of, undo, stats, export, coverage, check, verify)
+        commands = (history, log, show, as_of, undo, stats, export, coverage, check, verify, partitions, retain, hold)
         kwargs.setdefault("commands", commands)
         kwargs.setdefault("epilog", EXIT_CODES)
         super().__init__(*args, **kwargs)

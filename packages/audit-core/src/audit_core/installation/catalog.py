@@ -76,6 +76,20 @@ _TRIGGERS_OF_TRAIL = text(
     "WHERE NOT t.tgisinternal AND n.nspname = :schema AND c.relname IN :names"
 ).bindparams(bindparam("names", expanding=True))
 
+# Statement triggers are not inherited, and TRUNCATE has no others.
+_UNPROTECTED_PARTITIONS = text(
+    "SELECT c.relname "
+    "FROM pg_catalog.pg_class AS parent JOIN pg_catalog.pg_namespace AS n ON n.oid = parent.relnamespace"
+    " CROSS JOIN LATERAL pg_catalog.pg_partition_tree(parent.oid) AS tree"
+    " JOIN pg_catalog.pg_class AS c ON c.oid = tree.relid "
+    "WHERE n.nspname = :schema AND parent.relname = 'activity' AND tree.parentrelid IS NOT NULL"
+    " AND NOT EXISTS ("
+    "SELECT FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid"
+    " WHERE t.tgrelid = tree.relid AND t.tgname = 'audit_logger_protect_table' AND t.tgtype = 34"
+    " AND t.tgenabled = 'O' AND t.tgqual IS NULL"
+    " AND p.pronamespace = n.oid AND p.proname = 'audit_logger_protect')"
+)
+
 _RELATIONS = text(
     "WITH ours AS ("
     " SELECT c.oid FROM pg_catalog.pg_class AS c "
@@ -220,6 +234,7 @@ def _read_trail(connection: Connection, schema: str) -> InstalledTrail:
         intact=(
             found.issuperset(trail.function_definitions().values())
             and trail.protection_definitions() <= _read_protection(connection, schema)
+            and connection.execute(_UNPROTECTED_PARTITIONS, {"schema": schema}).first() is None
         ),
         version=version,
     )
@@ -241,7 +256,7 @@ def _version(comment: str) -> int:
 def _read_protection(connection: Connection, schema: str) -> set[tuple[str, TriggerDefinition]]:
     rows = connection.execute(
         _TRIGGERS_OF_TRAIL,
-        {"schema": schema, "names": ["activity_open", *TABLE_NAMES]},
+        {"schema": schema, "names": TABLE_NAMES},
     )
     return {(row.table_name, _definition(row)) for row in rows if row.tgenabled == "O" and row.unconditional}
 

@@ -10,7 +10,14 @@ from ..options import TableOptions
 from ..quoting import literal, qualified, quote, type_name
 from ..sql import FunctionDefinition, TableKind, TriggerDefinition, latest, sql_version
 
-TABLE_NAMES = ("activity", "transaction", "activity_coverage")
+TABLE_NAMES = (
+    "activity",
+    "transaction",
+    "activity_coverage",
+    "activity_partition",
+    "activity_retention",
+    "activity_hold",
+)
 
 _KEY = "key"
 
@@ -158,6 +165,7 @@ def _values(schema: str) -> dict[str, str]:
     return {
         "schema": quote(schema),
         "schema_literal": literal(schema),
+        "sequence": qualified("activity_id_seq", schema),
         "sequence_literal": literal(qualified("activity_id_seq", schema)),
         "command_sequence_literal": literal(qualified("activity_command_seq", schema)),
     }

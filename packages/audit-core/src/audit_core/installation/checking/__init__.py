@@ -10,7 +10,7 @@ from ...scope import Scope
 from ...settings import fixed_search_path
 from .. import catalog
 from ..wanted import actor_id_type_problem, differences, wanted_triggers
-from . import rights, settings, tables, trail
+from . import rights, settings, tables, trail, upkeep
 from .problem import Problem
 
 __all__ = ["Problem", "check", "creators"]
@@ -51,4 +51,5 @@ def _problems(
         relations = trail.read_relations(connection, scope.schema)
         yield from trail.problems(connection, installed.trail.definition, relations)
         yield from rights.problems(connection, scope.schema, trail.owner_of(relations).owner, relations)
+        yield from upkeep.problems(connection, scope.schema)
     yield from settings.problems(connection)

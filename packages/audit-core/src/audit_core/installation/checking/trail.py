@@ -64,12 +64,12 @@ _TRIGGERS = text(
 # As the catalog shows them with this search path. The one of activity.id draws from the sequence that belongs to it.
 _WANTED_DEFAULTS = {
     (table, column): default
-    for table in ("transaction", "activity_coverage")
+    for table in ("transaction", "activity_coverage", "activity_hold")
     for column, default in (
         ("db_user", "SESSION_USER"),
         ("application_name", "current_setting('application_name'::text)"),
     )
-}
+} | {("activity_hold", "issued_at"): "clock_timestamp()"}
 _SEQUENCE_DEFAULT = text(
     "SELECT pg_catalog.format('nextval(%L::regclass)', pg_catalog.pg_get_serial_sequence("
     "pg_catalog.format('%I.activity', CAST(:schema AS text)), 'id'))"

@@ -14,7 +14,7 @@ CREATE INDEX transaction_native_transaction_id_idx
 ;;
 CREATE INDEX transaction_actor_id_idx ON @schema@.transaction (actor_id, id)
 ;;
-CREATE INDEX transaction_undoes_idx ON @schema@.transaction USING hash
+CREATE INDEX transaction_undoes_idx ON @schema@.transaction
     ((meta OPERATOR(pg_catalog.->) 'undoes'::text))
     WHERE meta OPERATOR(pg_catalog.?) 'undoes'::text
 ;;
@@ -63,7 +63,52 @@ CREATE TABLE @schema@.activity_coverage (
     PRIMARY KEY (table_name, schema, issued_at)
 )
 ;;
-REVOKE ALL ON @schema@.transaction, @schema@.activity, @schema@.activity_open, @schema@.activity_coverage FROM PUBLIC
+CREATE TABLE @schema@.activity_partition (
+    name text COLLATE "C" PRIMARY KEY,
+    from_id bigint,
+    end_id bigint NOT NULL,
+    first_issued_at timestamptz NOT NULL,
+    last_issued_at timestamptz NOT NULL,
+    row_count bigint,
+    held_count bigint,
+    archived_at timestamptz,
+    removed_at timestamptz
+)
+;;
+CREATE TABLE @schema@.activity_retention (
+    schema text COLLATE "C" NOT NULL,
+    table_name text COLLATE "C" NOT NULL,
+    keep interval,
+    run_at timestamptz NOT NULL,
+    known_since timestamptz,
+    PRIMARY KEY (schema, table_name)
+)
+;;
+CREATE TABLE @schema@.activity_hold (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    issued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    reason text NOT NULL,
+    schema text COLLATE "C",
+    table_name text COLLATE "C",
+    row_key text COLLATE "C",
+    actor_id text,
+    since timestamptz,
+    until timestamptz,
+    placed_by text,
+    db_user text NOT NULL DEFAULT session_user,
+    application_name text NOT NULL DEFAULT pg_catalog.current_setting('application_name'::text),
+    released_at timestamptz,
+    released_by text
+)
+;;
+REVOKE ALL ON @schema@.transaction, @schema@.activity, @schema@.activity_open, @schema@.activity_coverage,
+    @schema@.activity_partition, @schema@.activity_retention, @schema@.activity_hold FROM PUBLIC
+;;
+COMMENT ON TABLE @schema@.activity_partition IS 'audit trail: the closed partitions, those that are gone included'
+;;
+COMMENT ON TABLE @schema@.activity_retention IS 'audit trail: how long activities are kept, and since when they are known'
+;;
+COMMENT ON TABLE @schema@.activity_hold IS 'audit trail: what retention has to leave alone'
 ;;
 CREATE SEQUENCE @schema@.activity_command_seq OWNED BY @schema@.activity.issued_at
 ;;

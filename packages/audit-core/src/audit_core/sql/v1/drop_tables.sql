@@ -3,3 +3,9 @@ DROP TABLE @schema@.activity
 DROP TABLE @schema@.transaction
 ;;
 DROP TABLE @schema@.activity_coverage
+;;
+DROP TABLE @schema@.activity_partition
+;;
+DROP TABLE @schema@.activity_retention
+;;
+DROP TABLE @schema@.activity_hold

@@ -1,0 +1,48 @@
+"""Whether what is to be done with the trail from time to time is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ...quoting import qualified, quote
+from .problem import Problem
+
+#: So long after its last run, retention is late. It may run every month, and is best run every night.
+LATE = "35 days"
+
+_INTERRUPTED = text(
+    "SELECT c.relname FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid"
+    " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
+    "WHERE n.nspname = :schema AND k.conname = 'audit_logger_split' AND c.relispartition"
+    " AND pg_catalog.pg_get_expr(c.relpartbound, c.oid) LIKE '% TO (MAXVALUE)'"
+)
+
+
+def problems(connection: Connection, schema: str) -> Iterator[Problem]:
+    """List what was left half done, and what was not done for too long."""
+    for name in connection.scalars(_INTERRUPTED, {"schema": schema}):
+        yield Problem(
+            None,
+            f"A split of {schema}.{name} was interrupted, and ids will reach the constraint that it left: writes would "
+            f"fail then. Run audit-log partitions --split, or: ALTER TABLE {qualified(name, schema)} DROP CONSTRAINT "
+            "audit_logger_split",
+        )
+    for row in connection.execute(_late(schema)):
+        what = f"Retention of {row.schema}.{row.table_name}" if row.table_name else "Retention"
+        yield Problem(
+            None,
+            f"{what} keeps {row.keep} and ran last on {row.run_at:%Y-%m-%d}: what is older is still there. Run "
+            "audit-log retain every night, or say that all is kept: audit-log retain --keep forever",
+        )
+
+
+def _late(schema: str) -> Any:
+    retention = quote(schema).replace(":", "\\:") + ".activity_retention"
+    return text(
+        f"SELECT r.schema, r.table_name, CAST(r.keep AS text) AS keep, r.run_at FROM {retention} AS r "
+        f"WHERE r.keep IS NOT NULL AND r.run_at < pg_catalog.clock_timestamp() - CAST('{LATE}' AS interval) "
+        "ORDER BY 1, 2"
+    )

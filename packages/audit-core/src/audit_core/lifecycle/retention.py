@@ -1,0 +1,351 @@
+"""How long activities are kept: what is older goes, with whole partitions where that is possible."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from ..audited import audited_tables
+from ..connections import sqlstate
+from ..errors import MaintenanceError
+from ..installation import ddl
+from ..period import FOREVER, period
+from ..quoting import qualified, quote
+from ..reading.audited_table import schema_of
+from .holds import HELD, has_holds
+from .owner import WhoIsAtWork, one_transaction, owner_connection, statement, try_lock
+from .partitions import Partition, partitions
+
+if TYPE_CHECKING:
+    from ..scope import Scope
+
+#: So many rows are deleted in one transaction.
+BATCH = 10_000
+#: How long a change of the partitions waits for a lock, while writers wait behind it.
+_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '200ms'"
+_LOCK_NOT_AVAILABLE = "55P03"
+
+_UNTIL = "SELECT pg_catalog.clock_timestamp() - CAST(CAST(:keep AS text) AS interval)"
+_REMEMBER = (
+    "INSERT INTO {schema}.activity_retention AS r (schema, table_name, keep, run_at, known_since) "
+    "VALUES (:of_schema, :of_table, CAST(CAST(:keep AS text) AS interval), pg_catalog.clock_timestamp(), :known_since) "
+    "ON CONFLICT (schema, table_name) DO UPDATE SET keep = EXCLUDED.keep, run_at = EXCLUDED.run_at,"
+    " known_since = greatest(r.known_since, EXCLUDED.known_since)"
+)
+_KNOWN_SINCE = (
+    "UPDATE {schema}.activity_retention AS r SET known_since = greatest(r.known_since, :known_since)"
+    " WHERE r.schema = :of_schema AND r.table_name = :of_table"
+)
+# Since when all is known must stay known.
+_FORGET = (
+    "UPDATE {schema}.activity_retention AS r SET keep = NULL, run_at = pg_catalog.clock_timestamp()"
+    " WHERE r.schema = :of_schema AND r.table_name = :of_table"
+)
+_PENDING = (
+    "SELECT c.relname FROM pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid"
+    " JOIN pg_catalog.pg_class AS parent ON parent.oid = i.inhparent"
+    " JOIN pg_catalog.pg_namespace AS n ON n.oid = parent.relnamespace "
+    "WHERE parent.relname = 'activity' AND n.nspname = :of_schema AND i.inhdetachpending"
+)
+# Detached by a run that was interrupted before it dropped them.
+_DETACHED = (
+    "SELECT p.name, p.row_count, p.first_issued_at, p.last_issued_at,"
+    " pg_catalog.pg_total_relation_size(c.oid) AS bytes "
+    "FROM {schema}.activity_partition AS p JOIN pg_catalog.pg_class AS c ON CAST(c.relname AS text) = p.name"
+    " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = :of_schema "
+    "WHERE p.removed_at IS NULL AND NOT EXISTS ("
+    "SELECT FROM pg_catalog.pg_inherits AS i WHERE i.inhrelid = c.oid) ORDER BY p.end_id"
+)
+_COUNT_HELD = "SELECT pg_catalog.count(*) FROM {schema}.{name} AS a WHERE " + HELD
+_COPY_HELD = "INSERT INTO {schema}.{target} SELECT a.* FROM {schema}.{name} AS a WHERE " + HELD
+_OWNER = (
+    "SELECT r.rolname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_roles AS r ON r.oid = c.relowner"
+    " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
+    "WHERE c.relname = 'activity' AND n.nspname = :of_schema"
+)
+_RECORD = (
+    "SELECT {schema}.audit_logger_record_maintenance(pg_catalog.jsonb_build_object("
+    "'operation', 'retain', 'keep', CAST(:keep AS text), 'table', CAST(:table AS text),"
+    " 'partition', CAST(:partition AS text), 'rows', CAST(:rows AS bigint), 'held', CAST(:held AS bigint),"
+    " 'since', CAST(:since AS timestamptz), 'until', CAST(:until AS timestamptz)))"
+)
+_REMOVED = (
+    "UPDATE {schema}.activity_partition AS p SET removed_at = pg_catalog.clock_timestamp() WHERE p.name = :partition"
+)
+_SHRUNK = "UPDATE {schema}.activity_partition AS p SET row_count = :rows, held_count = :rows WHERE p.name = :partition"
+_LOSE_ROWS = (
+    "UPDATE {schema}.activity_partition AS p SET row_count = p.row_count - CAST(:rows AS bigint)"
+    " WHERE p.name = :partition"
+)
+_HELD_PARTITIONS = "SELECT p.name FROM {schema}.activity_partition AS p WHERE p.held_count IS NOT NULL"
+_TRANSACTION_BOUNDS = (
+    "SELECT (SELECT pg_catalog.min(t.id) FROM {schema}.transaction AS t) AS first,"
+    " (SELECT pg_catalog.min(a.transaction_id) FROM {schema}.activity AS a WHERE a.id >= :whole_from) AS until"
+)
+_DELETE_TRANSACTIONS = (
+    "DELETE FROM {schema}.transaction AS t WHERE t.id >= :first AND t.id < :until AND NOT EXISTS ("
+    "SELECT FROM {schema}.activity AS a WHERE a.transaction_id = t.id AND a.id < :whole_from)"
+)
+_OF_TABLE = (
+    " FROM {schema}.{name} AS a WHERE a.table_name = :of_table AND a.schema = :of_schema AND a.issued_at < :until"
+    " AND a.verb <> 'maintenance' AND NOT " + HELD
+)
+_COUNT_OF_TABLE = "SELECT pg_catalog.count(*) AS rows, pg_catalog.min(a.issued_at) AS since" + _OF_TABLE
+_DELETE_OF_TABLE = (
+    "WITH gone AS (DELETE FROM {schema}.{name} AS g WHERE g.id = ANY (ARRAY(SELECT a.id" + _OF_TABLE + " LIMIT :batch))"
+    " RETURNING g.transaction_id) "
+    "SELECT pg_catalog.count(*) AS rows, pg_catalog.array_agg(DISTINCT transaction_id) AS transactions FROM gone"
+)
+_DELETE_LEFT_OVER = (
+    "DELETE FROM {schema}.transaction AS t WHERE t.id = ANY (CAST(:ids AS bigint[])) AND NOT EXISTS ("
+    "SELECT FROM {schema}.activity AS a WHERE a.transaction_id = t.id)"
+)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What retention removed, or would remove: a partition, or activities of one table."""
+
+    #: The partition; None of activities of one table.
+    partition: str | None
+    #: The table with its schema; None of a partition.
+    table: str | None
+    #: How many activities went.
+    rows: int
+    #: How many stay, because they are held.
+    held: int
+    #: The disk that becomes free; 0 of activities of one table, whose room is used again.
+    bytes: int
+    since: dt.datetime | None
+    until: dt.datetime
+
+
+def retain(
+    scope: Scope,
+    engine: Engine,
+    who: WhoIsAtWork,
+    keep: str | dt.timedelta | None,
+    *,
+    dry_run: bool,
+    patience: dt.timedelta,
+) -> Iterator[Removal]:
+    """Remove what is older; see :meth:`audit_core.AuditLog.retain`."""
+    wanted = None if keep is None else period(keep)
+    of_tables = [(table, options.keep) for table, options in audited_tables(scope.metadata) if options.keep]
+    with engine.connect() as connection:
+        # With the search path of the application, which finds its tables by it.
+        schemas = {table: connection.scalar(schema_of(scope, table)) for table, _ in of_tables}
+    with owner_connection(engine, who) as connection:
+        if not try_lock(connection, f"audit_logger_retain {scope.schema}"):
+            raise MaintenanceError("Another session is at it: two cannot shorten the trail at once.")
+        run = _Run(scope, connection, dry_run, patience)
+        if not dry_run:
+            run.finish_interrupted()
+        if wanted == FOREVER:
+            run.forget("", "")
+        elif wanted is not None:
+            yield from run.partitions_until(wanted)
+        for table, keep_of_table in of_tables:
+            yield from run.table_until(schemas[table], table.name, period(keep_of_table))
+        if not dry_run:
+            run.delete_transactions()
+
+
+class _Run:
+    """One run of the retention, on one connection."""
+
+    def __init__(self, scope: Scope, connection: Connection, dry_run: bool, patience: dt.timedelta) -> None:
+        self._scope = scope
+        self._schema = scope.schema
+        self._connection = connection
+        self._dry_run = dry_run
+        self._patience = patience.total_seconds()
+
+    def finish_interrupted(self) -> None:
+        """Complete what a run that was interrupted left half done."""
+        for row in self._execute(_PENDING, of_schema=self._schema):
+            self._run(f"ALTER TABLE {self._named('activity')} DETACH PARTITION {self._named(row.relname)} FINALIZE")
+        for row in self._execute(_DETACHED, of_schema=self._schema):
+            self._drop(
+                Removal(row.name, None, row.row_count or 0, 0, row.bytes, row.first_issued_at, row.last_issued_at), None
+            )
+
+    def forget(self, of_schema: str, of_table: str) -> None:
+        """Keep from now on what there is."""
+        if not self._dry_run:
+            with one_transaction(self._connection):
+                self._execute(_FORGET, of_schema=of_schema, of_table=of_table)
+
+    def partitions_until(self, keep: str) -> Iterator[Removal]:
+        """Remove the closed partitions that are older as a whole, but for what is held."""
+        until = self._until(keep)
+        self._remember("", "", keep)
+        is_held = has_holds(self._connection, self._schema)
+        for each in partitions(self._scope, self._connection):
+            if each.is_open or each.last_issued_at is None or each.last_issued_at >= until or each.rows is None:
+                continue
+            held = self._execute(_COUNT_HELD, name=each.name).scalar_one() if is_held else 0
+            if held and held == each.rows:
+                continue
+            removal = Removal(
+                each.name, None, each.rows - held, held, each.bytes, each.first_issued_at, each.last_issued_at
+            )
+            if not self._dry_run:
+                if held:
+                    self._keep_held(each, removal, keep)
+                else:
+                    self._detach(each)
+                    self._drop(removal, keep)
+            yield removal
+
+    def table_until(self, schema: str, table: str, keep: str) -> Iterator[Removal]:
+        """Remove the activities of one table that are older, but for those that are held."""
+        until = self._until(keep)
+        of_table = {"of_schema": schema, "of_table": table}
+        rows, since = 0, None
+        for each in partitions(self._scope, self._connection):
+            if each.first_issued_at is None or each.first_issued_at >= until:
+                continue
+            found = self._execute(_COUNT_OF_TABLE, name=each.name, until=until, **of_table).one()
+            since = min(filter(None, (since, found.since)), default=None)
+            if self._dry_run:
+                rows += found.rows
+                continue
+            removed = found.rows and self._delete(each, until, of_table)
+            rows += removed
+        self._remember(**of_table, keep=keep, known_since=until if rows else None)
+        if rows:
+            removal = Removal(None, f"{schema}.{table}", rows, 0, 0, since, until)
+            if not self._dry_run:
+                with one_transaction(self._connection):
+                    self._record(removal, keep)
+            yield removal
+
+    def delete_transactions(self) -> None:
+        """Delete the transactions of which no activity is left, a batch at a time."""
+        held = set(self._execute(_HELD_PARTITIONS).scalars())
+        # Of the partitions whose activities are all there, the index tells where their transactions begin.
+        whole = [each for each in partitions(self._scope, self._connection) if each.name not in held]
+        whole_from = next((each.from_id for each in whole), None)
+        if whole_from is None:
+            return  # nothing was ever removed
+        bounds = self._execute(_TRANSACTION_BOUNDS, whole_from=whole_from).one()
+        if bounds.first is None or bounds.until is None:
+            return
+        for first in range(bounds.first, bounds.until, BATCH):
+            with one_transaction(self._connection):
+                values = {"first": first, "until": min(first + BATCH, bounds.until), "whole_from": whole_from}
+                self._execute(_DELETE_TRANSACTIONS, **values)
+
+    def _delete(self, partition: Partition, until: dt.datetime, of_table: dict[str, Any]) -> int:
+        total: int = 0
+        while True:
+            with one_transaction(self._connection):
+                # A batch finds its rows by the index of the table's name.
+                self._run("SET LOCAL enable_seqscan = off")
+                gone = self._execute(_DELETE_OF_TABLE, name=partition.name, until=until, batch=BATCH, **of_table).one()
+                if gone.rows:
+                    self._execute(_DELETE_LEFT_OVER, ids=list(gone.transactions))
+                    self._execute(_LOSE_ROWS, rows=gone.rows, partition=partition.name)
+            total += int(gone.rows)
+            if gone.rows < BATCH:
+                return total
+
+    def _detach(self, partition: Partition) -> None:
+        """Take a partition out of the trail. Nobody waits for it; it waits for transactions that may be reading."""
+        self._run(f"ALTER TABLE {self._named('activity')} DETACH PARTITION {self._named(partition.name)} CONCURRENTLY")
+
+    def _drop(self, removal: Removal, keep: str | None) -> None:
+        with one_transaction(self._connection):
+            self._run(f"DROP TABLE {self._named(removal.partition)}")
+            self._execute(_REMOVED, partition=removal.partition)
+            self._execute(_KNOWN_SINCE, of_schema="", of_table="", known_since=removal.until)
+            self._record(removal, keep)
+
+    def _keep_held(self, partition: Partition, removal: Removal, keep: str) -> None:
+        """Put what is held in the place of the partition."""
+        old, new = self._named(partition.name), self._named(f"{partition.name}_held")
+        activity = self._named("activity")
+        bounds = f"FROM ({'MINVALUE' if partition.from_id is None else partition.from_id}) TO ({partition.end_id})"
+        with one_transaction(self._connection):
+            # Nobody may rewrite what is being copied.
+            self._run(f"LOCK TABLE {old} IN SHARE ROW EXCLUSIVE MODE")
+            self._run(f"CREATE TABLE {new} (LIKE {activity} INCLUDING DEFAULTS)")
+            self._execute(_COPY_HELD, name=partition.name, target=f"{partition.name}_held")
+            self._alter(
+                f"ALTER TABLE {activity} DETACH PARTITION {old}",
+                f"DROP TABLE {old}",
+                f"ALTER TABLE {new} RENAME TO {qualified(partition.name, None)}",
+                f"ALTER TABLE {activity} ATTACH PARTITION {old} FOR VALUES {bounds}",
+                f"ALTER TABLE {old} OWNER TO {quote(self._execute(_OWNER, of_schema=self._schema).scalar_one())}",
+                f"REVOKE ALL ON {old} FROM PUBLIC",
+                f"SELECT {self._named('audit_logger_protect_partitions')}()",
+            )
+            self._execute(_SHRUNK, rows=removal.held, partition=partition.name)
+            self._execute(_KNOWN_SINCE, of_schema="", of_table="", known_since=removal.until)
+            self._record(removal, keep)
+
+    def _alter(self, *statements: str) -> None:
+        """Run statements that lock the trail for a moment, and try again if somebody has a lock."""
+        deadline = time.monotonic() + self._patience
+        while True:
+            self._run("SAVEPOINT audit_logger_alter")
+            try:
+                self._run(_LOCK_TIMEOUT)
+                for each in statements:
+                    self._run(each)
+            except DBAPIError as error:
+                if sqlstate(error.orig) != _LOCK_NOT_AVAILABLE:
+                    raise
+                self._run("ROLLBACK TO SAVEPOINT audit_logger_alter")
+                if time.monotonic() > deadline:
+                    raise MaintenanceError(
+                        f"Some transaction held a lock on {self._schema}.activity for {self._patience:g} seconds. "
+                        "Nothing was removed; try again when no long transaction is writing."
+                    ) from error
+                time.sleep(min(1.0, self._patience / 10))
+            else:
+                self._run("SET LOCAL lock_timeout = 0")
+                return
+
+    def _record(self, removal: Removal, keep: str | None) -> None:
+        self._execute(
+            _RECORD,
+            keep=keep,
+            table=removal.table,
+            partition=removal.partition,
+            rows=removal.rows,
+            held=removal.held,
+            since=removal.since,
+            until=removal.until,
+        )
+
+    def _remember(self, of_schema: str, of_table: str, keep: str, known_since: dt.datetime | None = None) -> None:
+        if not self._dry_run:
+            with one_transaction(self._connection):
+                self._execute(_REMEMBER, of_schema=of_schema, of_table=of_table, keep=keep, known_since=known_since)
+
+    def _until(self, keep: str) -> dt.datetime:
+        until: dt.datetime = self._execute(_UNTIL, keep=keep).scalar_one()
+        return until
+
+    def _named(self, name: str | None) -> str:
+        assert name is not None
+        return qualified(name, self._schema)
+
+    def _run(self, sql: str) -> None:
+        ddl.execute(self._connection, [sql])
+
+    def _execute(self, template: str, *, name: str | None = None, target: str | None = None, **values: Any) -> Any:
+        names = {"schema": self._schema}
+        if name is not None:
+            names["name"] = name
+        if target is not None:
+            names["target"] = target
+        return self._connection.execute(statement(template, **names), values)

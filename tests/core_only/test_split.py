@@ -1,0 +1,247 @@
+"""The partitions of the trail: they are closed without blocking writers, and every one of them is protected."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from audit_core import AuditLog, ConfigurationError, MaintenanceError, audit_context
+from sqlalchemy import URL, Column, Connection, Engine, Integer, MetaData, Table, create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+
+class Trail:
+    """A database with one audited table, and its trail in a schema with a name that needs quotes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.metadata = MetaData()
+        columns = [Column("id", Integer, primary_key=True), Column("n", Integer)]
+        self.items = Table("items", self.metadata, *columns, info={"versioned": {}})
+        self.log = AuditLog(self.metadata, schema='Audit: "x"')
+        self.log.attach(engine)
+        with engine.begin() as connection:
+            self.metadata.create_all(connection)
+            self.log.install(connection)
+
+    def write(self, first: int, last: int) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(self.items.insert(), [{"id": number, "n": 0} for number in range(first, last + 1)])
+
+    def partitions(self) -> list[Any]:
+        with self.engine.connect() as connection:
+            return self.log.partitions(connection)
+
+    def ids(self) -> list[int]:
+        with self.engine.connect() as connection:
+            rows = connection.execute(self.log.activities(table="items"))
+            return sorted(row[0].id if not hasattr(row, "id") else row.id for row in rows)
+
+    def operations(self) -> list[dict[str, Any]]:
+        activity = self.log.activity_cls
+        with self.engine.connect() as connection:
+            query = self.log.activities(verb="maintenance").with_only_columns(activity.changed_data)
+            return [dict(each) for each in connection.scalars(query)]
+
+
+@pytest.fixture
+def trail(database: URL) -> Iterator[Trail]:
+    engine = create_engine(database, poolclass=NullPool)
+    trail = Trail(engine)
+    yield trail
+    trail.log.detach(engine)
+    engine.dispose()
+
+
+def test_the_open_partition_is_closed_and_another_one_begun(trail: Trail) -> None:
+    trail.write(1, 3)
+    with audit_context(actor_id="ann"):
+        trail.log.split(trail.engine, at_once=True)
+    trail.write(4, 5)
+    closed, open_ = trail.partitions()
+    assert (closed.name, closed.rows, closed.is_open) == ("activity_p0001", 3, False)
+    assert closed.first_issued_at < closed.last_issued_at <= open_.first_issued_at
+    assert (closed.from_id, closed.end_id, open_.end_id) == (None, open_.from_id, None)
+    assert [identity < closed.end_id for identity in trail.ids()] == [True] * 3 + [False] * 2
+    (operation,) = trail.operations()
+    assert (operation["operation"], operation["partition"], operation["rows"]) == ("split", "activity_p0001", 3)
+    with trail.engine.connect() as connection:
+        assert trail.log.check(connection) == []
+        assert len(connection.execute(trail.log.activities(verb="maintenance", actor="ann")).all()) == 1
+
+
+def test_nothing_happens_within_a_month(trail: Trail) -> None:
+    trail.write(1, 3)
+    trail.log.split(trail.engine)
+    trail.log.split(trail.engine)
+    assert [each.is_open for each in trail.partitions()] == [True]
+    assert trail.operations() == []
+
+
+def test_an_empty_trail_is_not_split(trail: Trail) -> None:
+    trail.log.split(trail.engine, at_once=True)
+    assert [each.is_open for each in trail.partitions()] == [True]
+
+
+def test_a_partition_of_an_earlier_month_is_closed(trail: Trail) -> None:
+    trail.write(1, 3)
+    age(trail, 40)
+    trail.log.split(trail.engine)
+    trail.log.split(trail.engine)
+    assert [each.is_open for each in trail.partitions()] == [False, True]
+
+
+def test_it_can_be_split_many_times(trail: Trail) -> None:
+    for number in range(1, 4):
+        trail.write(number, number)
+        trail.log.split(trail.engine, at_once=True)
+    *closed, open_ = trail.partitions()
+    # That a partition was closed is recorded in the next one.
+    assert [(each.name, each.rows) for each in closed] == [
+        ("activity_p0001", 1),
+        ("activity_p0002", 2),
+        ("activity_p0003", 2),
+    ]
+    assert open_.is_open
+
+
+def test_writers_go_on_while_it_is_split(trail: Trail) -> None:
+    """No write fails and none is lost, and two splits at once do no harm."""
+    stop = threading.Event()
+    failures: list[BaseException] = []
+    written = [0, 0]
+
+    def write(number: int) -> None:
+        identity = number * 1_000_000
+        try:
+            while not stop.is_set():
+                identity += 1
+                trail.write(identity, identity)
+                written[number] += 1
+        except BaseException as error:
+            failures.append(error)
+
+    def split() -> None:
+        try:
+            trail.log.split(trail.engine, at_once=True)
+        except BaseException as error:
+            failures.append(error)
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(2)]
+    for each in writers:
+        each.start()
+    for number in range(3):
+        trail.write(-number, -number)
+        splitters = [threading.Thread(target=split) for _ in range(2)]
+        for each in splitters:
+            each.start()
+        for each in splitters:
+            each.join(60)
+    stop.set()
+    for each in writers:
+        each.join()
+    assert failures == []
+    assert len(trail.ids()) == sum(written) + 3
+    assert len(trail.partitions()) >= 4
+
+
+def test_it_is_given_up_without_a_trace_while_somebody_holds_a_lock(trail: Trail) -> None:
+    trail.write(1, 3)
+    with trail.engine.connect() as writer:
+        writer.execute(trail.items.insert(), {"id": 4})
+        with pytest.raises(MaintenanceError, match="held a lock on"):
+            trail.log.split(trail.engine, at_once=True, patience=dt.timedelta(seconds=0.5))
+        writer.commit()
+    assert [each.is_open for each in trail.partitions()] == [True]
+    with trail.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM pg_constraint WHERE conname = 'audit_logger_split'")) == 0
+    trail.log.split(trail.engine, at_once=True)
+    assert [each.is_open for each in trail.partitions()] == [False, True]
+
+
+def test_what_a_killed_split_left_is_completed(trail: Trail) -> None:
+    """Between the change of the partitions and the jump of the sequence, the session is gone."""
+    trail.write(1, 3)
+    trail.log.split(trail.engine, at_once=True)
+    schema = '"Audit: ""x"""'
+    with trail.engine.begin() as connection:
+        run(
+            connection,
+            "SET LOCAL audit_logger.maintenance = 'on'",
+            f"UPDATE {schema}.activity_partition SET row_count = NULL",
+            f"DELETE FROM {schema}.activity WHERE verb = 'maintenance'",
+            f"SELECT setval('{schema}.activity_id_seq', 4)",
+        )
+    trail.write(4, 6)  # into the closed one: no write fails
+    trail.log.split(trail.engine)
+    closed, _ = trail.partitions()
+    assert closed.rows == 6
+    trail.write(7, 7)
+    assert trail.ids()[-1] >= closed.end_id
+
+
+def test_a_constraint_that_a_killed_split_left_goes(trail: Trail) -> None:
+    trail.write(1, 3)
+    with trail.engine.begin() as connection:
+        run(
+            connection,
+            'ALTER TABLE "Audit: ""x""".activity_open ADD CONSTRAINT audit_logger_split CHECK (id < 1000) NOT VALID',
+        )
+        (problem,) = trail.log.check(connection)
+        assert "was interrupted" in problem.message
+    trail.log.split(trail.engine)
+    with trail.engine.connect() as connection:
+        assert trail.log.check(connection) == []
+
+
+@pytest.mark.parametrize("partition", ["activity_p0001", "activity_open", "by_hand"])
+def test_no_partition_can_be_emptied(trail: Trail, partition: str) -> None:
+    trail.write(1, 3)
+    trail.log.split(trail.engine, at_once=True)
+    schema, begin = '"Audit: ""x"""', trail.partitions()[-1].from_id
+    with trail.engine.begin() as connection:
+        if partition == "by_hand":
+            bounds = f"FOR VALUES FROM ({begin}) TO (MAXVALUE)"
+            run(
+                connection,
+                f"DROP TABLE {schema}.activity_open",
+                f"CREATE TABLE {schema}.by_hand PARTITION OF {schema}.activity {bounds}",
+            )
+            (problem,) = trail.log.check(connection)
+            assert "functions" in problem.message
+            trail.log.install(connection)
+            assert trail.log.check(connection) == []
+    for statement in (f"TRUNCATE {schema}.{partition}", f"DELETE FROM {schema}.{partition}"):
+        with trail.engine.connect() as connection:
+            if partition != "activity_p0001" and statement.startswith("DELETE"):
+                run(connection, "INSERT INTO items VALUES (9)")
+            with pytest.raises(DBAPIError, match="it is an audit trail"):
+                run(connection, statement)
+
+
+def test_it_wants_an_engine(trail: Trail) -> None:
+    with trail.engine.connect() as connection, pytest.raises(ConfigurationError, match="not an Engine"):
+        trail.log.split(connection)  # type: ignore[arg-type]
+
+
+def age(trail: Trail, days: int) -> None:
+    """Make all that is recorded older."""
+    schema = '"Audit: ""x"""'
+    with trail.engine.begin() as connection:
+        run(
+            connection,
+            "SET LOCAL audit_logger.maintenance = 'on'",
+            f"UPDATE {schema}.activity SET issued_at = issued_at - interval '{days} days'",
+            f"UPDATE {schema}.transaction SET issued_at = issued_at - interval '{days} days'",
+            f"UPDATE {schema}.activity_partition SET last_issued_at = last_issued_at - interval '{days} days',"
+            f" first_issued_at = first_issued_at - interval '{days} days'",
+        )
+
+
+def run(connection: Connection, *statements: str) -> None:
+    for statement in statements:
+        connection.exec_driver_sql(statement)
