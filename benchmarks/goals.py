@@ -23,7 +23,7 @@ class Goal:
     value: float | None
     limit: float
     kind: Literal["at most", "at least"] = "at most"
-    unit: Literal["", "ms", "MiB"] = ""
+    unit: Literal["", "s", "ms", "MiB"] = ""
 
     @property
     def is_met(self) -> bool | None:
@@ -122,6 +122,17 @@ def _memory(results: Results) -> Iterator[Goal]:
             yield Goal(9, f"{title}: memory of the {where}", value, limit, unit="MiB")
 
 
+def _many_tables(results: Results) -> Iterator[Goal]:
+    install, check, autogenerate, alone = (
+        _median(results, f"many_tables:{figure}", OURS)
+        for figure in ("install", "check", "autogenerate", "autogenerate_alone")
+    )
+    yield Goal(10, "install() of 2,000 tables", install, 15, unit="s")
+    yield Goal(10, "check() of 2,000 tables", check, 2, unit="s")
+    added = None if autogenerate is None or alone is None else autogenerate - alone
+    yield Goal(10, "autogenerate without a change: added to Alembic's own", added, 2, unit="s")
+
+
 RULES: tuple[Callable[[Results], Iterator[Goal]], ...] = (
     _orm,
     _single,
@@ -132,6 +143,7 @@ RULES: tuple[Callable[[Results], Iterator[Goal]], ...] = (
     _reading,
     _growth,
     _memory,
+    _many_tables,
 )
 
 

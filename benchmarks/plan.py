@@ -59,6 +59,7 @@ class Sizes:
     growth_single: int = 1_000
     growth_bulk: int = 20_000
     memory: int = 1_000_000
+    tables: int = 2_000
     #: At most so many rounds, whatever a workload says.
     rounds: int = 100
 
@@ -85,6 +86,7 @@ SMOKE = Sizes(
     growth_single=20,
     growth_bulk=200,
     memory=2_000,
+    tables=20,
     rounds=1,
 )
 
@@ -286,5 +288,21 @@ def _workloads(sizes: Sizes) -> list[Workload]:
             rounds=1,
             seconds=90,
             least=1,
+        ),
+        Workload(
+            10,
+            f"{sizes.tables:,} tables at install",
+            (
+                Step(
+                    "many_tables",
+                    f"{sizes.tables:,} tables",
+                    "many_tables",
+                    {"size": sizes.tables},
+                    warm_up={"size": 20},
+                    subjects=(OURS,),
+                ),
+            ),
+            rounds=3,
+            seconds=120,
         ),
     ]

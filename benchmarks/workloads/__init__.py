@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from benchmarks.work import Figures
-from benchmarks.workloads import bulk, concurrent, flush, growth, memory, orm, reading, single
+from benchmarks.workloads import bulk, concurrent, flush, growth, many_tables, memory, orm, reading, single
 
 STEPS: Mapping[str, Callable[..., Figures]] = {
     "orm_insert": orm.insert,
@@ -20,4 +20,5 @@ STEPS: Mapping[str, Callable[..., Figures]] = {
     "growth_bulk": growth.bulk,
     "memory_insert": memory.insert,
     "memory_copy": memory.copy,
+    "many_tables": many_tables.install,
 }

@@ -20,6 +20,7 @@ from .connections import AsyncTarget, Target, connection_of
 from .errors import ConfigurationError, ProtectionWarning
 from .installation import catalog, checking, ddl
 from .installation.checking import Problem
+from .installation.compare import InitTriggers, RemoveTriggers
 from .installation.objects import TABLE_NAMES
 from .installation.wanted import actor_id_type_problem, differences
 from .lifecycle import Hold, Partition, Removal
@@ -123,8 +124,13 @@ class AuditLog:
         wanted = differences(self._scope, installed)
         if message := installed.version_problem or actor_id_type_problem(self._scope, connection):
             raise ConfigurationError(message)
+        for_tables: list[str] = []
         for difference in wanted:
-            ddl.execute(connection, difference.statements())
+            if isinstance(difference, (InitTriggers, RemoveTriggers)):
+                for_tables += difference.statements()
+            else:
+                ddl.execute(connection, difference.statements())
+        ddl.execute_together(connection, for_tables)
         for message in checking.creators(connection, self.schema):
             warnings.warn(ProtectionWarning(message), stacklevel=2)
 
@@ -137,9 +143,8 @@ class AuditLog:
         connection = self._connection(connection)
         with fixed_search_path(connection):
             installed = catalog.read(connection, self.schema)
-        for found in installed.triggers.values():
-            if found.audit_schema == self.schema:
-                ddl.execute(connection, found.definition.drop())
+        found = [each.definition for each in installed.triggers.values() if each.audit_schema == self.schema]
+        ddl.execute_together(connection, [sql for triggers in found for sql in triggers.drop()])
         trail = installed.trail.definition
         if installed.trail.tables and drop_trail:
             ddl.execute(connection, trail.drop())

@@ -150,7 +150,7 @@ _CHOICES = {each.name: each.metadata["choices"] for each in fields(TableOptions)
 def _read_columns(table: Table, option: str, names: object) -> tuple[str, ...]:
     if isinstance(names, str) or not isinstance(names, (list, tuple, set, frozenset)):
         raise ConfigurationError(f"Table {table.fullname!r}: {option!r} is {names!r}; make it a list of column names.")
-    known = [column.name for column in table.columns]
+    known = [column.name for column in table.columns] if names else []
     for name in names:
         if name not in known:
             raise ConfigurationError(

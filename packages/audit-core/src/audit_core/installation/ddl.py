@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Dialect
@@ -10,8 +10,12 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import ExecutableDDLElement
 
 from ..errors import UnsupportedDatabaseError
+from ..quoting import literal
 
 OLDEST_POSTGRESQL = (14,)
+
+#: How many statements travel together. More would save nothing, and an error shows them all.
+_TOGETHER = 100
 
 
 class Statement(ExecutableDDLElement):
@@ -36,6 +40,16 @@ def execute(connection: Connection, statements: Iterable[str]) -> None:
     """Run each statement by itself, as some drivers demand."""
     for sql in statements:
         connection.execute(Statement(sql))
+
+
+def execute_together(connection: Connection, statements: Sequence[str]) -> None:
+    """Run many small statements in few round trips; what they return is not read.
+
+    The server runs each by itself: a text of several statements is refused by some drivers.
+    """
+    for first in range(0, len(statements), _TOGETHER):
+        lines = "".join(f"EXECUTE {literal(sql)};\n" for sql in statements[first : first + _TOGETHER])
+        execute(connection, [f"DO {literal(f'BEGIN {lines}END')}"])
 
 
 def require_postgresql(dialect: Dialect) -> None:

@@ -35,7 +35,7 @@ class Trail:
         statements = [] if self.schema == "public" else self._statements("create_schema")
         values = {**self._values(), "actor_id_type": type_name(self.actor_id_type)}
         tables = sql_version(self.version).statements("create_tables", **values)
-        return [*statements, *tables, *self.refresh()]
+        return [*statements, *tables, *self._statements("create_coverage_index"), *self.refresh()]
 
     def drop(self) -> list[str]:
         """Render the statements that remove the trail and all that it holds."""

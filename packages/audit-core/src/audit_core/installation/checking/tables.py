@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection, text
 
 from ...quoting import qualified, quote
 from ..objects import TableTriggers
@@ -14,8 +14,10 @@ from .problem import Problem
 _MEMBERS = (
     "WITH RECURSIVE root (relid, schema, table_name) AS ("
     " SELECT c.oid, n.nspname, c.relname"
-    " FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
-    " WHERE (n.nspname, c.relname) IN :tables"
+    " FROM ROWS FROM (pg_catalog.unnest(CAST(:schemas AS pg_catalog.text[])),"
+    "  pg_catalog.unnest(CAST(:tables AS pg_catalog.text[]))) AS audited (schema, table_name)"
+    " JOIN pg_catalog.pg_namespace AS n ON n.nspname = audited.schema"
+    " JOIN pg_catalog.pg_class AS c ON c.relname = audited.table_name AND c.relnamespace = n.oid"
     "), member (root, relid) AS ("
     " SELECT r.relid, r.relid FROM root AS r"
     " UNION SELECT m.root, i.inhrelid"
@@ -40,7 +42,7 @@ _DESCENDANTS = text(
     " AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger AS own"
     "  WHERE own.tgrelid = c.oid AND own.tgname = wanted.tgname AND own.tgenabled = 'O')) "
     "ORDER BY 1, 2, 3, 4"
-).bindparams(bindparam("tables", expanding=True))
+)
 
 _RULES = text(
     _MEMBERS + "SELECT r.schema AS root_schema, r.table_name AS root_name,"
@@ -51,7 +53,7 @@ _RULES = text(
     " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
     " JOIN pg_catalog.pg_rewrite AS w ON w.ev_class = c.oid "
     "ORDER BY 1, 2, 3, 4, 5"
-).bindparams(bindparam("tables", expanding=True))
+)
 
 
 def problems(connection: Connection, triggers: Sequence[TableTriggers], default_schema: str) -> Iterator[Problem]:
@@ -59,7 +61,8 @@ def problems(connection: Connection, triggers: Sequence[TableTriggers], default_
     tables = {(each.schema or default_schema, each.table): each for each in triggers}
     if not tables:
         return
-    for row in connection.execute(_DESCENDANTS, {"tables": list(tables)}):
+    audited = {"schemas": [schema for schema, _ in tables], "tables": [name for _, name in tables]}
+    for row in connection.execute(_DESCENDANTS, audited):
         table = tables[row.root_schema, row.root_name]
         kind = "TRUNCATE of partition" if row.is_partition else "Writes to the child table"
         yield Problem(
@@ -67,7 +70,7 @@ def problems(connection: Connection, triggers: Sequence[TableTriggers], default_
             f"{kind} {row.schema}.{row.table_name} of {table.table!r} would not be recorded: it has no audit "
             f"triggers of its own. Run: {table.copy_triggers()}",
         )
-    for row in connection.execute(_RULES, {"tables": list(tables)}):
+    for row in connection.execute(_RULES, audited):
         yield Problem(
             tables[row.root_schema, row.root_name].table,
             f"Rule {row.rulename!r} on {row.schema}.{row.table_name} puts other statements in the place of writes, or "

@@ -67,11 +67,16 @@ BEGIN
         RETURN;
     END IF;
     IF has_table_privilege(relation, 'SELECT') AND NOT row_security_active(relation) THEN
-        SELECT sum(pg_relation_size(c.oid)), sum(greatest(c.reltuples, 0)) INTO size, estimate
+        SELECT sum(pg_relation_size(c.oid)), sum(greatest(c.reltuples, 0)),
+               -- A table that is nothing but an empty file. A query would lock its indexes, too, of all tables.
+               bool_and(c.relkind = 'r' AND NOT c.relhassubclass AND c.relam = 2 AND pg_relation_size(c.oid) = 0)
+        INTO size, estimate, is_empty
         FROM pg_class AS c
-        WHERE c.oid = root OR c.oid IN (SELECT t.relid FROM pg_partition_tree(root) AS t WHERE t.isleaf);
+        WHERE c.oid = ANY (root || ARRAY(SELECT t.relid::oid FROM pg_partition_tree(root) AS t WHERE t.isleaf));
         is_exact := size < 67108864;
-        IF is_exact THEN
+        IF is_empty THEN
+            counted := 0;
+        ELSIF is_exact THEN
             EXECUTE format('SELECT count(*) FROM %s', relation) INTO counted;
         ELSE
             EXECUTE format('SELECT NOT EXISTS (SELECT FROM %s)', relation) INTO is_empty;

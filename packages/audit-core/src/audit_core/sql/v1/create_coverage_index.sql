@@ -1,0 +1,1 @@
+CREATE INDEX activity_coverage_relid_idx ON @schema@.activity_coverage (relid)
