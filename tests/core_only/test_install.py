@@ -220,15 +220,10 @@ def test_the_length_of_a_text_key_does_not_matter(connection: Connection, length
 def test_a_schema_is_made_and_taken_away(connection: Connection) -> None:
     log = AuditLog(MetaData(), schema='Audit "Logs"')
     log.install(connection)
-    assert sorted(inspect(connection).get_table_names(schema='Audit "Logs"')) == [
-        "activity",
-        "activity_coverage",
-        "activity_open",
-        "transaction",
-    ]
-    assert audit_relations(connection) == {
-        (log.schema, name) for name in ("activity", "activity_coverage", "activity_open", "transaction")
-    }
+    names = ["activity", "activity_coverage", "activity_hold", "activity_open", "activity_partition"]
+    names += ["activity_retention", "transaction"]
+    assert sorted(inspect(connection).get_table_names(schema='Audit "Logs"')) == names
+    assert audit_relations(connection) == {(log.schema, name) for name in names}
     log.uninstall(connection, drop_trail=True)
     assert not inspect(connection).has_schema('Audit "Logs"')
 

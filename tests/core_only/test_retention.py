@@ -294,3 +294,101 @@ def test_check_says_when_retention_has_not_run(trail: Trail) -> None:
 def trail_transactions(trail: Trail) -> list[int]:
     with trail.engine.connect() as connection:
         return list(connection.scalars(select(func.distinct(trail.log.activity_cls.transaction_id))))
+
+
+def instants(trail: Trail) -> dict[str, dt.datetime]:
+    """A time in the removed year, one after it before anything else was recorded, and now."""
+    with trail.engine.connect() as connection:
+        partitions = trail.log.partitions(connection)
+        return {
+            "removed": partitions[0].first_issued_at - dt.timedelta(days=1),
+            "known": partitions[0].first_issued_at + dt.timedelta(days=30),
+            "now": connection.scalar(select(func.clock_timestamp())),
+        }
+
+
+def rows(trail: Trail, when: dt.datetime) -> list[tuple[int, int]]:
+    past = trail.log.as_of(trail.items, when)
+    with trail.engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(select(past.c.id, past.c.n).order_by(past.c.id))]
+
+
+def a_year_later(trail: Trail) -> None:
+    """Of rows 1 to 5: unchanged, updated, deleted, with another key, and gone before the trail begins."""
+    trail.insert(trail.items, 1, 2, 3, 4, 5)
+    with trail.engine.begin() as connection:
+        connection.execute(trail.items.delete().where(trail.items.c.id == 5))
+    trail.update(trail.items, 1)
+    trail.close(YEAR)
+    trail.insert(trail.parts, 1)
+    trail.close(YEAR / 2)
+    trail.update(trail.items, 2)
+    with trail.engine.begin() as connection:
+        connection.execute(trail.items.delete().where(trail.items.c.id == 3))
+        connection.execute(trail.items.update().where(trail.items.c.id == 4).values(id=40))
+    trail.insert(trail.items, 6)
+
+
+def test_the_past_is_known_from_where_the_trail_begins_now(trail: Trail) -> None:
+    a_year_later(trail)
+    trail.log.retain(trail.engine, "1y", snapshot=True)
+    when = instants(trail)
+    assert rows(trail, when["known"]) == [(1, 1), (2, 0), (3, 0), (4, 0)]
+    assert rows(trail, when["now"]) == [(1, 1), (2, 1), (6, 0), (40, 0)]
+    with pytest.raises(Exception, match="retention removed what was recorded of items before"):
+        rows(trail, when["removed"] - YEAR)
+    with trail.engine.connect() as connection:
+        for key, found in ((1, 1), (2, 0), (3, 0), (4, 0)):
+            assert trail.log.get_as_of(connection, trail.items, key, when["known"])["n"] == found
+        for key in (5, 6, 40):
+            assert trail.log.get_as_of(connection, trail.items, key, when["known"]) is None
+        with pytest.raises(HistoryError, match="Retention removed what was recorded of 'items' before"):
+            trail.log.get_as_of(connection, trail.items, 1, when["removed"] - YEAR)
+        connection.rollback()
+        assert [each for each in trail.log.verify(connection) if each.is_failure] == []
+
+
+def test_without_a_snapshot_it_says_that_rows_would_be_missing(trail: Trail) -> None:
+    a_year_later(trail)
+    trail.log.retain(trail.engine, "1y")
+    when = instants(trail)
+    with pytest.raises(Exception, match="rows that have not changed since would be missing"):
+        rows(trail, when["known"])
+    with trail.engine.connect() as connection:
+        assert trail.log.get_as_of(connection, trail.items, 2, when["known"])["n"] == 0
+        with pytest.raises(HistoryError, match="it has not changed since"):
+            trail.log.get_as_of(connection, trail.items, 1, when["known"])
+        connection.rollback()
+        assert [each for each in trail.log.verify(connection) if each.is_failure] == []
+
+
+def test_what_is_held_does_not_stand_for_what_came_later(trail: Trail) -> None:
+    """Ann's insert is held; Ben's update of it, also of the removed year, is not."""
+    trail.insert(trail.items, 1, actor="ann")
+    trail.update(trail.items, 1)
+    trail.close(YEAR)
+    trail.insert(trail.parts, 1)
+    trail.close(YEAR / 2)
+    with trail.engine.begin() as connection:
+        trail.log.hold(connection, "case 17", actor="ann")
+    trail.log.retain(trail.engine, "1y", snapshot=True)
+    with trail.engine.connect() as connection:
+        partitions = trail.log.partitions(connection)
+    assert rows(trail, partitions[1].first_issued_at) == []
+    trail.log.retain(trail.engine, "1y", snapshot=True)
+
+
+def test_a_table_that_keeps_less_is_known_from_its_own_limit(trail: Trail) -> None:
+    trail.insert(trail.noise, 1, 2)
+    trail.insert(trail.items, 1)
+    trail.close(dt.timedelta(days=60))
+    trail.update(trail.noise, 2)
+    trail.log.retain(trail.engine, snapshot=True)
+    when = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=10)
+    past = trail.log.as_of(trail.noise, when)
+    with trail.engine.connect() as connection:
+        assert connection.execute(select(past.c.id, past.c.n).order_by(past.c.id)).all() == [(1, 0), (2, 0)]
+        past = trail.log.as_of(trail.noise, when - dt.timedelta(days=30))
+        with pytest.raises(Exception, match="retention removed what was recorded of noise"):
+            connection.execute(select(past))
+    assert rows(trail, when) == [(1, 0)]

@@ -55,6 +55,7 @@ def test_each_function_says_what_it_does(version: str) -> None:
     rendered = sql_version(int(version.removeprefix("v"))).functions(
         schema="s",
         schema_literal="'s'",
+        sequence="s.activity_id_seq",
         sequence_literal="'s.activity_id_seq'",
         command_sequence_literal="'s.activity_command_seq'",
     )

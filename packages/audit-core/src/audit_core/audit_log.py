@@ -368,6 +368,7 @@ class AuditLog:
         keep: str | dt.timedelta | None = None,
         *,
         dry_run: bool = False,
+        snapshot: bool = False,
         patience: dt.timedelta = dt.timedelta(minutes=1),
     ) -> list[Removal]:
         """Remove activities that are older than ``keep``, with whole partitions, and return what was removed.
@@ -379,11 +380,14 @@ class AuditLog:
         :param keep: such as ``2y``, ``18mo`` or ``90d``, or a timedelta; ``forever`` ends what was said before. If
             None, only what tables say themselves is done.
         :param dry_run: only find out what would be removed.
+        :param snapshot: record the rows of today of which nothing is left, so that :meth:`as_of` knows them. It reads
+            each audited table.
         :param patience: how long to try while transactions that are writing hold locks.
         :raises MaintenanceError: if somebody else is at it, or that was not long enough.
         :raises ConfigurationError: if a period cannot be read.
         """
-        return list(lifecycle.retain(self._scope, engine, self._settings, keep, dry_run=dry_run, patience=patience))
+        how = {"dry_run": dry_run, "snapshot": snapshot}
+        return list(lifecycle.retain(self._scope, engine, self._settings, keep, **how, patience=patience))
 
     def hold(
         self,

@@ -21,14 +21,15 @@ _COLUMNS = ("removed", "rows", "held", "bytes", "since", "until")
     help="Remove closed partitions that are older as a whole: 2y, 18mo, 90d. 'forever' ends what was said before.",
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
+@click.option("--snapshot", is_flag=True, help="Record rows of today of which nothing is left, for as-of.")
 @options.as_json
 @with_database
-def retain(database: Database, keep: str | None, dry_run: bool, as_json: bool) -> None:
+def retain(database: Database, keep: str | None, dry_run: bool, snapshot: bool, as_json: bool) -> None:
     """Remove what is older than is to be kept.
 
     Of tables with "keep" in their options, older activities go too. What is held stays; see "hold".
     """
-    removed = database.audit_log.retain(database.engine, keep, dry_run=dry_run)
+    removed = database.audit_log.retain(database.engine, keep, dry_run=dry_run, snapshot=snapshot)
     if as_json:
         print_json({"dry_run": dry_run, "removed": list(map(asdict, removed))})
         return

@@ -53,18 +53,29 @@ _MAINTENANCE = "SELECT pg_catalog.set_config('audit_logger.maintenance', :value,
 class Hold:
     """Activities that retention leaves alone until the hold is released. What is None does not narrow it."""
 
+    #: The number of the hold.
     id: int
+    #: When it was placed.
     issued_at: dt.datetime
+    #: Why, in the words of whoever placed it.
     reason: str
+    #: Of tables in this schema, with ``table_name``.
     schema: str | None
+    #: Activities of this table.
     table_name: str | None
+    #: Activities of the record with this key, as the trail writes it.
     row_key: str | None
+    #: Activities of this actor.
     actor_id: str | None
+    #: Activities from this time on.
     since: dt.datetime | None
+    #: Activities until this time.
     until: dt.datetime | None
-    #: The actor who placed it, if known, beside the role in the database.
+    #: The actor who placed it, if known.
     placed_by: str | None
+    #: The role of the database that placed it.
     db_user: str
+    #: When it was released; None while it is in force.
     released_at: dt.datetime | None
 
 

@@ -47,6 +47,7 @@ _ENDS = (
 class Partition:
     """A part of ``activity``, by a range of its ids."""
 
+    #: The name of its table, in the schema of the trail.
     name: str
     #: Its ids begin here; None where they have no lower end.
     from_id: int | None

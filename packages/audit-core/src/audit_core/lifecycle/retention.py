@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.exc import DBAPIError
 
 from ..audited import audited_tables
@@ -16,7 +16,7 @@ from ..connections import sqlstate
 from ..errors import MaintenanceError
 from ..installation import ddl
 from ..period import FOREVER, period
-from ..quoting import qualified, quote
+from ..quoting import literal, qualified, quote
 from ..reading.audited_table import schema_of
 from .holds import HELD, has_holds
 from .owner import WhoIsAtWork, one_transaction, owner_connection, statement, try_lock
@@ -27,25 +27,34 @@ if TYPE_CHECKING:
 
 #: So many rows are deleted in one transaction.
 BATCH = 10_000
+#: So many pages of a table are recorded in one transaction.
+_PAGES = 1000
 #: How long a change of the partitions waits for a lock, while writers wait behind it.
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '200ms'"
 _LOCK_NOT_AVAILABLE = "55P03"
 
 _UNTIL = "SELECT pg_catalog.clock_timestamp() - CAST(CAST(:keep AS text) AS interval)"
 _REMEMBER = (
-    "INSERT INTO {schema}.activity_retention AS r (schema, table_name, keep, run_at, known_since) "
-    "VALUES (:of_schema, :of_table, CAST(CAST(:keep AS text) AS interval), pg_catalog.clock_timestamp(), :known_since) "
-    "ON CONFLICT (schema, table_name) DO UPDATE SET keep = EXCLUDED.keep, run_at = EXCLUDED.run_at,"
-    " known_since = greatest(r.known_since, EXCLUDED.known_since)"
+    "INSERT INTO {schema}.activity_retention AS r (schema, table_name, keep, run_at) "
+    "VALUES (:of_schema, :of_table, CAST(CAST(:keep AS text) AS interval), pg_catalog.clock_timestamp()) "
+    "ON CONFLICT (schema, table_name) DO UPDATE SET keep = EXCLUDED.keep, run_at = EXCLUDED.run_at"
 )
 _KNOWN_SINCE = (
-    "UPDATE {schema}.activity_retention AS r SET known_since = greatest(r.known_since, :known_since)"
-    " WHERE r.schema = :of_schema AND r.table_name = :of_table"
+    "INSERT INTO {schema}.activity_retention AS r (schema, table_name, known_since, removed_at) "
+    "VALUES (:of_schema, :of_table, :known_since, pg_catalog.clock_timestamp()) "
+    "ON CONFLICT (schema, table_name) DO UPDATE"
+    " SET known_since = greatest(r.known_since, EXCLUDED.known_since), removed_at = EXCLUDED.removed_at"
 )
 # Since when all is known must stay known.
 _FORGET = (
     "UPDATE {schema}.activity_retention AS r SET keep = NULL, run_at = pg_catalog.clock_timestamp()"
     " WHERE r.schema = :of_schema AND r.table_name = :of_table"
+)
+# Of this table or of all of them.
+_WANTS_SNAPSHOT = (
+    "SELECT pg_catalog.max(r.removed_at) > coalesce(pg_catalog.max(r.snapshot_at), '-infinity') "
+    "FROM {schema}.activity_retention AS r "
+    "WHERE r.table_name = '' OR r.table_name = :of_table AND r.schema = :of_schema"
 )
 _PENDING = (
     "SELECT c.relname FROM pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid"
@@ -122,7 +131,9 @@ class Removal:
     held: int
     #: The disk that becomes free; 0 of activities of one table, whose room is used again.
     bytes: int
+    #: The time of the first activity that went.
     since: dt.datetime | None
+    #: No activity that went is later.
     until: dt.datetime
 
 
@@ -133,6 +144,7 @@ def retain(
     keep: str | dt.timedelta | None,
     *,
     dry_run: bool,
+    snapshot: bool,
     patience: dt.timedelta,
 ) -> Iterator[Removal]:
     """Remove what is older; see :meth:`audit_core.AuditLog.retain`."""
@@ -140,7 +152,7 @@ def retain(
     of_tables = [(table, options.keep) for table, options in audited_tables(scope.metadata) if options.keep]
     with engine.connect() as connection:
         # With the search path of the application, which finds its tables by it.
-        schemas = {table: connection.scalar(schema_of(scope, table)) for table, _ in of_tables}
+        schemas = {table: connection.scalar(schema_of(scope, table)) for table, _ in audited_tables(scope.metadata)}
     with owner_connection(engine, who) as connection:
         if not try_lock(connection, f"audit_logger_retain {scope.schema}"):
             raise MaintenanceError("Another session is at it: two cannot shorten the trail at once.")
@@ -155,6 +167,8 @@ def retain(
             yield from run.table_until(schemas[table], table.name, period(keep_of_table))
         if not dry_run:
             run.delete_transactions()
+            if snapshot:
+                run.snapshot(schemas)
 
 
 class _Run:
@@ -214,12 +228,14 @@ class _Run:
                 continue
             found = self._execute(_COUNT_OF_TABLE, name=each.name, until=until, **of_table).one()
             since = min(filter(None, (since, found.since)), default=None)
-            if self._dry_run:
+            if found.rows and not self._dry_run:
+                # Before the first batch: readers must not take what is left for all.
+                with one_transaction(self._connection):
+                    self._execute(_KNOWN_SINCE, known_since=until, **of_table)
+                rows += self._delete(each, until, of_table)
+            else:
                 rows += found.rows
-                continue
-            removed = found.rows and self._delete(each, until, of_table)
-            rows += removed
-        self._remember(**of_table, keep=keep, known_since=until if rows else None)
+        self._remember(**of_table, keep=keep)
         if rows:
             removal = Removal(None, f"{schema}.{table}", rows, 0, 0, since, until)
             if not self._dry_run:
@@ -243,6 +259,14 @@ class _Run:
                 values = {"first": first, "until": min(first + BATCH, bounds.until), "whole_from": whole_from}
                 self._execute(_DELETE_TRANSACTIONS, **values)
 
+    def snapshot(self, schemas: Mapping[Table, str]) -> None:
+        """Record the rows that have no activity any more, where some were removed since that was done last."""
+        for table, schema in schemas.items():
+            wants = self._execute(_WANTS_SNAPSHOT, of_schema=schema, of_table=table.name).scalar()
+            if wants and table.primary_key.columns:
+                relation = literal(qualified(table.name, schema))
+                self._run(f"CALL {self._named('audit_logger_snapshot')}({relation}, {_PAGES})")
+
     def _delete(self, partition: Partition, until: dt.datetime, of_table: dict[str, Any]) -> int:
         total: int = 0
         while True:
@@ -259,6 +283,9 @@ class _Run:
 
     def _detach(self, partition: Partition) -> None:
         """Take a partition out of the trail. Nobody waits for it; it waits for transactions that may be reading."""
+        # Before it goes: readers must not take what is left for all.
+        with one_transaction(self._connection):
+            self._execute(_KNOWN_SINCE, of_schema="", of_table="", known_since=partition.last_issued_at)
         self._run(f"ALTER TABLE {self._named('activity')} DETACH PARTITION {self._named(partition.name)} CONCURRENTLY")
 
     def _drop(self, removal: Removal, keep: str | None) -> None:
@@ -326,10 +353,10 @@ class _Run:
             until=removal.until,
         )
 
-    def _remember(self, of_schema: str, of_table: str, keep: str, known_since: dt.datetime | None = None) -> None:
+    def _remember(self, of_schema: str, of_table: str, keep: str) -> None:
         if not self._dry_run:
             with one_transaction(self._connection):
-                self._execute(_REMEMBER, of_schema=of_schema, of_table=of_table, keep=keep, known_since=known_since)
+                self._execute(_REMEMBER, of_schema=of_schema, of_table=of_table, keep=keep)
 
     def _until(self, keep: str) -> dt.datetime:
         until: dt.datetime = self._execute(_UNTIL, keep=keep).scalar_one()

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, select
 
 from ..options import OPERATIONS
 from ..reading.audited_table import AuditedTable
-from ..reading.coverage import coverage_table
+from ..reading.coverage import coverage_table, limit
 
 
 class Moment(Protocol):
@@ -36,6 +36,8 @@ class Coverage:
     pauses: tuple[tuple[dt.datetime, dt.datetime | None, str], ...]
     #: From when until when the triggers were not what had been installed.
     gaps: tuple[tuple[dt.datetime, dt.datetime], ...]
+    #: The time before which retention removed activities.
+    removed_until: dt.datetime | None
     #: The ids of the activities that say that a statement bypassed the trail.
     bypasses: array[int]
 
@@ -51,10 +53,13 @@ class Coverage:
             .order_by(activity.c.id)
             .execution_options(yield_per=10_000)
         ).scalars()
+        removed_until = connection.scalar(select(limit(audited, "removed_until")))
+        was_empty = bool(events) and events[0].event == "begin" and events[0].row_count_is_exact
         return cls(
-            bool(events) and events[0].event == "begin" and events[0].row_count_is_exact and events[0].row_count == 0,
+            removed_until is None and was_empty and events[0].row_count == 0,
             tuple(_pauses(events)),
             tuple((each.since, each.issued_at) for each in events if each.event == "gap"),
+            removed_until,
             array("q", bypasses),
         )
 
@@ -66,6 +71,8 @@ class Coverage:
         place = bisect_right(self.bypasses, before.id if before else 0)
         if place < len(self.bypasses) and (after is None or self.bypasses[place] < after.id):
             return f"activity {self.bypasses[place]} says that changes of the table bypassed the trail"
+        if self.removed_until is not None and (before is None or before.issued_at < self.removed_until):
+            return f"retention removed activities from before {self.removed_until.isoformat()}"
         for begin, end, why in self.pauses:
             if (after is None or begin < after.issued_at) and (end is None or before is None or before.issued_at < end):
                 return f"{why} from {begin.isoformat()}" + (f" to {end.isoformat()}" if end else "")

@@ -39,7 +39,7 @@ from sqlalchemy.sql.selectable import Subquery
 from ..errors import HistoryError, HistoryWarning
 from .audited_table import ROW_VERBS, AuditedTable, array_of, execute
 from .chain import is_torn
-from .coverage import begun_empty, last_loss
+from .coverage import begun_empty, last_loss, limit, limits
 from .entities import Entity
 from .exact import ExactText, exact_text, operate, pg
 from .instants import past
@@ -215,7 +215,7 @@ def _rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str] 
     until = literal(when, DateTime(timezone=True))
     latest = _latest(audited, until, row_key)
     activity = audited.activities
-    data = merged(activity.c)
+    data = case((latest.c.is_before, activity.c.old_data), else_=merged(activity.c))
     columns = [column(each.name, StoredType(each.type)) for each in audited.table.columns]
     values = readable(audited, data, activity.c.masked)
     record = pg.jsonb_to_record(values).table_valued(*columns).render_derived(with_types=True)
@@ -230,9 +230,19 @@ def _rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str] 
             activity,
             and_(
                 activity.c.id == latest.c.id,
-                activity.c.row_key == latest.c.row_key,
-                activity.c.issued_at <= until,
-                activity.c.verb != "delete",
+                case(
+                    (latest.c.is_before, func.coalesce(activity.c.old_row_key, activity.c.row_key)),
+                    else_=activity.c.row_key,
+                )
+                == latest.c.row_key,
+                or_(
+                    and_(
+                        not_(latest.c.is_before),
+                        or_(activity.c.issued_at <= until, activity.c.verb == "snapshot"),
+                        activity.c.verb != "delete",
+                    ),
+                    and_(latest.c.is_before, activity.c.verb.in_(("update", "delete"))),
+                ),
             ),
         )
         .join(record, true())
@@ -248,9 +258,15 @@ def _as(wanted: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def _latest(audited: AuditedTable, until: ColumnElement[dt.datetime], row_key: ColumnElement[str] | None) -> Subquery:
-    """Select each key with the last activity that gave it to a row or took it from one."""
+    """Select each key with the last activity that gave it to a row or took it from one.
+
+    Where retention removed what was before, the first activity afterwards says what a row was before it.
+    """
+    cut = func.coalesce(limit(audited, "removed_until"), cast(exact_text("-infinity"), DateTime(timezone=True)))
     given = audited.activities
-    query = select(given.c.row_key, given.c.id).where(given.c.verb.in_(ROW_VERBS), given.c.issued_at <= until)
+    query = select(given.c.row_key, given.c.id).where(
+        given.c.verb.in_(ROW_VERBS), given.c.issued_at <= until, given.c.issued_at >= cut
+    )
     taken = audited.activities
     other = audited.activities
     # Where rows change places in one statement, the key that one gives up belongs to another one.
@@ -263,13 +279,50 @@ def _latest(audited: AuditedTable, until: ColumnElement[dt.datetime], row_key: C
         )
     )
     left = select(taken.c.old_row_key, taken.c.id).where(
-        taken.c.old_row_key.is_not(None), taken.c.issued_at <= until, not_(is_taken_over)
+        taken.c.old_row_key.is_not(None), taken.c.issued_at <= until, taken.c.issued_at >= cut, not_(is_taken_over)
     )
     if row_key is not None:
         query = query.where(given.c.row_key == row_key)
         left = left.where(taken.c.old_row_key == row_key)
-    events = union_all(query, left).subquery()
-    return select(events.c.row_key, func.max(events.c.id).label("id")).group_by(events.c.row_key).subquery()
+    events = union_all(query, left).cte()
+    last = select(events.c.row_key, func.max(events.c.id).label("id"), false().label("is_before")).group_by(
+        events.c.row_key
+    )
+    later = _first_afterwards(audited, until, row_key).cte()
+    is_known = exists(_one().where(events.c.row_key == later.c.row_key))
+    return union_all(last, select(later.c.row_key, later.c.id, later.c.is_before).where(not_(is_known))).subquery()
+
+
+def _first_afterwards(
+    audited: AuditedTable, until: ColumnElement[dt.datetime], row_key: ColumnElement[str] | None
+) -> Select[Any]:
+    """Select each key with its first activity after an instant, if retention removed what was before.
+
+    A snapshot was taken of a row that had not changed.
+    """
+    given, taken = audited.activities, audited.activities
+    verb = case((given.c.old_row_key.is_not(None), exact_text("insert")), else_=given.c.verb)
+    arrivals = select(given.c.row_key, given.c.id, verb.label("verb")).where(
+        given.c.verb.in_(ROW_VERBS), given.c.issued_at > until
+    )
+    departures = select(taken.c.old_row_key, taken.c.id, taken.c.verb).where(
+        taken.c.old_row_key.is_not(None), taken.c.issued_at > until
+    )
+    if row_key is not None:
+        arrivals = arrivals.where(given.c.row_key == row_key)
+        departures = departures.where(taken.c.old_row_key == row_key)
+    # Where nothing was removed, nothing of this is read.
+    was_cut = limit(audited, "known_since") <= until
+    events = union_all(arrivals.where(was_cut), departures.where(was_cut)).subquery()
+    first = select(
+        events.c.row_key,
+        events.c.id,
+        events.c.verb,
+        func.row_number().over(partition_by=events.c.row_key, order_by=events.c.id).label("place"),
+    ).subquery()
+    return select(first.c.row_key, first.c.id, (first.c.verb != "snapshot").label("is_before")).where(
+        first.c.place == 1, first.c.verb != "insert"
+    )
 
 
 def _is_truncated(audited: AuditedTable, row: Any, until: ColumnElement[dt.datetime]) -> ColumnElement[bool]:
@@ -395,7 +448,23 @@ def _has_begun(audited: AuditedTable, when: dt.datetime) -> ColumnElement[bool]:
         until,
     )
     begun = exists(_one().where(any_.c.issued_at <= until, any_.c.verb != "read"))
-    return case((or_(begun, empty <= until), true()), else_=cast(refusal, Boolean))
+    since = limit(audited, "known_since")
+    removed = pg.format(
+        f"retention removed what was recorded of {audited.table.fullname} before %s, and %s is before that",
+        func.coalesce(cast(since, Text), exact_text("")),
+        until,
+    )
+    unchanged = pg.format(
+        f"retention removed what was recorded of {audited.table.fullname} before %s, and rows that have not changed "
+        f"since would be missing: run audit-log retain --snapshot, or op.snapshot_audited_table()",
+        since,
+    )
+    return case(
+        (since > until, cast(removed, Boolean)),
+        (limit(audited, "lacks_unchanged"), cast(unchanged, Boolean)),
+        (or_(since <= until, begun, empty <= until), true()),
+        else_=cast(refusal, Boolean),
+    )
 
 
 def _row(entity: Entity, session: Any, key: Any, when: dt.datetime) -> tuple[RowMapping | None, tuple[str, ...]]:
@@ -410,12 +479,29 @@ def _row(entity: Entity, session: Any, key: Any, when: dt.datetime) -> tuple[Row
     of_row = select(activity.c.verb, activity.c.issued_at, activity.c.id).where(
         activity.c.verb.in_(ROW_VERBS), activity.c.row_key == row_key
     )
+    left = execute(audited.scope, session, select(limits(audited))).one()
+    since = left.known_since
+    if since is not None and when < since:
+        raise HistoryError(
+            f"Retention removed what was recorded of {audited.table.fullname!r} before {since.isoformat()}, and "
+            f"{when.isoformat()} is before that."
+        )
+    if since is not None:
+        of_row = of_row.where(activity.c.issued_at >= limit(audited, "removed_until"))
     first = execute(audited.scope, session, of_row.order_by(activity.c.id).limit(1)).first()
     at = literal(when, DateTime(timezone=True))
     # Of a table that was empty when recording began, what has no activity was not there.
     is_complete = execute(audited.scope, session, select(begun_empty(audited) <= at)).scalar()
     lost = execute(audited.scope, session, select(last_loss(audited, at))).scalar()
     if is_complete and (first is None or (first.verb == "insert" and first.issued_at > when)):
+        return None, () if lost is None else (LOSS_NOTE,)
+    if since is not None and first is None and left.lacks_unchanged:
+        raise HistoryError(
+            f"Nothing is recorded of {name} since {since.isoformat()}, before which retention removed everything. If "
+            "it is there today, it has not changed since."
+        )
+    if since is not None and (first is None or first.issued_at > when):
+        # What came later says how a row was before it, and of this one, that it was not there.
         return None, () if lost is None else (LOSS_NOTE,)
     if first is None:
         raise HistoryError(

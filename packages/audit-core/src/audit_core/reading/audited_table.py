@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,8 @@ class AuditedTable:
     scope: Scope
     table: Table
     mapper: Mapper[Any] | None
+    #: Parts of queries that are needed at several places, and looked up once.
+    kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def find(cls, scope: Scope, table: Table, mapper: Mapper[Any] | None = None) -> AuditedTable:

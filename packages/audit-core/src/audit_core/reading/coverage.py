@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
     Boolean,
     ColumnElement,
@@ -23,10 +24,11 @@ from sqlalchemy import (
     or_,
     select,
     table,
+    true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, OID
 
-from .audited_table import AuditedTable
+from .audited_table import AuditedTable, schema_of
 from .exact import ExactText, exact_text, operate
 from .names import find_table
 
@@ -69,6 +71,66 @@ def coverage_table(scope: Scope) -> TableClause:
     )
 
 
+def limits(audited: AuditedTable) -> CTE:
+    """Select, in one row, what retention left of the table; all NULL if it never removed anything of it.
+
+    ``removed_until`` is the time before which activities were removed: what is left from before, because it was held,
+    does not tell how a row was. ``known_since`` is the time from which all is known, and ``lacks_unchanged`` whether
+    rows that did not change since have no activity.
+    """
+    found: CTE | None = audited.kept.get("limits")
+    if found is None:
+        found = audited.kept["limits"] = _limits(audited)
+    return found
+
+
+def limit(audited: AuditedTable, name: str) -> ScalarSelect[Any]:
+    """Select one of the :func:`limits`."""
+    return select(limits(audited).c[name]).scalar_subquery()
+
+
+def _limits(audited: AuditedTable) -> CTE:
+    kept, empty = retention_table(audited.scope), exact_text("")
+    removed_until = func.max(kept.c.known_since)
+    events = coverage_table(audited.scope)
+    began = (
+        select(func.min(events.c.issued_at))
+        .where(audited.is_of(events.c), events.c.event == exact_text("begin"))
+        .scalar_subquery()
+    )
+    removed_at, taken_at = func.max(kept.c.removed_at), func.max(kept.c.snapshot_at)
+    return (
+        select(
+            removed_until.label("removed_until"),
+            case((removed_until.is_not(None), func.greatest(removed_until, began))).label("known_since"),
+            and_(removed_at.is_not(None), func.coalesce(taken_at < removed_at, true())).label("lacks_unchanged"),
+        )
+        .where(
+            or_(
+                and_(kept.c.schema == empty, kept.c.table_name == empty),
+                and_(
+                    kept.c.table_name == exact_text(audited.table.name),
+                    kept.c.schema == schema_of(audited.scope, audited.table).scalar_subquery(),
+                ),
+            )
+        )
+        .cte()
+    )
+
+
+def retention_table(scope: Scope) -> TableClause:
+    """The table that says how long activities are kept; without the name of a table, of all of them."""
+    return table(
+        "activity_retention",
+        column("schema", ExactText),
+        column("table_name", ExactText),
+        column("known_since", DateTime(timezone=True)),
+        column("removed_at", DateTime(timezone=True)),
+        column("snapshot_at", DateTime(timezone=True)),
+        schema=scope.schema,
+    )
+
+
 def last_loss(audited: AuditedTable, until: ColumnElement[Any]) -> ScalarSelect[Any]:
     """Select the last time, before another one, at which changes of the table may not have been recorded; or NULL.
 
@@ -103,6 +165,7 @@ def begun_empty(audited: AuditedTable) -> ScalarSelect[Any]:
             events.c.event == exact_text("begin"),
             events.c.row_count == 0,
             events.c.row_count_is_exact,
+            limit(audited, "removed_until").is_(None),
         )
         .scalar_subquery()
     )

@@ -79,8 +79,10 @@ CREATE TABLE @schema@.activity_retention (
     schema text COLLATE "C" NOT NULL,
     table_name text COLLATE "C" NOT NULL,
     keep interval,
-    run_at timestamptz NOT NULL,
+    run_at timestamptz,
     known_since timestamptz,
+    removed_at timestamptz,
+    snapshot_at timestamptz,
     PRIMARY KEY (schema, table_name)
 )
 ;;

@@ -15,6 +15,7 @@ DECLARE
     excluded text[];
     masked text[];
     may_exceed_jsonb boolean;
+    begun_at CONSTANT timestamptz := pg_catalog.clock_timestamp();
     page bigint;
     last_page bigint;
 BEGIN
@@ -88,6 +89,12 @@ BEGIN
             page := page + pages;
         END LOOP;
     END LOOP;
+    -- From here on each row has an activity, whatever retention removed before.
+    PERFORM set_config('audit_logger.maintenance', 'on', true);
+    INSERT INTO @schema@.activity_retention AS r (schema, table_name, snapshot_at)
+    VALUES (schema_name, table_name, begun_at)
+    ON CONFLICT ON CONSTRAINT activity_retention_pkey DO UPDATE SET snapshot_at = EXCLUDED.snapshot_at;
+    PERFORM set_config('audit_logger.maintenance', '', true);
 END
 $audit_logger$
 ;;
