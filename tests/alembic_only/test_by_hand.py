@@ -117,3 +117,16 @@ def test_the_operation_has_each_option_of_a_table_with_its_default() -> None:
     for name in ("schema", "audit_schema", "key_columns", "partitioned"):
         default = parameters[name].default
         assert (default or ()) == (getattr(triggers, name) or ()), name
+
+
+def test_the_trail_is_split_in_a_migration(installed: MigratedProject) -> None:
+    installed.execute(INSERT_ARTICLE)
+    installed.write_migration("op.split_audit_logger(at_once=True)")
+    installed.upgrade()
+    installed.upgrade()
+    names = "SELECT relname FROM pg_class WHERE relname ~ '^activity_(p[0-9]+|open)$' ORDER BY 1"
+    with installed.connect() as connection:
+        assert [row[0] for row in connection.execute(names)] == ["activity_open", "activity_p0001"]
+    installed.execute(INSERT_ARTICLE)
+    assert len(installed.recorded("articles")) == 2
+    installed.check()

@@ -392,3 +392,16 @@ def test_a_table_that_keeps_less_is_known_from_its_own_limit(trail: Trail) -> No
         with pytest.raises(Exception, match="retention removed what was recorded of noise"):
             connection.execute(select(past))
     assert rows(trail, when) == [(1, 0)]
+
+
+def test_a_row_is_restored_to_what_its_first_activity_found(trail: Trail) -> None:
+    a_year_later(trail)
+    trail.log.retain(trail.engine, "1y", snapshot=True)
+    when = instants(trail)["known"]
+    with trail.engine.begin() as connection:
+        for key in (1, 2, 3, 4):
+            trail.log.restore(connection, trail.items, key, when)
+        with pytest.raises(HistoryError, match="was gone"):
+            trail.log.restore(connection, trail.items, 6, when)
+        found = connection.execute(select(trail.items).order_by(trail.items.c.id)).all()
+    assert found == [(1, 1), (2, 0), (3, 0), (4, 0), (6, 0), (40, 0)]

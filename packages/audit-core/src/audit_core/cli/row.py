@@ -9,7 +9,7 @@ from typing import Any, cast
 import click
 from sqlalchemy.orm import Session
 
-from audit_core import HistoryWarning
+from audit_core import AuditLogActivity, HistoryWarning
 
 from . import options, times
 from .description import ACTIVITY_COLUMNS, print_selected
@@ -56,7 +56,7 @@ def as_of(database: Database, table: str, key: str, when: dt.datetime, as_json: 
         row: Any = log.get_as_of(session, cast(Any, found), parsed, when)
         # The trail has the values with all their digits.
         activity = None if row is None else session.get(log.activity_cls, row["audit_activity_id"])
-        data = None if activity is None else activity.data
+        data = None if activity is None else _data_at(activity, when)
         notes = [str(each.message) for each in warned] if row is None else row["audit_notes"]
     if as_json:
         print_json({"table": found.fullname, "row_key": key, "as_of": when, "row": data, "notes": notes})
@@ -69,3 +69,8 @@ def as_of(database: Database, table: str, key: str, when: dt.datetime, as_json: 
             click.echo(f"Note: {note}", err=True)
     if data is None:
         raise click.exceptions.Exit(NO)
+
+
+def _data_at(activity: AuditLogActivity, when: dt.datetime) -> dict[str, Any]:
+    """Return the row of which an activity tells: the one that it left, or the one that it found later."""
+    return activity.old_data if activity.issued_at > when and activity.verb != "snapshot" else activity.data

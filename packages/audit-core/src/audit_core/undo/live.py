@@ -118,10 +118,15 @@ class LiveTable:
         """Return what a change recorded of the columns that can be written."""
         return {name: value for name, value in data.items() if name in self.columns and name not in change.masked}
 
-    def lock(self, connection: Connection, changes: list[RecordedChange]) -> dict[int, LiveRow]:
-        """Lock the rows that activities are about, and read them, by the ids of the activities."""
+    def lock(
+        self, connection: Connection, changes: list[RecordedChange], *, before: bool = False
+    ) -> dict[int, LiveRow]:
+        """Lock the rows that activities are about, and read them, by the ids of the activities.
+
+        :param before: under the keys that they had before.
+        """
         row = self.relation.alias()
-        activity, recorded, joined = self._recorded([change.id for change in changes], before=False)
+        activity, recorded, joined = self._recorded([change.id for change in changes], before=before)
         key = self.audited.key_columns
         has_key = and_(*(equal(row.c[each.name], recorded.c[each.name], each.type) for each in key))
         query = (

@@ -45,6 +45,10 @@ class RecordedChange:
     def key_before(self) -> str | None:
         return self.row_key if self.old_row_key is None else self.old_row_key
 
+    def key_at(self, when: dt.datetime) -> str | None:
+        """Return the key that the row had at an instant, of which this activity tells."""
+        return self.key_before if self.issued_at > when else self.row_key
+
     @property
     def name(self) -> str:
         return f"{self.table_name} {self.row_key}"

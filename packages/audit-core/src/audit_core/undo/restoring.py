@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, DateTime, and_, literal, select
+from sqlalchemy import Connection, DateTime, and_, func, literal, or_, select, true
 from sqlalchemy.orm import aliased
 
 from ..connections import unwrapped
@@ -13,7 +13,7 @@ from ..errors import HistoryError, UndoConflictError
 from ..reading.as_of import get_as_of
 from ..reading.audited_table import ROW_VERBS
 from ..reading.changes import table_of
-from ..reading.coverage import is_off
+from ..reading.coverage import is_off, limit
 from ..reading.entities import Entity
 from ..reading.instants import past
 from ..settings import recorded_settings
@@ -54,7 +54,15 @@ def restore(scope: Scope, session: Any, model: Any, key: Any, when: dt.datetime)
                 activity.verb.in_(ROW_VERBS),
                 activity.row_key == audited.row_key(entity.key_of(audited, key)),
             )
-            then = connection.scalar(of_row.where(activity.issued_at <= when).order_by(activity.id.desc()).limit(1))
+            # What is left from before retention removed the rest does not tell how the row was.
+            is_kept = func.coalesce(activity.issued_at >= limit(audited, "removed_until"), true())
+            until_then = of_row.where(activity.issued_at <= when, is_kept)
+            then = connection.scalar(until_then.order_by(activity.id.desc()).limit(1))
+            if was_there and then is None:
+                row_key = audited.row_key(entity.key_of(audited, key))
+                under_key = or_(activity.row_key == row_key, activity.old_row_key == row_key)
+                later = select(activity.id).where(audited.is_of(activity), activity.issued_at > when, under_key)
+                then = connection.scalar(later.where(activity.verb.in_(ROW_VERBS)).order_by(activity.id).limit(1))
             if not was_there or then is None:
                 raise HistoryError(
                     f"{name!r} {key!r} was gone at {when.isoformat()}. Ask for a time at which it was there."
@@ -63,12 +71,13 @@ def restore(scope: Scope, session: Any, model: Any, key: Any, when: dt.datetime)
             last = connection.scalar(of_row.order_by(activity.id.desc()).limit(1))
             for change in load(scope, connection, and_(activity.id == last, activity.verb == "delete")):
                 gone |= {each.id: each for each in [change, *_deleted_with(scope, connection, change)]}
-        meta = {"restores": {"table": name, "row_key": wanted[-1].row_key, "as_of": when.isoformat()}}
+        meta = {"restores": {"table": name, "row_key": wanted[-1].key_at(when), "as_of": when.isoformat()}}
         with connection.begin_nested():
             reversal = Reversal(scope, connection, meta)
             reversal.take_back(list(gone.values()))
             for change in wanted:
-                reversal.bring_back(change)
+                # Where retention removed what was before, the first activity after it tells; a snapshot changed nothing.
+                reversal.bring_back(change, before=change.issued_at > when and change.verb != "snapshot")
             reversal.finish()
             if reversal.conflicts:
                 raise UndoConflictError(reversal.conflicts)

@@ -47,20 +47,21 @@ class Reversal:
             self._constraints.defer()
             self._take_back_all(changes)
 
-    def bring_back(self, change: RecordedChange) -> None:
-        """Make a row what an activity left, whether it is there or not."""
+    def bring_back(self, change: RecordedChange, *, before: bool = False) -> None:
+        """Make a row what an activity left, or what it was before, whether it is there or not."""
         table = self._table_of(change)
         if table is None:
             raise HistoryError(f"Nothing was restored: {no_table(change)}.")
-        row = table.lock(self._connection, [change]).get(change.id)
-        known = table.known(change, change.after)
+        row = table.lock(self._connection, [change], before=before).get(change.id)
+        known = table.known(change, change.old if before else change.after)
         columns = tuple(known) if row is None else differing(row.data, known)
         if not columns:
             return
-        step = UndoStep(change.id, "update" if row else "insert", change.table_name, str(change.row_key), columns)
+        key = change.key_before if before else change.row_key
+        step = UndoStep(change.id, "update" if row else "insert", change.table_name, str(key), columns)
         with audit_context(**self._meta):
             send_context(self._connection)
-            table.write(self._connection, [(step, row)], before=False)
+            table.write(self._connection, [(step, row)], before=before)
         self.steps.append(step)
 
     def finish(self) -> None:
