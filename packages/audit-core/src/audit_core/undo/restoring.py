@@ -76,7 +76,7 @@ def restore(scope: Scope, session: Any, model: Any, key: Any, when: dt.datetime)
             reversal = Reversal(scope, connection, meta)
             reversal.take_back(list(gone.values()))
             for change in wanted:
-                # Where retention removed what was before, the first activity after it tells; a snapshot changed nothing.
+                # Where retention removed what was before, the first activity after it tells how it was.
                 reversal.bring_back(change, before=change.issued_at > when and change.verb != "snapshot")
             reversal.finish()
             if reversal.conflicts:
