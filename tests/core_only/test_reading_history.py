@@ -190,7 +190,8 @@ def renumber(session: Session, **numbers: str) -> None:
         run(
             session,
             "SET LOCAL audit_logger.maintenance = on;"
-            f"UPDATE activity SET relid = {number} WHERE table_name = '{name}' AND relid <> 0",
+            f"UPDATE activity SET relid = {number} WHERE table_name = '{name}' AND relid <> 0;"
+            f"UPDATE activity_coverage SET relid = {number} WHERE table_name = '{name}'",
         )
 
 

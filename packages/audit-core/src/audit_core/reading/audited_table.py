@@ -19,6 +19,7 @@ from sqlalchemy import (
     any_,
     cast,
     collate,
+    column,
     exists,
     func,
     inspect,
@@ -26,9 +27,10 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    table,
     type_coerce,
 )
-from sqlalchemy.dialects.postgresql import JSONB, OID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, OID
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.selectable import FromClause
 
@@ -48,8 +50,6 @@ ROW_VERBS = ("insert", "update", "delete", "snapshot")
 
 #: So many activities that are reads of made-up names are passed at a time.
 _PASSED = 500
-# So many activities are looked at to find out whether a table has the number that it had.
-_LOOKED_AT = 10
 
 
 @dataclass(frozen=True)
@@ -195,23 +195,22 @@ class AuditedTable:
         """The numbers that the table and its partitions have in the trail, which do not change with its name.
 
         In a database that was restored they are others than those of today, which may have been those of a table that
-        is gone. What is first in the index of the table tells.
+        is gone. The coverage of the table tells.
         """
         now = self.numbers_now
-        activity = self.all_activities
-        first = (
-            select(activity.c.relid, activity.c.schema)
-            .where(activity.c.table_name == self.table.name)
-            .order_by(activity.c.row_key, activity.c.id)
-            .limit(_LOOKED_AT)
-            .subquery()
+        covered = table(
+            "activity_coverage",
+            column("relid", OID),
+            column("schema", ExactText),
+            column("table_name", ExactText),
+            schema=self.scope.schema,
         )
         then = (
-            select(first.c.relid)
+            select(covered.c.relid)
             .where(
-                first.c.schema == select(self._schema.c.name).scalar_subquery(),
-                first.c.relid.not_in(select(now.c.relid)),
-                first.c.relid != 0,
+                covered.c.table_name == exact_text(self.table.name),
+                covered.c.schema == select(self._schema.c.name).scalar_subquery(),
+                covered.c.relid.not_in(select(now.c.relid)),
             )
             .cte()
         )
@@ -237,12 +236,15 @@ class AuditedTable:
     def _names(self) -> CTE:
         """The table's name, and the names that no table has any more, which may have been its own.
 
-        A walk along the index from one name to the next: it takes a look-up for each. Names that were only read, which
-        anybody may make up, are passed in a row.
+        Of the closed partitions they are known. In the open one it is a walk along the index from one name to the next,
+        which takes a look-up for each. Names that were only read, which anybody may make up, are passed in a row.
         """
+        open_ = table(
+            "activity_open", column("table_name", ExactText), column("verb", ExactText), schema=self.scope.schema
+        )
         # A recursion has one collation from the start: that of the columns of the trail.
         walk = select(collate(exact_text(""), "C").label("name")).cte(recursive=True)
-        others = _following(self.all_activities, walk.c.name)
+        others = _following(open_, walk.c.name)
         following = func.coalesce(
             select(others.c.table_name)
             .where(others.c.verb != "read")
@@ -250,11 +252,21 @@ class AuditedTable:
             .limit(1)
             .scalar_subquery(),
             # Not all of the last one was seen, so it counts.
-            select(func.max(_following(self.all_activities, walk.c.name).c.table_name)).scalar_subquery(),
+            select(func.max(_following(open_, walk.c.name).c.table_name)).scalar_subquery(),
         )
         walk = walk.union_all(select(following).where(walk.c.name.is_not(None)))
-        is_taken = exists(select(literal(1)).where(pg_class.c.relname == walk.c.name))
-        former = select(walk.c.name).where(walk.c.name != exact_text(""), ~is_taken)
+        closed = table(
+            "activity_partition",
+            column("table_names", ARRAY(ExactText())),
+            column("removed_at"),
+            schema=self.scope.schema,
+        )
+        names = select(walk.c.name.label("name")).union(
+            select(pg.unnest(closed.c.table_names, type_=ExactText())).where(closed.c.removed_at.is_(None))
+        )
+        known = names.cte()
+        is_taken = exists(select(literal(1)).where(pg_class.c.relname == known.c.name))
+        former = select(known.c.name).where(known.c.name != exact_text(""), ~is_taken)
         return select(exact_text(self.table.name).label("name")).union(former).cte()
 
 

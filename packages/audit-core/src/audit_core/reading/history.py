@@ -22,6 +22,7 @@ from sqlalchemy import (
     func,
     inspect,
     literal,
+    literal_column,
     null,
     or_,
     select,
@@ -34,6 +35,7 @@ from ..errors import HistoryError
 from .activities import LAST_ID
 from .audited_table import ROW_VERBS, AuditedTable
 from .entities import Entity
+from .exact import ExactText
 from .merging import merged
 
 if TYPE_CHECKING:
@@ -99,7 +101,15 @@ def _keys(audited: AuditedTable, row_key: ColumnElement[str]) -> CTE:
     """
     now = _last_key(audited, row_key)
     last_id, never = literal(LAST_ID, BigInteger()), cast(null(), DateTime(timezone=True))
-    keys = _under(audited, now, now.c.row_key, last_id, never).cte(recursive=True)
+    # A row without a key, from which the first step leads to the key of now: so each table is named once.
+    keys = select(
+        collate(cast(null(), ExactText), "C").label("row_key"),
+        last_id.label("since"),
+        last_id.label("until"),
+        never.label("left_at"),
+        collate(now.c.row_key, "C").label("previous_key"),
+        never.label("arrived_at"),
+    ).cte(recursive=True)
     before = _under(audited, keys, keys.c.previous_key, keys.c.since, keys.c.arrived_at)
     return keys.union_all(before.where(keys.c.previous_key.is_not(None)))
 
@@ -124,7 +134,7 @@ def _under(
     came, left = (
         select(activity.c.id, activity.c.issued_at, activity.c.old_row_key)
         .where(is_it, activity.c.id < until, activity.c.issued_at.is_distinct_from(left_at))
-        .order_by(activity.c.id.desc())
+        .order_by(_found_first(activity.c.id).desc())
         .limit(1)
         .lateral()
         for activity, is_it in (
@@ -164,12 +174,20 @@ def _last_key(audited: AuditedTable, row_key: ColumnElement[str]) -> Subquery:
     last = (
         select(departure.c.row_key, departure.c.id)
         .where(departure.c.old_row_key == walk.c.row_key, departure.c.id > walk.c.since, ~is_taken)
-        .order_by(departure.c.id.desc())
+        .order_by(_found_first(departure.c.id).desc())
         .limit(1)
         .lateral()
     )
     walk = walk.union_all(select(last.c.row_key, last.c.id).select_from(walk).join(last, true()))
     return select(walk.c.row_key).order_by(walk.c.since.desc()).limit(1).subquery()
+
+
+def _found_first(id_: ColumnElement[int]) -> ColumnElement[int]:
+    """Return what orders as an id does, and by which no index is read: few rows are to be found by another one.
+
+    The planner might else go along all ids, through every partition, until it meets the first.
+    """
+    return id_ + literal_column("0")
 
 
 def _is_at_once(one: Any, other: Any) -> ColumnElement[bool]:

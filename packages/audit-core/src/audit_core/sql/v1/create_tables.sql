@@ -70,6 +70,7 @@ CREATE TABLE @schema@.activity_partition (
     first_issued_at timestamptz NOT NULL,
     last_issued_at timestamptz NOT NULL,
     row_count bigint,
+    table_names text[],
     held_count bigint,
     archived_at timestamptz,
     removed_at timestamptz

@@ -22,6 +22,7 @@ DECLARE
     has_constraint boolean;
     is_done boolean;
     counted bigint;
+    names text[];
 BEGIN
 @include local_search_path@
     trail := (quote_ident(@schema_literal@) || '.activity')::regclass;
@@ -117,11 +118,16 @@ BEGIN
         IF last_drawn < unfinished.end_id - 100000 THEN
             PERFORM setval(@sequence_literal@::regclass, unfinished.end_id, false);
         END IF;
-        EXECUTE format('SELECT count(*) FROM %I.%I', @schema_literal@, unfinished.name) INTO counted;
+        -- Under which names something is recorded in it, readers need not look for.
+        EXECUTE format(
+            'SELECT (SELECT count(*) FROM %1$I.%2$I), '
+            'ARRAY(SELECT DISTINCT a.table_name FROM %1$I.%2$I AS a WHERE a.verb <> ''read'' ORDER BY 1)',
+            @schema_literal@, unfinished.name)
+        INTO counted, names;
         PERFORM set_config('audit_logger.maintenance', 'on', true);
         -- No activity of it is later: an id is drawn after the time is taken.
         UPDATE @schema@.activity_partition AS p
-        SET row_count = counted, last_issued_at = clock_timestamp() WHERE p.name = unfinished.name;
+        SET row_count = counted, table_names = names, last_issued_at = clock_timestamp() WHERE p.name = unfinished.name;
         PERFORM set_config('audit_logger.maintenance', '', true);
         PERFORM @schema@.audit_logger_record_maintenance(jsonb_build_object(
             'operation', 'split', 'partition', unfinished.name, 'rows', counted,
