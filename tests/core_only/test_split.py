@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from audit_core import AuditLog, ConfigurationError, MaintenanceError, audit_context
-from sqlalchemy import URL, Column, Connection, Engine, Integer, MetaData, Table, create_engine, text
+from sqlalchemy import URL, Column, Connection, Engine, Integer, MetaData, Table, create_engine, select, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 
@@ -245,3 +246,80 @@ def age(trail: Trail, days: int) -> None:
 def run(connection: Connection, *statements: str) -> None:
     for statement in statements:
         connection.exec_driver_sql(statement)
+
+
+# Of a record with few changes, and of times and transactions of long ago.
+QUESTIONS = {
+    "newest": lambda log, items: log.activities().limit(40),
+    "by id": lambda log, items: select(log.activity_cls).where(log.activity_cls.id == 1),
+    "transaction": lambda log, items: log.activities(transaction=1),
+    "since": lambda log, items: log.activities(since=INSTANT + dt.timedelta(days=30 * 22)),
+    "until": lambda log, items: log.activities(until=INSTANT + dt.timedelta(days=9)).limit(51),
+    "history": lambda log, items: log.history(items, 3).limit(20),
+}
+INSTANT = dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc)
+#: How many times as much is read as in one partition that holds all. Of a history, three indexes are asked in each.
+MORE = {"history": 20}
+
+
+@pytest.fixture(scope="module")
+def long_trails(new_database: Any) -> Iterator[tuple[Trail, Trail]]:
+    """Two years with 240 changes a month: in one partition, and in one for each month."""
+    with new_database() as one, new_database() as many:
+        engines = [create_engine(url, poolclass=NullPool) for url in (one, many)]
+        whole, parts = (Trail(engine) for engine in engines)
+        fill(whole, is_split=False)
+        fill(parts, is_split=True)
+        yield whole, parts
+        for trail in (whole, parts):
+            trail.log.detach(trail.engine)
+            trail.engine.dispose()
+
+
+def fill(trail: Trail, is_split: bool) -> None:
+    schema = '"Audit: ""x"""'
+    for month in range(24):
+        begin, end = ((INSTANT + dt.timedelta(days=30 * (month + number))).isoformat() for number in (0, 1))
+        trail.write(month * 240 + 1, month * 240 + 240)
+        if is_split and month < 23:
+            trail.log.split(trail.engine, at_once=True)
+        with trail.engine.begin() as connection:
+            run(
+                connection,
+                "SET LOCAL audit_logger.maintenance = 'on'",
+                f"UPDATE {schema}.activity SET issued_at = CASE WHEN table_name = 'items' THEN timestamptz '{begin}' "
+                f"+ interval '1 hour' * mod(row_key::int, 240) ELSE timestamptz '{end}' END "
+                "WHERE issued_at > now() - interval '1 hour'",
+                f"UPDATE {schema}.activity_partition SET first_issued_at = '{begin}',"
+                f" last_issued_at = '{end}' WHERE last_issued_at > now() - interval '1 hour'",
+            )
+    with trail.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        run(connection, "VACUUM ANALYZE")
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_as_little_is_read_of_many_partitions_as_of_one(long_trails: tuple[Trail, Trail], question: str) -> None:
+    """The server's own counters: how many blocks a question reads, with those of the catalog read before."""
+    whole, parts = long_trails
+    assert len(parts.partitions()) == 24
+    assert found(whole, question) == found(parts, question) != []
+    assert blocks(parts, question) <= MORE.get(question, 3) * blocks(whole, question) + 10
+
+
+def found(trail: Trail, question: str) -> list[tuple[str, str]]:
+    query = QUESTIONS[question](trail.log, trail.items)
+    with Session(trail.engine) as session:
+        rows = session.scalars(query)
+        return [(each.verb, each.row_key) for each in rows if each.verb != "maintenance"]
+
+
+def blocks(trail: Trail, question: str) -> int:
+    compiled = QUESTIONS[question](trail.log, trail.items).compile(
+        trail.engine, compile_kwargs={"render_postcompile": True}
+    )
+    explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {compiled.string}"
+    with trail.engine.connect() as connection:
+        run(connection, "SET enable_seqscan = off", "SET jit = off")
+        for _ in range(2):
+            (plan,) = connection.exec_driver_sql(explain, dict(compiled.construct_params())).scalar_one()
+    return int(plan["Plan"]["Shared Hit Blocks"]) + int(plan["Plan"]["Shared Read Blocks"])

@@ -17,8 +17,9 @@ from .installation.wanted import actor_id_type_problem, differences
 from .options import OPERATIONS, TableOptions
 from .quoting import BODY_TAG, literal, qualified
 from .reading import find_table, parse_actor, parse_key, row_as_of, schema_of
-from .reading.activities import LAST_ID, VERBS, is_of_actor
+from .reading.activities import VERBS, is_of_actor
 from .reading.audited_table import execute
+from .reading.bounds import LAST_ID
 from .reading.changes import table_of
 from .reading.exact import equal, pg
 from .reading.values import dump_json

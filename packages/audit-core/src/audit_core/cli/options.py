@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from audit_core import AuditLog, AuditLogTransaction
 from audit_core.audit_log import scope_of
 from audit_core.reading import find_table, parse_key
-from audit_core.reading.activities import LAST_ID
+from audit_core.reading.bounds import LAST_ID
 
 from .errors import CommandError
 from .times import read_time

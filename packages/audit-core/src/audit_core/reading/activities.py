@@ -12,6 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from ..errors import HistoryError
 from .audited_table import AuditedTable
+from .bounds import end_id_of, end_id_until, first_id_of, first_id_since
 from .entities import Entity
 from .exact import equal, exact_text, operate
 from .instants import instant
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from ..scope import Scope
 
 #: Every verb that an activity can have.
-#: The greatest id that a bigint can be.
-LAST_ID = 2**63 - 1
-
 VERBS = ("insert", "update", "delete", "truncate", "snapshot", "bypass", "maintenance", "read")
 
 
@@ -62,13 +60,18 @@ def activities(
     if verb is not None:
         query = query.where(activity.verb.in_(_verbs(verb)))
     if since is not None:
-        query = query.where(activity.issued_at >= instant(since, "since"))
+        query = query.where(activity.issued_at >= instant(since, "since"), activity.id >= first_id_since(scope, since))
     if until is not None:
-        query = query.where(activity.issued_at <= instant(until, "until"))
+        query = query.where(activity.issued_at <= instant(until, "until"), activity.id < end_id_until(scope, until))
     if since is not None and until is not None and since > until:
         raise HistoryError(f"since is {since.isoformat()}, which is later than until, {until.isoformat()}.")
     if transaction is not None:
-        query = query.where(activity.transaction_id == transaction_id(scope, transaction))
+        number = transaction_id(scope, transaction)
+        query = query.where(
+            activity.transaction_id == number,
+            activity.id >= first_id_of(scope, number),
+            activity.id < end_id_of(scope, number),
+        )
     if after is not None:
         query = query.where(activity.id < (after if isinstance(after, int) else after.id))
     return query

@@ -32,8 +32,8 @@ from sqlalchemy import (
 
 from ..audited import is_audited
 from ..errors import HistoryError
-from .activities import LAST_ID
 from .audited_table import ROW_VERBS, AuditedTable
+from .bounds import LAST_ID
 from .entities import Entity
 from .exact import ExactText
 from .merging import merged

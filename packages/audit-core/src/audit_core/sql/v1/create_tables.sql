@@ -71,6 +71,8 @@ CREATE TABLE @schema@.activity_partition (
     last_issued_at timestamptz NOT NULL,
     row_count bigint,
     table_names text[],
+    first_transaction_id bigint,
+    last_transaction_id bigint,
     held_count bigint,
     archived_at timestamptz,
     removed_at timestamptz

@@ -22,6 +22,8 @@ DECLARE
     has_constraint boolean;
     is_done boolean;
     counted bigint;
+    first_transaction bigint;
+    last_transaction bigint;
     names text[];
 BEGIN
 @include local_search_path@
@@ -110,7 +112,7 @@ BEGIN
     END LOOP;
     -- What is closed, and what a session left that was killed at it.
     FOR unfinished IN
-        SELECT p.name, p.end_id, p.from_id, p.first_issued_at
+        SELECT p.name, p.end_id
         FROM @schema@.activity_partition AS p WHERE p.row_count IS NULL ORDER BY p.end_id
     LOOP
         -- From here on, ids are those of the new partition. Somebody may draw one meanwhile, but not so many.
@@ -120,18 +122,19 @@ BEGIN
         END IF;
         -- Under which names something is recorded in it, readers need not look for.
         EXECUTE format(
-            'SELECT (SELECT count(*) FROM %1$I.%2$I), '
-            'ARRAY(SELECT DISTINCT a.table_name FROM %1$I.%2$I AS a WHERE a.verb <> ''read'' ORDER BY 1)',
-            @schema_literal@, unfinished.name)
-        INTO counted, names;
+            'SELECT count(*), min(a.issued_at), min(a.transaction_id), max(a.transaction_id), '
+            'ARRAY(SELECT DISTINCT n.table_name FROM %1$I.%2$I AS n WHERE n.verb <> ''read'' ORDER BY 1) '
+            'FROM %1$I.%2$I AS a', @schema_literal@, unfinished.name)
+        INTO counted, begun_at, first_transaction, last_transaction, names;
         PERFORM set_config('audit_logger.maintenance', 'on', true);
         -- No activity of it is later: an id is drawn after the time is taken.
         UPDATE @schema@.activity_partition AS p
-        SET row_count = counted, table_names = names, last_issued_at = clock_timestamp() WHERE p.name = unfinished.name;
+        SET row_count = counted, table_names = names, first_issued_at = begun_at,
+            first_transaction_id = first_transaction, last_transaction_id = last_transaction, last_issued_at = clock_timestamp() WHERE p.name = unfinished.name;
         PERFORM set_config('audit_logger.maintenance', '', true);
         PERFORM @schema@.audit_logger_record_maintenance(jsonb_build_object(
             'operation', 'split', 'partition', unfinished.name, 'rows', counted,
-            'since', unfinished.first_issued_at, 'until', clock_timestamp()));
+            'since', begun_at, 'until', clock_timestamp()));
     END LOOP;
     IF is_done THEN
         COMMIT;

@@ -1,0 +1,122 @@
+"""Where times and transactions lie among the ids, so that no more of the trail is read than is asked for.
+
+There is no index on ``issued_at``, which every write would pay for. Ids grow with time, give or take what a trigger
+takes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    ScalarSelect,
+    TableClause,
+    case,
+    cast,
+    column,
+    func,
+    literal,
+    select,
+    table,
+    true,
+)
+
+if TYPE_CHECKING:
+    from ..scope import Scope
+
+#: The greatest id that a bigint can be.
+LAST_ID = 2**63 - 1
+# An id is drawn when a row is written, and its time was taken when the trigger began.
+_OUT_OF_STEP = dt.timedelta(days=1)
+
+
+def first_id_since(scope: Scope, when: dt.datetime) -> ColumnElement[int]:
+    """Return an id below which all activities are older."""
+    closed = _closed(scope)
+    older = select(func.max(closed.c.end_id)).where(closed.c.row_count.is_not(None), closed.c.last_issued_at < when)
+    # Its first id would leave out the closed ones, which may hold some as well.
+    found = func.nullif(_first_in_open(scope, when - _OUT_OF_STEP), _open_begins(scope))
+    return func.coalesce(found, older.scalar_subquery(), literal(0), type_=BigInteger())
+
+
+def end_id_until(scope: Scope, when: dt.datetime) -> ColumnElement[int]:
+    """Return an id from which on all activities are younger."""
+    closed = _closed(scope)
+    younger = select(func.min(closed.c.from_id)).where(closed.c.row_count.is_not(None), closed.c.first_issued_at > when)
+    last = literal(LAST_ID, BigInteger())
+    found = func.coalesce(_first_in_open(scope, when + _OUT_OF_STEP), last)
+    return func.least(found, func.coalesce(younger.scalar_subquery(), last), type_=BigInteger())
+
+
+def first_id_of(scope: Scope, transaction_id: int) -> ColumnElement[int]:
+    """Return an id below which no activity is of a transaction."""
+    closed = _closed(scope)
+    before = select(func.max(closed.c.end_id)).where(closed.c.last_transaction_id < transaction_id)
+    return func.coalesce(before.scalar_subquery(), literal(0), type_=BigInteger())
+
+
+def end_id_of(scope: Scope, transaction_id: int) -> ColumnElement[int]:
+    """Return an id from which on no activity is of a transaction."""
+    closed = _closed(scope)
+    after = select(func.min(closed.c.from_id)).where(closed.c.first_transaction_id > transaction_id)
+    return func.coalesce(after.scalar_subquery(), literal(LAST_ID, BigInteger()), type_=BigInteger())
+
+
+def _closed(scope: Scope) -> TableClause:
+    return table(
+        "activity_partition",
+        column("from_id", BigInteger),
+        column("end_id", BigInteger),
+        column("first_issued_at", DateTime(timezone=True)),
+        column("last_issued_at", DateTime(timezone=True)),
+        column("first_transaction_id", BigInteger),
+        column("last_transaction_id", BigInteger),
+        column("row_count", BigInteger),
+        schema=scope.schema,
+    )
+
+
+def _open(scope: Scope) -> TableClause:
+    return table("activity_open", column("id", BigInteger), column("issued_at"), schema=scope.schema)
+
+
+def _open_begins(scope: Scope) -> ScalarSelect[Any]:
+    return select(func.min(_open(scope).c.id)).scalar_subquery()
+
+
+def _first_in_open(scope: Scope, when: dt.datetime) -> ScalarSelect[Any]:
+    """Select the first id of an instant in the open partition, by a binary search.
+
+    It is the first id of all if all are younger, and the one after the last if all are older.
+    """
+    opened = _open(scope)
+    low = _open_begins(scope)
+    high = select(func.max(opened.c.id) + 1).scalar_subquery()
+    search = select(cast(low, BigInteger).label("low"), cast(high, BigInteger).label("high")).cte(recursive=True)
+    found = (
+        select(opened.c.id, opened.c.issued_at)
+        .where(opened.c.id >= _half(search))
+        .order_by(opened.c.id)
+        .limit(1)
+        .lateral()
+    )
+    is_older = found.c.issued_at < literal(when, DateTime(timezone=True))
+    search = search.union_all(
+        select(
+            case((is_older, found.c.id + 1), else_=search.c.low),
+            case((is_older, search.c.high), else_=_half(search)),
+        )
+        .select_from(search)
+        .join(found, true())
+        .where(search.c.low < search.c.high)
+    )
+    return select(search.c.low).where(search.c.low >= search.c.high).scalar_subquery()
+
+
+def _half(search: Any) -> ColumnElement[int]:
+    half: ColumnElement[int] = (search.c.low + search.c.high) // 2
+    return half
