@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class AuditLogger(AuditLog):
     """Record every change of the audited models of a Flask-SQLAlchemy extension.
 
-    One logger records one database. The engines of each app that uses ``db`` are attached by themselves.
+    One logger is for one database. The engines of each app that uses ``db`` are attached by themselves.
 
     :param db: the Flask-SQLAlchemy extension; models may be declared and apps initialized later.
     :param get_actor_id: returns the actor's primary key; that of Flask-Login's ``current_user`` by default.
