@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 #: The verbs of activities that hold a row.
 ROW_VERBS = ("insert", "update", "delete", "snapshot")
 
-#: So many activities that are reads of made-up names are passed at a time.
+#: The number of activities with made-up names, which record reads, that are passed at once.
 _PASSED = 500
-# So many activities are looked at to find out whether a table has the number that it had.
+# The number of activities that are looked at to find out whether a table has the number that it had.
 _LOOKED_AT = 10
 
 
