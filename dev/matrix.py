@@ -33,6 +33,7 @@ SLOWEST = 10
 
 # The longest begin first, so that no worker is left alone with one in the end.
 LONGEST = ("core_only", "alembic_utils", "cli", "backup", "alembic_only", "default", "page", "wire", "stress")
+BYTECODE = Path(__file__).parents[1] / ".pytest_cache" / "bytecode"
 PROGRAMS = {"wire": [PGBOUNCER], "page": [CHROMIUM], "backup": [debian_postgres("15")]}
 
 
@@ -197,9 +198,10 @@ def main(wanted: list[str]) -> int:
         print(f"No environment's name starts with {' or '.join(wanted)}")
         return 1
     with tempfile.TemporaryDirectory(prefix="audit-matrix-") as folder:
-        # Programs start many times: where no bytecode is to stand beside the sources, it stands elsewhere.
+        # Programs start many times: where no bytecode is to stand beside the sources, it stands elsewhere. It stays for
+        # the next run, since compiling all that an environment imports takes as long as the tests of a configuration.
         if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
-            os.environ["PYTHONPYCACHEPREFIX"] = f"{folder}/bytecode"
+            os.environ["PYTHONPYCACHEPREFIX"] = str(BYTECODE)
         reports = Matrix(chosen, Path(folder)).run()
     print_summary(reports)
     failed = [name for name, report in reports.items() if report.result == "failed"]
