@@ -35,7 +35,7 @@ class Workload:
     number: int
     title: str
     steps: tuple[Step, ...]
-    #: At most so many rounds, and no new one after so many seconds; but at least ``least``.
+    #: The maximum number of rounds, and the seconds after which no new one begins; but at least ``least`` rounds.
     rounds: int
     seconds: float
     least: int = 3
@@ -60,7 +60,7 @@ class Sizes:
     growth_bulk: int = 20_000
     memory: int = 1_000_000
     tables: int = 2_000
-    #: At most so many rounds, whatever a workload says.
+    #: The maximum number of rounds, whatever a workload says.
     rounds: int = 100
 
     @property

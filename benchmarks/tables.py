@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Boolean, DateTime, Integer, Numeric, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-#: Kept out of the trail by every subject.
+#: Every subject excludes it.
 EXCLUDED = "views"
 
 

@@ -93,7 +93,8 @@ def _class(name: str, cls: type[Any]) -> list[str]:
     doc = inspect.getdoc(cls) or ""
     parts = [f"## {name}"]
     own_init = "__init__" in vars(cls) and not issubclass(cls, Exception)
-    if own_init:
+    # Users do not make what has private parameters.
+    if own_init and not any(parameter.startswith("_") for parameter in inspect.signature(cls).parameters):
         parts.append(_signature(name, cls.__init__, skip_first=True))
     bases = [base.__name__ for base in cls.__bases__ if base is not object]
     parts += [f"A subclass of {', '.join(f'`{base}`' for base in bases)}." if bases else "", _text(doc)]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ SLOWEST = 10
 
 # The longest begin first, so that no worker is left alone with one in the end.
 LONGEST = ("core_only", "alembic_utils", "cli", "backup", "alembic_only", "default", "page", "wire", "stress")
+BYTECODE = Path(__file__).parents[1] / ".pytest_cache" / "bytecode"
 PROGRAMS = {"wire": [PGBOUNCER], "page": [CHROMIUM], "backup": [debian_postgres("15")]}
 
 
@@ -171,10 +173,11 @@ class Matrix:
 
     def _test(self, name: str) -> tuple[Report, str]:
         xml = self._folder / f"{name}.xml"
-        with self._creating:
-            code, output = hatch_run(name, "python", "--version")
-        if code == 0:
-            code, output = hatch_run(name, "run", f"--junitxml={xml}", "-o", "junit_duration_report=total")
+        with contextlib.ExitStack() as creating:
+            creating.enter_context(self._creating)
+            # It is there when the first line of pytest is.
+            options = (f"--junitxml={xml}", "-o", "junit_duration_report=total")
+            code, output = hatch_run(name, "run", *options, when_it_begins=creating.close)
         lines = output.splitlines() or [f"exit code {code}"]
         report = Report("failed" if code else "passed", lines[-1].strip("= "))
         if code == NO_TESTS:
@@ -195,9 +198,10 @@ def main(wanted: list[str]) -> int:
         print(f"No environment's name starts with {' or '.join(wanted)}")
         return 1
     with tempfile.TemporaryDirectory(prefix="audit-matrix-") as folder:
-        # Programs start many times: where no bytecode is to stand beside the sources, it stands elsewhere.
+        # Programs start many times: where no bytecode is to stand beside the sources, it stands elsewhere. It stays for
+        # the next run, since compiling all that an environment imports takes as long as the tests of a configuration.
         if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
-            os.environ["PYTHONPYCACHEPREFIX"] = f"{folder}/bytecode"
+            os.environ["PYTHONPYCACHEPREFIX"] = str(BYTECODE)
         reports = Matrix(chosen, Path(folder)).run()
     print_summary(reports)
     failed = [name for name, report in reports.items() if report.result == "failed"]
@@ -265,16 +269,27 @@ def not_tried(reports: dict[str, Report]) -> Iterable[str]:
         yield f"Not tried: {', '.join(tests)}. {reason}"
 
 
-def hatch_run(name: str, *command: str) -> tuple[int, str]:
-    """Return the exit code and the output; what Hatch itself says only matters if it failed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "hatch", "run", f"{name}:{command[0]}", *command[1:]],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
-    output = (done.stderr if done.returncode else "") + done.stdout
-    return done.returncode, output.strip()
+def hatch_run(name: str, *command: str, when_it_begins: Callable[[], None]) -> tuple[int, str]:
+    """Return the exit code and the output; what Hatch itself says only matters if it failed.
+
+    ``when_it_begins`` is called when the command prints something, after Hatch has made the environment.
+    """
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hatch", "run", f"{name}:{command[0]}", *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        assert process.stdout is not None
+        with process:
+            output = process.stdout.readline()
+            when_it_begins()
+            output += process.stdout.read()
+        errors.seek(0)
+        said = errors.read() if process.returncode else ""
+    return process.returncode, (said + output).strip()
 
 
 def _configuration(name: str) -> str:

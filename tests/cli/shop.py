@@ -41,8 +41,8 @@ class Line(Base):
     article: Mapped[str]
 
 
-class Unmarked(Base):
-    __tablename__ = "unmarked"
+class Unaudited(Base):
+    __tablename__ = "unaudited"
 
     id: Mapped[int] = mapped_column(primary_key=True)
 

@@ -74,7 +74,7 @@ def test_an_activity_has_one_shape_in_json(told: Shop) -> None:
     ("table", "key", "message"),
     [
         ("customer", "1", "No table 'customer' is audited; the audited tables are 'customers', 'lines', 'orders'."),
-        ("unmarked", "1", "No table 'unmarked' is audited"),
+        ("unaudited", "1", "No table 'unaudited' is audited"),
         ("customers", "77", "Nothing is recorded of 'customers' '77'."),
         ("customers", "x", "'x' is not a primary key of table 'customers', which is id."),
         ("lines", "1", "'1' is not a primary key of table 'lines': write a JSON array of its columns, [order_id,"),

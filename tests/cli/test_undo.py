@@ -97,5 +97,5 @@ def test_details_of_a_refusal_are_not_shown(own_shop: Shop) -> None:
         connection.execute(text("CREATE TABLE notes (customer int REFERENCES customers DEFERRABLE INITIALLY DEFERRED)"))
         connection.execute(text("INSERT INTO notes VALUES (1)"))
     shown = own_shop.run("undo", str(added), "--dry-run", code=1).stdout
-    assert 'the foreign key "notes_customer_fkey" of notes (customer) stands against it (SQLSTATE 23503)' in shown
+    assert 'the foreign key "notes_customer_fkey" of notes (customer) prevents it (SQLSTATE 23503)' in shown
     assert "secret" not in shown

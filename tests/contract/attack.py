@@ -88,6 +88,7 @@ def surround(connection: Connection) -> None:
         execute(f"CREATE ROLE {ATTACKER}")
     execute(f"GRANT USAGE, CREATE ON SCHEMA public TO {ATTACKER}")
     execute("SET LOCAL search_path = pg_catalog")  # not to fall into the own traps
+    execute("SET LOCAL check_function_bodies = off")  # they are thousands, and all alike
     execute(f"SET LOCAL ROLE {ATTACKER}")
     execute(_OVERLOADS.replace("%", "%%"))
     execute("RESET ROLE")
@@ -102,6 +103,7 @@ def surround(connection: Connection) -> None:
             )
             if wanted != "varchar":
                 execute(f"CREATE CAST ({name} AS {wanted}) WITH FUNCTION {function}({name})")
+    execute("SET LOCAL check_function_bodies TO DEFAULT")
     execute("SET LOCAL search_path TO DEFAULT")
 
 

@@ -110,7 +110,7 @@ def test_another_database_than_postgresql(project: MigratedProject) -> None:
         project.upgrade(migration.revision)
 
 
-def test_a_marked_table_without_a_logger_is_warned_of(project: MigratedProject) -> None:
+def test_an_audited_table_without_a_logger_is_warned_of(project: MigratedProject) -> None:
     project.write_app(ARTICLE)
     app = project.directory / "app.py"
     app.write_text(re.sub("^audit_log.* = .*$", "", app.read_text(), flags=re.MULTILINE))

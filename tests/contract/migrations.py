@@ -20,7 +20,7 @@ from tests.contract.setups import AlembicSetup, MigratedProject, write_env_py
 
 
 def model(name: str, *columns: str, versioned: dict[str, Any] | None = None, table: str | None = None) -> str:
-    """Write a model with an integer key; without ``versioned`` it is not marked."""
+    """Write a model with an integer key; without ``versioned`` it is not audited."""
     info = "{}" if versioned is None else f"{{'info': {{'versioned': {versioned!r}}}}}"
     lines = [
         f"class {name}(Base):",
@@ -76,7 +76,7 @@ def test_the_first_migration_installs_everything(project: MigratedProject) -> No
     project.execute(INSERT_ARTICLE)
     project.execute("INSERT INTO a_reviews (article_id, stars) VALUES (1, 5)")
     project.execute("UPDATE articles SET title = 'new', body = 'new'")
-    project.execute("INSERT INTO users (name) VALUES ('not marked')")
+    project.execute("INSERT INTO users (name) VALUES ('not audited')")
     assert project.recorded("articles") == [("insert", {"id": 1, "title": "title"}), ("update", {"title": "new"})]
     assert project.recorded("a_reviews") == [("insert", {"id": 1, "article_id": 1, "stars": 5})]
     assert project.recorded("users") == []
@@ -96,7 +96,7 @@ def test_downgrade_to_the_start_leaves_nothing_and_upgrade_installs_it_again(pro
     assert project.recorded("articles") == [("insert", {"id": 1, "title": "title"})]
 
 
-def test_a_table_marked_later_is_recorded_from_then_on(installed: MigratedProject) -> None:
+def test_a_table_audited_later_is_recorded_from_then_on(installed: MigratedProject) -> None:
     installed.execute("INSERT INTO comments (text) VALUES ('before')")
     installed.write_app(USER + ARTICLE + model("Comment", "text: Mapped[str]", versioned={}))
     migration = installed.must_migrate()
@@ -109,7 +109,7 @@ def test_a_table_marked_later_is_recorded_from_then_on(installed: MigratedProjec
     assert installed.recorded("comments") == [("insert", {"id": 2, "text": "after"})]
 
 
-def test_a_table_no_longer_marked_is_no_longer_recorded_and_keeps_its_trail(installed: MigratedProject) -> None:
+def test_a_table_no_longer_audited_is_no_longer_recorded_and_keeps_its_trail(installed: MigratedProject) -> None:
     installed.execute(INSERT_ARTICLE)
     installed.write_app(USER + model("Article", *ARTICLE_COLUMNS) + COMMENT)
     migration = installed.must_migrate()

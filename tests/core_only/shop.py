@@ -102,8 +102,8 @@ class Person(Base):
     age: Mapped[int | None]
 
 
-class Unmarked(Base):
-    __tablename__ = "unmarked"
+class Unaudited(Base):
+    __tablename__ = "unaudited"
 
     id: Mapped[int] = mapped_column(primary_key=True)
 

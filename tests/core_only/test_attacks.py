@@ -12,7 +12,7 @@ from audit_core.siblings import differences, scope_of
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, Text, create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
-TRACKED: dict[str, Any] = {"info": {"versioned": {}}}
+AUDITED: dict[str, Any] = {"info": {"versioned": {}}}
 
 
 def run(connection: Connection, *statements: str) -> None:
@@ -29,9 +29,9 @@ def log(connection: Connection) -> AuditLog:
     """A plain table, and one of the same columns that is partitioned and has no key."""
     log = AuditLog(MetaData())
     columns = ("id", "v")
-    Table("orders", log.metadata, Column("id", Integer, primary_key=True), Column("v", Integer), **TRACKED)
+    Table("orders", log.metadata, Column("id", Integer, primary_key=True), Column("v", Integer), **AUDITED)
     Table(
-        "archive", log.metadata, *(Column(c, Integer) for c in columns), postgresql_partition_by="RANGE (v)", **TRACKED
+        "archive", log.metadata, *(Column(c, Integer) for c in columns), postgresql_partition_by="RANGE (v)", **AUDITED
     )
     log.metadata.create_all(connection)
     for table in ("archive",):
@@ -168,7 +168,7 @@ def test_a_truncate_under_row_level_security(engine: Engine) -> None:
 
 def test_a_partitioned_table_that_is_not_declared_as_one(connection: Connection) -> None:
     log = AuditLog(MetaData())
-    Table("t", log.metadata, Column("id", Integer, primary_key=True), Column("v", Integer), **TRACKED)
+    Table("t", log.metadata, Column("id", Integer, primary_key=True), Column("v", Integer), **AUDITED)
     run(
         connection,
         "CREATE TABLE t (id int PRIMARY KEY, v int) PARTITION BY RANGE (id)",
@@ -181,10 +181,10 @@ def test_a_partitioned_table_that_is_not_declared_as_one(connection: Connection)
     assert [verb for verb, *_ in recorded(connection, log)] == ["insert", "update", "truncate"]
 
 
-def test_a_partition_is_not_marked_beside_its_table(connection: Connection) -> None:
+def test_a_partition_is_not_audited_beside_its_table(connection: Connection) -> None:
     log = AuditLog(MetaData())
     for name in ("t", "t_1"):
-        Table(name, log.metadata, Column("id", Integer, primary_key=True), **TRACKED)
+        Table(name, log.metadata, Column("id", Integer, primary_key=True), **AUDITED)
     run(
         connection,
         "CREATE TABLE t (id int PRIMARY KEY) PARTITION BY RANGE (id)",
@@ -197,7 +197,7 @@ def test_a_partition_is_not_marked_beside_its_table(connection: Connection) -> N
 @pytest.fixture
 def attached(engine: Engine) -> Iterator[tuple[Engine, AuditLog]]:
     log = AuditLog(MetaData())
-    Table("t", log.metadata, Column("id", Integer, primary_key=True), **TRACKED)
+    Table("t", log.metadata, Column("id", Integer, primary_key=True), **AUDITED)
     with engine.begin() as connection:
         log.metadata.create_all(connection)
         log.install(connection)
@@ -265,7 +265,7 @@ def test_no_cast_of_others_runs_with_the_rights_of_the_trails_owner(
     connection: Connection, attacker: str, column: str, partitioned: bool
 ) -> None:
     log = AuditLog(MetaData())
-    Table("t", log.metadata, Column("id", Integer, primary_key=True), Column("m", Text), **TRACKED)
+    Table("t", log.metadata, Column("id", Integer, primary_key=True), Column("m", Text), **AUDITED)
     run(
         connection,
         f"SET LOCAL ROLE {attacker}",
@@ -295,7 +295,7 @@ def test_no_cast_of_others_runs_with_the_rights_of_the_trails_owner(
 def test_casts_of_a_superuser_may_run(connection: Connection) -> None:
     """Extensions such as hstore and PostGIS have them."""
     log = AuditLog(MetaData())
-    Table("t", log.metadata, Column("id", Integer, primary_key=True), Column("m", Text), **TRACKED)
+    Table("t", log.metadata, Column("id", Integer, primary_key=True), Column("m", Text), **AUDITED)
     run(
         connection,
         "CREATE TYPE mood AS ENUM ('sad', 'ok')",

@@ -26,7 +26,7 @@ def test_nothing_is_wrong_after_install(connection: Connection, log: AuditLog) -
         ("ALTER TABLE users DISABLE TRIGGER audit_logger_insert", "altered audit triggers on table 'users'"),
         ("ALTER TABLE users DISABLE TRIGGER ALL", "altered audit triggers on table 'users'"),
         ("DROP TRIGGER audit_logger_delete ON users", "altered audit triggers on table 'users'"),
-        ("SELECT audit.audit_logger_drop_triggers('users')", "table 'users' to be recorded"),
+        ("SELECT audit.audit_logger_drop_triggers('users')", "table 'users' to be audited"),
         ("ALTER FUNCTION audit.audit_logger_record_statement() SECURITY INVOKER", "altered functions"),
         ("DROP FUNCTION audit.audit_logger_to_inet(text)", "altered functions"),
         ("ALTER TABLE audit.activity DISABLE TRIGGER audit_logger_protect_rows", "protection"),

@@ -110,7 +110,7 @@ def test_changed_exclusions_are_installed(connection: Connection, log: AuditLog,
     assert connection.scalar(select(log.activity_cls.changed_data)) == {"id": 1, "hair": "h"}
 
 
-def test_a_table_that_is_no_longer_marked_is_no_longer_recorded(
+def test_a_table_that_is_no_longer_audited_is_no_longer_recorded(
     connection: Connection, log: AuditLog, users: Table
 ) -> None:
     del users.info["versioned"]

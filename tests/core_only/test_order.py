@@ -30,12 +30,12 @@ from sqlalchemy.orm import Session
 
 METADATA = MetaData()
 LOG = AuditLog(METADATA)
-TRACKED: dict[str, Any] = {"info": {"versioned": {}}}
+AUDITED: dict[str, Any] = {"info": {"versioned": {}}}
 
 
 def _numbers(name: str, **options: Any) -> Table:
     columns = [Column("id", Integer, primary_key=True), Column("v", Integer), Column("w", Integer)]
-    return Table(name, METADATA, *columns, **TRACKED, **options)
+    return Table(name, METADATA, *columns, **AUDITED, **options)
 
 
 def _reference(name: str, target: str, ondelete: str) -> Column[Any]:
@@ -44,7 +44,7 @@ def _reference(name: str, target: str, ondelete: str) -> Column[Any]:
 
 _numbers("plain")
 _numbers("parts", postgresql_partition_by="RANGE (id)")
-Table("users", METADATA, Column("id", Integer, primary_key=True), **TRACKED)
+Table("users", METADATA, Column("id", Integer, primary_key=True), **AUDITED)
 for _name, _first, _second in (("message", "SET NULL", "CASCADE"), ("letter", "CASCADE", "SET NULL")):
     Table(
         _name,
@@ -52,7 +52,7 @@ for _name, _first, _second in (("message", "SET NULL", "CASCADE"), ("letter", "C
         Column("id", Integer, primary_key=True),
         _reference("a", "users.id", _first),
         _reference("b", "users.id", _second),
-        **TRACKED,
+        **AUDITED,
     )
 Table(
     "node",
@@ -60,7 +60,7 @@ Table(
     Column("id", Integer, primary_key=True),
     _reference("parent", "node.id", "CASCADE"),
     Column("v", Integer),
-    **TRACKED,
+    **AUDITED,
 )
 Table(
     "pair",
@@ -68,7 +68,7 @@ Table(
     _reference("a", "users.id", "CASCADE"),
     _reference("b", "users.id", "CASCADE"),
     PrimaryKeyConstraint("a", "b"),
-    **TRACKED,
+    **AUDITED,
 )
 for _name, _options in (("seat", {}), ("place", {"postgresql_partition_by": "RANGE (id)"})):
     _numbers(_name, **_options)

@@ -282,7 +282,7 @@ def test_changed_options_reach_the_partitions(connection: Connection, log: Audit
     assert log.check(connection) == []
 
 
-def test_a_table_that_is_no_longer_marked_leaves_no_trigger_behind(connection: Connection, log: AuditLog) -> None:
+def test_a_table_that_is_no_longer_audited_leaves_no_trigger_behind(connection: Connection, log: AuditLog) -> None:
     del log.metadata.tables["events"].info["versioned"]
     log.install(connection)
     left = (

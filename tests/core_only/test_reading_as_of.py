@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column
 
-from tests.core_only.shop import Customer, Line, Order, Person, State, Unmarked, audit_log, now, opened, partitioned
+from tests.core_only.shop import Customer, Line, Order, Person, State, Unaudited, audit_log, now, opened, partitioned
 
 LATER = dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=1)
 LONG_AGO = dt.datetime(2001, 1, 1, tzinfo=dt.timezone.utc)
@@ -238,7 +238,7 @@ def test_a_snapshot_is_a_beginning(engine: Engine) -> None:
         (Customer, dt.datetime(2026, 1, 1), "no time zone"),
         (Customer, LATER, "in the future"),
         (Customer, "2026-01-01", "make it a datetime"),
-        (Unmarked, LONG_AGO, "'unmarked' is not audited"),
+        (Unaudited, LONG_AGO, "'unaudited' is not audited"),
         (object, LONG_AGO, "neither a mapped class nor a Table"),
     ],
 )

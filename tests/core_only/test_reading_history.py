@@ -30,7 +30,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.expression import ClauseElement
 
-from tests.core_only.shop import Activity, Customer, Line, Order, Unmarked, audit_log, now, opened, partitioned
+from tests.core_only.shop import Activity, Customer, Line, Order, Unaudited, audit_log, now, opened, partitioned
 
 
 @pytest.fixture
@@ -383,7 +383,7 @@ def test_pages(session: Session) -> None:
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda: audit_log.history(Unmarked, 1), "Table 'unmarked' is not audited"),
+        (lambda: audit_log.history(Unaudited, 1), "Table 'unaudited' is not audited"),
         (lambda: audit_log.history(Line, 1), r"1 is not a primary key of table 'lines': .* \(order_id, number\)"),
         (lambda: audit_log.history(Line, (1, 2, 3)), r"\(1, 2, 3\) is not a primary key"),
         (lambda: audit_log.history(Customer, (1, 2)), "takes one value, id"),
@@ -392,7 +392,7 @@ def test_pages(session: Session) -> None:
         (lambda: audit_log.history("customers", 1), "'customers' is neither a mapped class nor a Table"),
         (lambda: audit_log.history(Customer(name="new")), "has no primary key yet"),
         (lambda: audit_log.activities(verb="inserted"), "'inserted' is not a verb .* 'insert', 'update'"),
-        (lambda: audit_log.activities(table=Unmarked), "'unmarked' is not audited"),
+        (lambda: audit_log.activities(table=Unaudited), "'unaudited' is not audited"),
         (lambda: audit_log.activities(table=Customer, column="nam"), "'nam' is not a column .* 'code', 'id', 'name'"),
         (lambda: audit_log.activities(column=7), "7 is not a column"),
         (lambda: audit_log.activities(transaction="7"), "'7' is not a transaction"),

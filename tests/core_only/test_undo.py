@@ -471,25 +471,23 @@ def test_conflicts_name_the_constraint_and_no_values(session: Session, driver: s
         return asyncio.run(ask())
 
     assert messages() == [
-        'people 1: the check constraint "people_hair_check" of people (hair) stands against it (SQLSTATE 23514)'
+        'people 1: the check constraint "people_hair_check" of people (hair) prevents it (SQLSTATE 23514)'
     ]
     session.execute(text("ALTER TABLE people ALTER hair SET DEFAULT 'secret-blue', ALTER ssn SET DEFAULT 'secret-2'"))
     commit(session, "INSERT INTO people VALUES (2, 'Ben', 'x', 'secret-2', 1)")
     assert messages() == [
-        'people 1: the unique constraint "people_ssn_key" of people (ssn) stands against it (SQLSTATE 23505)'
+        'people 1: the unique constraint "people_ssn_key" of people (ssn) prevents it (SQLSTATE 23505)'
     ]
     session.execute(text("ALTER TABLE people ALTER ssn DROP DEFAULT, ALTER age SET DEFAULT 1"))
     session.execute(text("ALTER TABLE people ALTER hair SET DEFAULT 'x'"))
     session.commit()
-    assert messages() == [
-        'people 1: the unique constraint "by_age" of people (age, hair) stands against it (SQLSTATE 23505)'
-    ]
+    assert messages() == ['people 1: the unique constraint "by_age" of people (age, hair) prevents it (SQLSTATE 23505)']
     session.execute(text("DELETE FROM people"))
     session.execute(text("ALTER TABLE people ALTER age DROP DEFAULT, ALTER ssn SET NOT NULL"))
     session.commit()
     (message,) = messages()
     assert message.startswith("people 1: the not-null constraint")
-    assert message.endswith("of people (ssn) stands against it (SQLSTATE 23502)")
+    assert message.endswith("of people (ssn) prevents it (SQLSTATE 23502)")
     session.execute(text("ALTER TABLE people ALTER ssn DROP NOT NULL, ALTER name TYPE varchar(2)"))
     session.commit()
     assert messages() == ["people 1: a value does not fit the table as it is now (SQLSTATE 22001)"]

@@ -28,7 +28,7 @@ from tests.core_only import test_many_rows, test_order
 
 METADATA = MetaData()
 LOG = AuditLog(METADATA)
-TRACKED: dict[str, Any] = {"info": {"versioned": {}}}
+AUDITED: dict[str, Any] = {"info": {"versioned": {}}}
 
 Table(
     "account",
@@ -41,7 +41,7 @@ Table(
     info={"versioned": {"mask": ["secret"], "exclude": ["hidden"]}},
 )
 Table(
-    "line", METADATA, *(Column(name, Integer, primary_key=True) for name in ("a", "b")), Column("v", Integer), **TRACKED
+    "line", METADATA, *(Column(name, Integer, primary_key=True) for name in ("a", "b")), Column("v", Integer), **AUDITED
 )
 Table(
     "parts",
@@ -49,9 +49,9 @@ Table(
     Column("id", Integer, primary_key=True),
     Column("v", Integer),
     postgresql_partition_by="RANGE (id)",
-    **TRACKED,
+    **AUDITED,
 )
-Table("keyless", METADATA, Column("v", Integer), **TRACKED)
+Table("keyless", METADATA, Column("v", Integer), **AUDITED)
 
 FILL = (
     "INSERT INTO account SELECT i, 'n' || i, i / 3.0, 's', 'h' FROM generate_series(1, 5) AS i",
@@ -336,7 +336,7 @@ def test_rows_may_have_one_key_within_a_transaction(engine: Engine) -> None:
     """A key that is deferrable can be given away before it is free."""
     metadata = MetaData()
     log = AuditLog(metadata)
-    Table("seat", metadata, Column("id", Integer, primary_key=True), Column("who", String), **TRACKED)
+    Table("seat", metadata, Column("id", Integer, primary_key=True), Column("who", String), **AUDITED)
     with engine.begin() as connection:
         metadata.create_all(connection)
         run(connection, "ALTER TABLE seat DROP CONSTRAINT seat_pkey, ADD PRIMARY KEY (id) INITIALLY DEFERRED")
@@ -489,7 +489,7 @@ def test_what_was_there_before_is_there_afterwards(bank: Engine) -> None:
 def test_values_are_compared_whatever_the_session_shows(bank: Engine) -> None:
     metadata = MetaData()
     log = AuditLog(metadata, schema="other")
-    Table("moment", metadata, Column("id", Integer, primary_key=True), **TRACKED)
+    Table("moment", metadata, Column("id", Integer, primary_key=True), **AUDITED)
     with bank.begin() as connection:
         run(
             connection,
@@ -513,7 +513,7 @@ def test_values_are_compared_whatever_the_session_shows(bank: Engine) -> None:
 def test_values_of_all_kinds(engine: Engine, rows: int) -> None:
     metadata = MetaData()
     log = AuditLog(metadata)
-    Table("many", metadata, Column("id", Integer, primary_key=True), **TRACKED)
+    Table("many", metadata, Column("id", Integer, primary_key=True), **AUDITED)
     with engine.begin() as connection:
         test_many_rows.run(connection, f"CREATE TABLE many ({test_many_rows.COLUMNS})")
         log.install(connection)
@@ -530,7 +530,7 @@ def test_values_of_all_kinds(engine: Engine, rows: int) -> None:
 def test_renamed_tables_and_forgotten_ones(bank: Engine) -> None:
     metadata = MetaData()
     log = AuditLog(metadata)
-    Table("konto", metadata, Column("id", Integer, primary_key=True), **TRACKED)
+    Table("konto", metadata, Column("id", Integer, primary_key=True), **AUDITED)
     with pytest.raises(HistoryError, match="'konto' is not in schema 'public'"), bank.connect() as connection:
         list(log.verify(connection))
     run(bank, "ALTER TABLE account RENAME TO konto", "UPDATE konto SET name = 'x' WHERE id = 4")

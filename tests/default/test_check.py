@@ -32,7 +32,7 @@ def test_what_is_wrong_is_listed_and_the_exit_code_is_1(installed: MigratedProje
     assert "PUBLIC may delete in public.activity" in str(failure.value)
 
 
-def test_a_marked_table_without_a_logger_is_listed(
+def test_an_audited_table_without_a_logger_is_listed(
     project: MigratedProject, new_database: Callable[..., AbstractContextManager[URL]], tmp_path: Path
 ) -> None:
     project.write_app(USER + model("Article", "title: Mapped[str]", versioned={}))

@@ -111,7 +111,7 @@ def test_a_change_of_one_database_alone_is_generated(project: MigratedProject, b
     project.check()
 
 
-def test_a_marked_model_of_a_database_without_a_logger_is_warned_of(project: MigratedProject) -> None:
+def test_an_audited_model_of_a_database_without_a_logger_is_warned_of(project: MigratedProject) -> None:
     project.write_app(USER + VISIT + REPORT)
     migration = project.must_migrate()
     assert "init_audit_logger_triggers('reports')" not in migration.upgrade

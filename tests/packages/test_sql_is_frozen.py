@@ -47,16 +47,23 @@ def test_sql_is_ascii_with_unix_line_ends(name: str) -> None:
     assert b"\r" not in text
 
 
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_each_file_says_what_it_does(name: str) -> None:
+    """In a comment at its head."""
+    assert FILES[name].read_text().startswith("-- ")
+
+
 @pytest.mark.parametrize("version", sorted(VERSIONS))
-def test_each_function_says_what_it_does(version: str) -> None:
-    """In a comment at the head of its file, which stays there."""
-    functions = sorted(name for name in FILES if name.startswith(f"{version}/functions/"))
-    assert [name for name in functions if not FILES[name].read_text().startswith("-- ")] == []
-    rendered = sql_version(int(version.removeprefix("v"))).functions(
-        schema="s",
-        schema_literal="'s'",
-        sequence="s.activity_id_seq",
-        sequence_literal="'s.activity_id_seq'",
-        command_sequence_literal="'s.activity_command_seq'",
-    )
-    assert {statement.split(" ", 1)[0] for statement in rendered} == {"CREATE", "REVOKE"}
+def test_what_a_file_says_of_itself_stays_there(version: str) -> None:
+    sql = sql_version(int(version.removeprefix("v")))
+    values = {"schema": "s", "schema_literal": "'s'", "sequence": "s.activity_id_seq"}
+    values |= {"sequence_literal": "'s.activity_id_seq'", "command_sequence_literal": "'s.activity_command_seq'"}
+    values |= {"table": "t", "arguments": "", "actor_id_type": "text"}
+    files = ["create_schema", "create_tables", "protect_tables", "drop_tables", "drop_schema"]
+    rendered = [
+        *sql.functions(**values),
+        *(statement for name in files for statement in sql.statements(name, **values)),
+        *sql.triggers("plain", sql.trigger_names(), **values),
+        *sql.triggers("partitioned", sql.trigger_names(), **values),
+    ]
+    assert {statement.split(maxsplit=1)[0] for statement in rendered}.isdisjoint({"--"})

@@ -94,6 +94,7 @@ def mark(connection: Connection, id_: int, marker: str) -> None:
 
 def test_of_a_deadlock_only_the_survivor_is_in_the_trail_until_the_other_tries_again(audited: Engine) -> None:
     both_have_a_lock = threading.Barrier(2)
+    survivor_has_committed = threading.Event()
 
     def mark_both(actor: str, first: int, second: int) -> int:
         """Return which attempt went through."""
@@ -107,10 +108,13 @@ def test_of_a_deadlock_only_the_survivor_is_in_the_trail_until_the_other_tries_a
                 if sqlstate(error) != DEADLOCK:
                     raise
                 connection.rollback()
+                # Before that, it could take the row that the survivor waits for, and the two would be where they were.
+                assert survivor_has_committed.wait(PATIENCE)
                 for id_ in (first, second):
                     mark(connection, id_, f"{actor}, attempt 2")
                 connection.commit()
                 return 2
+            survivor_has_committed.set()
             return 1
 
     with ThreadPoolExecutor(2) as pool:

@@ -34,9 +34,9 @@ def test_the_key_of_2x_is_not_passed_over() -> None:
         wanted_triggers(scope_of(log))
 
 
-@pytest.mark.parametrize("unmarked", [None, False])
-def test_a_table_can_be_marked_as_not_versioned(unmarked: object) -> None:
-    assert wanted_triggers(scope_of(log_of_users(unmarked))) == []
+@pytest.mark.parametrize("options", [None, False])
+def test_a_table_can_say_that_it_is_not_audited(options: object) -> None:
+    assert wanted_triggers(scope_of(log_of_users(options))) == []
 
 
 def test_two_logs_on_one_metadata_are_refused() -> None:

@@ -1,6 +1,6 @@
 """Alembic operations and autogenerate support for the audit trail.
 
-Importing this package registers the operations; generated migrations do it by themselves.
+Importing this package registers the operations; generated migrations import it.
 """
 
 from .directives import process_revision_directives

@@ -15,8 +15,8 @@ def process_revision_directives(
 ) -> None:
     """Write no migration when autogenerate found nothing to do.
 
-    The operations of the audit trail are added without this hook. It stands where Flask-Migrate's ``env.py``
-    would put its own.
+    The operations of the audit trail are added without this hook. Use it where Flask-Migrate's ``env.py``
+    has its own.
 
     :param engines: how many databases the ``env.py`` goes through, if several: nothing is decided before the last
         one, and nothing at all if their number is not known.

@@ -217,7 +217,7 @@ class InitAuditLoggerTriggersOp(TriggersOperation):
             longer there, the triggers look the key up, which takes some microseconds for each statement.
         :param excluded_columns: columns that are not recorded.
         :param included_columns: the only columns that are recorded, beside the primary key.
-        :param masked_columns: columns of which only is recorded that they changed.
+        :param masked_columns: columns whose values are not recorded, only that they changed.
         :param recorded_operations: what is recorded, of insert, update, delete and truncate.
         :param truncate: ``rows`` records the rows that a TRUNCATE removes, not only their number.
         :param require_actor: ``reject`` makes writes without an actor fail.
@@ -306,8 +306,8 @@ class SnapshotAuditedTableOp(AuditOperation):
     ) -> None:
         """Record the rows of a table that have no activity yet, with the verb ``snapshot``.
 
-        It commits what the migration did before, and then after each batch; run again, it goes on where it stopped.
-        So give it a migration of its own. The table needs its audit triggers and a primary key.
+        It commits what the migration did before, and then after each batch; run again, it continues where it stopped.
+        Give it a migration of its own. The table needs its audit triggers and a primary key.
 
         :param pages: how many pages of the table, of 8 KiB each, make a batch.
         """

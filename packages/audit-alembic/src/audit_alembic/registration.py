@@ -17,7 +17,7 @@ from .ops import AuditOperation
 def register() -> None:
     """Register the operations with Alembic, how they run and are written, and what autogenerate compares.
 
-    Importing this package does it. Call it in ``env.py`` to say so where it is read; twice is once.
+    Importing this package does it, too; the call makes that visible in ``env.py``. Calling it again does nothing.
     """
     Operations.implementation_for(AuditOperation)(impl.run)
     renderers.dispatch_for(AuditOperation)(render.render)

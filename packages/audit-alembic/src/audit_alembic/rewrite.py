@@ -125,7 +125,7 @@ class RenameAuditedColumnOp(RewriteOperation):
         schema: str | None = None,
         audit_schema: str = "public",
     ) -> None:
-        """Rename a column in what was recorded, beside ``op.alter_column(new_column_name=...)``."""
+        """Rename a column in what was recorded, alongside ``op.alter_column(new_column_name=...)``."""
         operations.invoke(cls(table_name, old_name, new_name, schema, audit_schema))
 
     def parameters(self) -> list[Any]:
@@ -304,7 +304,7 @@ class RenameAuditedTableOp(RewriteOperation):
         schema: str | None = None,
         audit_schema: str = "public",
     ) -> None:
-        """Rename a table in what was recorded, beside ``op.rename_table()``."""
+        """Rename a table in what was recorded, alongside ``op.rename_table()``."""
         operations.invoke(cls(old_name, new_name, schema, audit_schema))
 
     @property

@@ -44,10 +44,10 @@ _METADATA_KEY = "audit_logger"
 class AuditLog:
     """Record every change of the audited tables of a declarative base.
 
-    A table is audited that has ``{"info": {"versioned": {}}}`` in its ``__table_args__``, also if it is
+    A table is audited if it has ``{"info": {"versioned": {}}}`` in its ``__table_args__``, even if it is
     declared later. Call :meth:`attach` with each engine whose writes should name an actor.
 
-    :param base: the declarative base; a registry or a MetaData will do.
+    :param base: the declarative base, or a registry or MetaData.
     :param metadata: the MetaData of the tables, where it is not that of ``base``.
     :param schema: where the tables ``activity`` and ``transaction`` live; ``public`` if None.
     :param actor_cls: the model of those who make changes, by class or name; None for no relationship, which
@@ -112,7 +112,7 @@ class AuditLog:
         """Create what is missing and change what differs: tables, functions and triggers.
 
         For applications without Alembic; call it after ``create_all()`` and commit. Doing it again does nothing.
-        A :class:`ProtectionWarning` says so if others may create functions in the schema of the trail.
+        Warns with a :class:`ProtectionWarning` if others may create functions in the schema of the trail.
 
         :param connection: a Connection or a Session.
         :raises ConfigurationError: if a setting or an audited table cannot be used.
@@ -155,10 +155,10 @@ class AuditLog:
     def disable(self, target: Target | AsyncTarget, reason: str | None = None) -> Disabled:
         """Do not record the changes within the block: ``with audit_log.disable(session): ...``.
 
-        That there were some is recorded: each statement leaves one activity ``bypass``, with operation, number of
+        The bypass itself is recorded: each statement leaves one activity ``bypass``, with operation, number of
         rows and reason.
 
-        It holds for the transaction in progress on that session or connection, and for no other: a commit
+        The block covers the transaction in progress on that session or connection, and no other: a commit
         inside ends it. Pending changes of a session are flushed at both ends of the block. With one
         that is asynchronous, use ``async with``.
 
@@ -196,8 +196,8 @@ class AuditLog:
     def history(self, target: Any, *key: Any, related: bool = False) -> Any:
         """Select the activities of one record, newest first: ``history(obj)`` or ``history(Model, key)``.
 
-        It goes on under the primary key that the record had before, and under the name that its table had
-        before. An earlier record with the same key is part of it.
+        It includes what happened under an earlier primary key of the record and under an earlier name of its
+        table. An earlier record with the same key is part of it.
 
         :param key: the primary key; a tuple for a composite one.
         :param related: with the activities of the rows that referenced it, by a foreign key of the MetaData.
@@ -226,7 +226,7 @@ class AuditLog:
         :param verb: of this kind, or of one of these.
         :param since: at this instant or later.
         :param until: at this instant or earlier.
-        :param column: that gave this column a value: ``Model.name``, a Column, or a name.
+        :param column: that set this column: ``Model.name``, a Column, or a name.
         :param transaction: of this transaction, an object or its id.
         :param meta: whose ``transaction.meta`` contains this.
         :param after: that come after this one, the last one of the page before.
@@ -249,10 +249,10 @@ class AuditLog:
         """Select the rows of a model, or of a Table, as they were at an instant.
 
         Filter it and join it with others as a table: ``rows.c.name``. ``select(rows.objects)`` gives objects
-        of the model that belong to no session. Where the trail cannot tell all, ``rows.c.audit_notes`` and
+        of the model that belong to no session. Where the trail does not know everything, ``rows.c.audit_notes`` and
         :func:`audit_core.notes` say so. The database refuses a time before the history of the table begins.
 
-        Changes count from when they were made, also those that were committed later.
+        Changes count from when they were made, even if they were committed later.
 
         :raises HistoryError: if the model is not audited, or the time has no time zone or is in the future.
         """
@@ -308,7 +308,7 @@ class AuditLog:
         """Yield where the trail contradicts itself, or the tables: what was changed without being recorded.
 
         Every activity of a record begins where the one before ended, and the last one is the row of today. If one of
-        the findings ``is_failure``, something happened that the trail does not tell.
+        the findings ``is_failure``, something happened that the trail did not record.
 
         It reads one snapshot, and the connection is in use until the last finding. Outside of a transaction it begins
         one that is REPEATABLE READ and READ ONLY, and rolls it back at the end.
@@ -322,9 +322,9 @@ class AuditLog:
         return proof.verify(self._scope, connection, tables, since)
 
     def plan_undo(self, session: Target, what: Any) -> UndoPlan:
-        """Find out what it takes to take changes back, row by row, and what stands against it.
+        """Plan how to take changes back, row by row, and find what prevents it.
 
-        It is tried and rolled back, so the rows are locked for a moment. ``plan.apply()`` does it.
+        The undo is tried and rolled back, so the rows are locked for a moment. ``plan.apply()`` performs it.
 
         :param what: a transaction of the trail, its id, an activity, or several.
         :raises HistoryError: if there is no such transaction, or it has been undone.
@@ -335,11 +335,11 @@ class AuditLog:
     def restore(self, session: Target, model: Any, key: Any, when: dt.datetime) -> AuditLogTransaction | None:
         """Make a row what it was at an instant, and return the transaction of the trail that did it.
 
-        A row that was deleted comes back, with the rows that referenced it and went in the same transaction.
-        Columns that the trail does not know stay as they are. Commit is left to the caller.
+        A row that was deleted comes back, with the rows that referenced it and were deleted in the same transaction.
+        Columns that the trail does not know stay as they are. The caller commits.
 
         :raises HistoryError: if the row was not there at that time, and as in :meth:`get_as_of`.
-        :raises UndoConflictError: if something stands against it; nothing is changed then.
+        :raises UndoConflictError: if something prevents it; nothing is changed then.
         """
         return undo.restore(self._scope, session, model, key, when)
 

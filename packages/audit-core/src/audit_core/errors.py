@@ -39,7 +39,7 @@ class UndoConflictError(HistoryError):
         more = f"; and {len(self.conflicts) - 3} more" if len(self.conflicts) > 3 else ""
         super().__init__(
             f"Nothing was undone because of {len(self.conflicts)} conflicts: {shown}{more}. Leave them out with "
-            "on_conflict='skip', or put them right first."
+            "on_conflict='skip', or resolve them first."
         )
 
 

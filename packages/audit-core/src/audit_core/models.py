@@ -53,7 +53,7 @@ class AuditLogTransaction:
     #: When the database transaction began.
     issued_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
     client_addr: Mapped[Any] = mapped_column(INET, nullable=True)
-    #: Whatever else was said; anybody who may write can say anything, also what is not an object.
+    #: Whatever else the context says. Anybody who may write can set it, even to JSON that is not an object.
     meta: Mapped[dict[str, Any] | None] = mapped_column(RecordedData)
     #: The role that logged in, as the server saw it.
     db_user: Mapped[str] = mapped_column(ExactText)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class AuditLogger(AuditLog):
     """Record every change of the audited models of a Flask-SQLAlchemy extension.
 
-    One logger records one database. The engines of each app that uses ``db`` are attached by themselves.
+    One logger is for one database. The engines of each app that uses ``db`` are attached automatically.
 
     :param db: the Flask-SQLAlchemy extension; models may be declared and apps initialized later.
     :param get_actor_id: returns the actor's primary key; that of Flask-Login's ``current_user`` by default.
@@ -84,8 +84,8 @@ class AuditLogger(AuditLog):
     ) -> None:
         """Show the trail in a browser: a blueprint of server-rendered pages, without JavaScript.
 
-        Each function is asked at each request, inside it, so that it may use ``current_user``. What is refused
-        gets 403 and is logged.
+        Each function is called within each request and may use ``current_user``. Refused requests get 403
+        and are logged.
 
         :param access: tells whether the visitor may see the page.
         :param allow_undo: tells whether the visitor may take changes back; None for nobody.
@@ -97,7 +97,7 @@ class AuditLogger(AuditLog):
         init_page(self, self.db, self.bind_key, app, url_prefix, access, allow_undo, log_reads, actor_name)
 
     def close(self) -> None:
-        """Stop sending the context: detach from every engine, and from apps to come."""
+        """Stop sending the context: detach from every engine, and from apps that come later."""
         appcontext_pushed.disconnect(self._attach_engine)
         for app in list(self._apps):
             with app.app_context():

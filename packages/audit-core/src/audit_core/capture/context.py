@@ -62,13 +62,14 @@ class audit_context:  # noqa: N801 - in lower case like the context managers of 
     """Set who makes the changes within a block or a function, and why.
 
     Blocks nest: what an inner one leaves out comes from the outer one, and from the resolvers where none
-    says it. ``actor_id=None`` says that there is no actor. Works in threads and in asyncio tasks, and
+    says it. ``actor_id=None`` records no actor. Works in threads and in asyncio tasks, and
     decorates functions and coroutine functions.
 
     :param actor_id: the primary key of the actor.
     :param client_addr: an IP address as text.
-    :param meta: anything else, stored in ``transaction.meta``; must be JSON, and stay as it is.
-    :raises ConfigurationError: for ``actor=``, which would be kept as something said beside.
+    :param meta: anything else, stored in ``transaction.meta``; must be serializable as JSON, and not change within the
+        block.
+    :raises ConfigurationError: for ``actor=``, which would otherwise end up in ``meta``.
     """
 
     def __init__(self, /, *, actor_id: Any = UNSET, client_addr: Any = UNSET, **meta: Any) -> None:

@@ -16,7 +16,7 @@ from .times import shown
 
 ACTIVITY_COLUMNS = ("id", "time", "transaction", "actor", "verb", "table", "key", "changes")
 
-#: So many activities are in memory at a time.
+#: The number of activities in memory at once.
 BATCH = 500
 
 

@@ -35,7 +35,7 @@ class CommandError(click.ClickException):
 
 @contextmanager
 def mistakes_in_one_line() -> Iterator[None]:
-    """Turn the errors that a user can put right into a line, and end quietly when nobody reads on."""
+    """Turn the errors that a user can correct into one line, and end quietly when nobody reads the output any more."""
     try:
         yield
     except AuditError as error:

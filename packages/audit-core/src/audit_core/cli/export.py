@@ -26,7 +26,7 @@ from .errors import CommandError
 from .source import Database, with_database
 from .writer import COLUMNS
 
-#: So many activities are in memory at a time, and in a row group of Parquet.
+#: The number of activities in memory at once, and in a row group of Parquet.
 BATCH = 5000
 
 

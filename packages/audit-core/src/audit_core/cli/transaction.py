@@ -74,7 +74,7 @@ def undo(
 ) -> None:
     """Take back the changes of a transaction.
 
-    If something stands against it, nothing is changed and the exit code is 1. The undo is a transaction of
+    If something prevents it, nothing is changed and the exit code is 1. The undo is a transaction of
     the trail, and can be undone as well.
     """
     log = database.audit_log

@@ -72,7 +72,7 @@ class InitTriggers:
             return f"altered audit triggers on table {self.triggers.table!r}"
         if self.replaces is not None:
             return f"change in what is recorded of table {self.triggers.table!r}"
-        return f"table {self.triggers.table!r} to be recorded"
+        return f"table {self.triggers.table!r} to be audited"
 
     def statements(self) -> list[str]:
         return self.triggers.create()
@@ -86,7 +86,7 @@ class RemoveTriggers:
 
     @property
     def summary(self) -> str:
-        return f"table {self.triggers.table!r} to be recorded no longer"
+        return f"table {self.triggers.table!r} to be audited no longer"
 
     def statements(self) -> list[str]:
         return self.triggers.drop()

@@ -14,11 +14,11 @@ Kind: TypeAlias = Literal["break", "changed", "appeared", "vanished", "unrecorde
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that the trail and the tables do not agree about, or that could not be told."""
+    """Something that the trail and the tables do not agree about, or that could not be determined."""
 
     #: ``break``: an activity does not begin where the one before it ended. ``changed``, ``appeared``, ``vanished``:
     #: the row of today is not what the trail left. ``unrecorded``: one of these, and the trail says that something was
-    #: not recorded. ``no beginning``: rows may be older than the trail. ``not compared``: what could not be told.
+    #: not recorded. ``no beginning``: rows may be older than the trail. ``not compared``: what could not be determined.
     kind: Kind
     #: The table, with its schema where that is declared.
     table: str
@@ -35,7 +35,7 @@ class Finding:
 
     @property
     def is_failure(self) -> bool:
-        """Whether something happened that the trail does not tell."""
+        """Whether something happened that the trail did not record."""
         return self.kind in ("break", "changed", "appeared", "vanished")
 
     def __str__(self) -> str:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     pass
 
 
-# So many keys are followed at a time.
+# The number of keys that are followed at once.
 _BATCH = 500
 _FETCHED = 1000
 

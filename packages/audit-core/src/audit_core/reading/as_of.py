@@ -70,8 +70,8 @@ _ALL: Any = object()
 class AsOf(Subquery):
     """The rows of a table as they were at an instant, to select from, filter and join.
 
-    Beside the columns of the table there are ``audit_activity_id``, the activity that left the row so, and
-    ``audit_notes``, in which ways it may differ from what the row was.
+    In addition to the columns of the table there are ``audit_activity_id``, the activity that left the row in this
+    state, and ``audit_notes``, how it may differ from the row as it was.
     """
 
     inherit_cache = True
@@ -82,7 +82,7 @@ class AsOf(Subquery):
     def objects(self) -> PastObjects[Any]:
         """The rows as objects of the model, which belong to no session: ``select(rows.objects)``.
 
-        :raises HistoryError: if it was asked for a Table.
+        :raises HistoryError: if these are the rows of a Table and not of a model.
         """
         entity = self._entity
         if entity.mapper is None:

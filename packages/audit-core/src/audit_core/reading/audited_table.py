@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 #: The verbs of activities that hold a row.
 ROW_VERBS = ("insert", "update", "delete", "snapshot")
 
-#: So many activities that are reads of made-up names are passed at a time.
+#: The number of activities with made-up names, which record reads, that are passed at once.
 _PASSED = 500
 
 

@@ -20,7 +20,7 @@ TRUNCATE_NOTE = "a partition of its table was truncated since, and whether it wa
 
 
 def notes(obj: Any) -> tuple[str, ...]:
-    """Return in which ways an object of the past may differ from what the row was; nothing if it is exact."""
+    """Return how a past object may differ from the row as it was; empty if it is exact."""
     state: Any = inspect(obj)
     found: tuple[str, ...] = state.info.get(_NOTES_KEY, ())
     return found

@@ -34,7 +34,7 @@ class Constraints:
         self._set("DEFERRED")
 
     def check(self) -> str | None:
-        """Check what was deferred, and go back to what is usual; return what stands against it."""
+        """Check what was deferred, and go back to what is usual; return what prevents it."""
         refusal = None
         check = self._connection.begin_nested()
         try:

@@ -63,7 +63,7 @@ class UndoPlan:
             return written_transaction(self._scope, self._session, self._meta) if self.steps else None
 
     def _rehearse(self, connection: Connection) -> None:
-        """Try it, and roll it back: so the database itself says which constraints stand against it."""
+        """Try it and roll it back, so that the database itself says which constraints prevent it."""
         rehearsal = connection.begin_nested()
         try:
             self._take_back(connection)

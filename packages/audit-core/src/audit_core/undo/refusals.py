@@ -81,7 +81,7 @@ class Refusal:
             said += f" of {self.table}"
         if columns:
             said += f" ({', '.join(columns)})"
-        return f"{said} stands against it (SQLSTATE {self.sqlstate})"
+        return f"{said} prevents it (SQLSTATE {self.sqlstate})"
 
 
 def headline(error: DBAPIError) -> str:

@@ -28,7 +28,7 @@ _Expected = set[tuple[str, "str | None"]]
 
 
 class Reversal:
-    """Takes activities back, newest first, and finds out what stands against it."""
+    """Takes activities back, newest first, and finds out what prevents it."""
 
     def __init__(self, scope: Scope, connection: Connection, meta: dict[str, Any]) -> None:
         self.steps: list[UndoStep] = []
@@ -133,7 +133,7 @@ class Reversal:
                 nested.rollback()
             del self.steps[done:], self.conflicts[refused:]
             if len(statement) > 1 and not self._changes_key(statement[0]):
-                # One by one, what stands against one row leaves the others alone.
+                # One by one, what prevents one row leaves the others alone.
                 return [change for each in statement for change in self._take_back_or_postpone([each], expected)]
             kind, message = reason
             self.conflicts.append(Conflict(statement[0].id, kind, f"{statement[0].name}: {message}"))

@@ -1,4 +1,4 @@
-"""What users see of an undo: what is done to each row, and what stands against it."""
+"""What users see of an undo: what is done to each row, and what prevents it."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ class Conflict:
     #: ``changed`` since, ``gone``, it ``exists`` again, a ``constraint`` or a ``cascade`` forbids it, or the old values
     #: are ``unknown``.
     kind: ConflictKind
-    #: What stands against it, with the names of table, row and constraint, in one line.
+    #: What prevents it, with the names of table, row and constraint, in one line.
     message: str

@@ -32,7 +32,7 @@ from sqlalchemy.orm import Session, defer, selectinload
 
 #: Activities of a page.
 PAGE = 50
-#: So many are looked at for one page. A filter that few of them pass goes on from link to link.
+#: The number that is looked at for one page. With a filter that few of them pass, a link continues the search.
 WINDOW = 20_000
 #: An actor, or a table, with not more activities is found by its index, however long ago they were.
 _FEW = 5000

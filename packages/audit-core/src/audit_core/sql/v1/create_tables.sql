@@ -1,3 +1,5 @@
+-- Creates the tables of the trail: who did something (transaction), each change (activity), and since when each table
+-- is audited (activity_coverage). The comment of activity names the SQL version.
 CREATE TABLE @schema@.transaction (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     native_transaction_id bigint NOT NULL,

@@ -1,3 +1,4 @@
+-- Drops the schema of the trail, if this library made it and nothing else is in it.
 DO $audit_logger$
 BEGIN
     -- Only the schema that this library made, and only when nothing else has moved in.

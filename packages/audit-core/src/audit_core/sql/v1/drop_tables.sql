@@ -1,3 +1,4 @@
+-- Drops the tables of the trail, with all that was recorded.
 DROP TABLE @schema@.activity
 ;;
 DROP TABLE @schema@.transaction

@@ -1,3 +1,4 @@
+-- Protects the tables of the trail from UPDATE, DELETE and TRUNCATE.
 CREATE OR REPLACE TRIGGER audit_logger_protect_rows
 BEFORE DELETE OR UPDATE ON @schema@.activity
 FOR EACH ROW EXECUTE FUNCTION @schema@.audit_logger_protect()

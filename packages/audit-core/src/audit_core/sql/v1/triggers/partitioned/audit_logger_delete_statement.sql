@@ -1,3 +1,4 @@
+-- Completes what the row trigger recorded of a DELETE, when the statement is over.
 CREATE OR REPLACE TRIGGER audit_logger_delete_statement
 AFTER DELETE ON @table@
 REFERENCING OLD TABLE AS old_table

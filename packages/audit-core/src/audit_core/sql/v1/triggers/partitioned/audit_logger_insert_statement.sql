@@ -1,3 +1,4 @@
+-- Completes what the row trigger recorded of an INSERT, when the statement is over.
 CREATE OR REPLACE TRIGGER audit_logger_insert_statement
 AFTER INSERT ON @table@
 REFERENCING NEW TABLE AS new_table

@@ -1,3 +1,4 @@
+-- Completes what the row trigger recorded of an UPDATE, when the statement is over.
 CREATE OR REPLACE TRIGGER audit_logger_update_statement
 AFTER UPDATE ON @table@
 REFERENCING OLD TABLE AS old_table NEW TABLE AS new_table

@@ -1,3 +1,4 @@
+-- Records all rows that a DELETE deleted.
 CREATE OR REPLACE TRIGGER audit_logger_delete
 AFTER DELETE ON @table@
 REFERENCING OLD TABLE AS old_table

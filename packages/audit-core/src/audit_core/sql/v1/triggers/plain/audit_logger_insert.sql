@@ -1,3 +1,4 @@
+-- Records all rows that an INSERT inserted.
 CREATE OR REPLACE TRIGGER audit_logger_insert
 AFTER INSERT ON @table@
 REFERENCING NEW TABLE AS new_table

@@ -1,3 +1,4 @@
+-- Records all rows that an UPDATE changed.
 CREATE OR REPLACE TRIGGER audit_logger_update
 AFTER UPDATE ON @table@
 REFERENCING OLD TABLE AS old_table NEW TABLE AS new_table
