@@ -224,11 +224,12 @@ def test_a_schema_is_made_and_taken_away(connection: Connection) -> None:
         "activity",
         "activity_coverage",
         "activity_open",
+        "activity_stream",
         "transaction",
     ]
     assert audit_relations(connection) == {
-        (log.schema, name) for name in ("activity", "activity_coverage", "activity_open", "transaction")
-    }
+        (log.schema, f"activity{name}") for name in ("", "_coverage", "_open", "_stream")
+    } | {(log.schema, "transaction")}
     log.uninstall(connection, drop_trail=True)
     assert not inspect(connection).has_schema('Audit "Logs"')
 

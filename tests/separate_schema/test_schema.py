@@ -9,6 +9,6 @@ from tests.contract.subject import Subject
 
 def test_the_tables_are_in_the_schema(subject: Subject) -> None:
     inspector = inspect(subject.engine)
-    names = ["activity", "activity_coverage", "activity_open", "transaction"]
+    names = ["activity", "activity_coverage", "activity_open", "activity_stream", "transaction"]
     assert sorted(inspector.get_table_names(schema="Audit Logs")) == names
     assert sorted(inspector.get_table_names()) == ["alembic_version", "articles", "users"]

@@ -11,10 +11,13 @@ from .errors import (
     HistoryError,
     HistoryWarning,
     ProtectionWarning,
+    StreamError,
     UndoConflictError,
     UnsupportedDatabaseError,
 )
 from .installation.checking import Problem
+from .lifecycle.stream import Stream, StreamBatch
+from .lifecycle.stream_cursor import StreamState
 from .models import AuditLogActivity, AuditLogTransaction
 from .proof import Finding
 from .reading import AsOf, notes
@@ -34,6 +37,10 @@ __all__ = [
     "HistoryWarning",
     "Problem",
     "ProtectionWarning",
+    "Stream",
+    "StreamBatch",
+    "StreamError",
+    "StreamState",
     "UndoConflictError",
     "UndoPlan",
     "UndoStep",

@@ -1,0 +1,1 @@
+"""What happens to the trail in the course of years."""
