@@ -13,6 +13,7 @@ from .export import export
 from .log import log
 from .row import as_of, history
 from .stats import stats
+from .stream import stream
 from .transaction import show, undo
 from .verify import verify
 
@@ -21,7 +22,7 @@ class AuditGroup(click.Group):
     """Every command of the trail, as a group; its ``obj`` in click, a ``TrailSource``, says where the trail is."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        commands = (history, log, show, as_of, undo, stats, export, coverage, check, verify)
+        commands = (history, log, show, as_of, undo, stats, export, stream, coverage, check, verify)
         kwargs.setdefault("commands", commands)
         kwargs.setdefault("epilog", EXIT_CODES)
         super().__init__(*args, **kwargs)
