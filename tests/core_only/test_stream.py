@@ -384,6 +384,8 @@ def test_a_commit_wakes_it(log: AuditLog, engine: Engine) -> None:
     with engine.begin() as connection:
         log.wake_streams(connection, on=False)
         log.wake_streams(connection, on=False)
+        log.wake_streams(connection)
+        log.uninstall(connection)
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,7 @@ class AuditLog:
             ddl.execute(connection, trail.drop())
         else:
             # What was recorded stays protected.
+            stream_cursor.set_wake_up(connection, self.schema, on=False)
             ddl.execute(connection, trail.drop_functions(keep=["audit_logger_protect"]))
 
     def disable(self, target: Target | AsyncTarget, reason: str | None = None) -> Disabled:
