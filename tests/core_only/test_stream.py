@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from audit_core import AuditLog, HistoryError, StreamError, audit_context
 from audit_core.lifecycle.stream_cursor import oldest_needed
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, create_engine, insert, text
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, create_engine, insert, text, update
 from sqlalchemy.exc import DBAPIError
 
 
@@ -401,3 +403,36 @@ def test_another_trigger_that_wakes_is_not_taken_for_ours(log: AuditLog, engine:
         function = "audit_logger_notify()"
         connection.exec_driver_sql(f"CREATE TRIGGER audit_logger_notify {trigger} EXECUTE FUNCTION {function}")
         assert ["is not of the audit trail" in problem.message for problem in log.check(connection)] == [True]
+
+
+PAGE = (Path(__file__).parents[2] / "docs/streaming.md").read_text()
+BLOCKS = dict(re.findall(r"<!-- python: (.+?) -->\n```python\n(.*?)```", PAGE, flags=re.DOTALL))
+
+
+def test_the_page_on_streaming_is_right(log: AuditLog, engine: Engine) -> None:
+    metadata = MetaData()
+    counters = Table("counters", metadata, Column("table", String), Column("n", Integer))
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(insert(counters).values(table="users", n=0))
+    names: dict[str, Any] = {"audit_log": log, "update": update, "counters": counters}
+    for block in BLOCKS.values():
+        exec(block.replace('["articles"]', '["users"]'), names)
+    read(log, engine, "search")
+    write(engine, 1, 2)
+    for _ in range(2):
+        names["count"](engine)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT n FROM counters")) == 2
+
+    seen: list[Any] = []
+
+    def index(*activity: Any) -> None:
+        seen.append(activity)
+        if len(seen) == 2:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        names["feed"](engine, index)
+    assert seen == [("1", {"id": 1, "name": "x"}, None), ("2", {"id": 2, "name": "x"}, None)]
+    assert read(log, engine, "search") == ["1", "2"]
