@@ -133,6 +133,11 @@ def _many_tables(results: Results) -> Iterator[Goal]:
     yield Goal(10, "autogenerate without a change: added to Alembic's own", added, 2, unit="s")
 
 
+def _stream(results: Results) -> Iterator[Goal]:
+    rate = _median(results, "stream", OURS)
+    yield Goal(11, "a stream that is behind: activities a second", rate, 20_000, "at least")
+
+
 RULES: tuple[Callable[[Results], Iterator[Goal]], ...] = (
     _orm,
     _single,
@@ -144,6 +149,7 @@ RULES: tuple[Callable[[Results], Iterator[Goal]], ...] = (
     _growth,
     _memory,
     _many_tables,
+    _stream,
 )
 
 

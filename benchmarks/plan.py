@@ -60,6 +60,7 @@ class Sizes:
     growth_bulk: int = 20_000
     memory: int = 1_000_000
     tables: int = 2_000
+    backlog: int = 100_000
     #: The maximum number of rounds, whatever a workload says.
     rounds: int = 100
 
@@ -87,6 +88,7 @@ SMOKE = Sizes(
     growth_bulk=200,
     memory=2_000,
     tables=20,
+    backlog=1_000,
     rounds=1,
 )
 
@@ -304,5 +306,22 @@ def _workloads(sizes: Sizes) -> list[Workload]:
             ),
             rounds=3,
             seconds=120,
+        ),
+        Workload(
+            11,
+            f"a stream that is {sizes.backlog:,} activities behind",
+            (
+                Step(
+                    "stream",
+                    "read and acknowledged",
+                    "stream",
+                    {"size": sizes.backlog},
+                    warm_up={"size": 1_000},
+                    subjects=(OURS,),
+                    unit="1/s",
+                ),
+            ),
+            rounds=5,
+            seconds=60,
         ),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from benchmarks.work import Figures
-from benchmarks.workloads import bulk, concurrent, flush, growth, many_tables, memory, orm, reading, single
+from benchmarks.workloads import bulk, concurrent, flush, growth, many_tables, memory, orm, reading, single, stream
 
 STEPS: Mapping[str, Callable[..., Figures]] = {
     "orm_insert": orm.insert,
@@ -21,4 +21,5 @@ STEPS: Mapping[str, Callable[..., Figures]] = {
     "memory_insert": memory.insert,
     "memory_copy": memory.copy,
     "many_tables": many_tables.install,
+    "stream": stream.backlog,
 }

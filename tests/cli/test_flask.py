@@ -60,6 +60,8 @@ def test_flask_audit_runs_every_command(flask: Run) -> None:
     assert "articles" in (flask("stats"))
     assert "delete  articles" in (flask("undo", "1", "--dry-run"))
     assert len((flask("export", "--format", "csv")).splitlines()) == 3
+    streamed = flask("stream", "c", "--once", "--start", "beginning").splitlines()
+    assert [json.loads(line)["verb"] for line in streamed] == ["insert", "update"]
     assert (flask("check")) == "Everything is recorded as it should be.\n"
     assert json.loads(flask("check", "--json")) == {"problems": []}
 

@@ -221,7 +221,7 @@ def test_a_schema_is_made_and_taken_away(connection: Connection) -> None:
     log = AuditLog(MetaData(), schema='Audit "Logs"')
     log.install(connection)
     names = ["activity", "activity_coverage", "activity_hold", "activity_open", "activity_partition"]
-    names += ["activity_retention", "transaction"]
+    names += ["activity_retention", "activity_stream", "transaction"]
     assert sorted(inspect(connection).get_table_names(schema='Audit "Logs"')) == names
     assert audit_relations(connection) == {(log.schema, name) for name in names}
     log.uninstall(connection, drop_trail=True)

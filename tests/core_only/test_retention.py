@@ -228,6 +228,16 @@ def test_a_table_that_keeps_something_unreadable_is_refused(trail: Trail) -> Non
         trail.log.check(connection)
 
 
+def test_it_does_not_pass_the_consumer_of_a_stream(trail: Trail) -> None:
+    two_years(trail)
+    trail.insert(trail.noise, 1)
+    stream = trail.log.stream(trail.engine, "search", start="beginning")
+    first = next(iter(stream.batches(wait=False)))
+    assert trail.log.retain(trail.engine, "1y") == []
+    first.acknowledge()
+    assert [each.partition for each in trail.log.retain(trail.engine, "1y")] == ["activity_p0001"]
+
+
 def test_two_at_once_do_no_harm(trail: Trail) -> None:
     two_years(trail)
     with trail.engine.connect() as other:

@@ -16,6 +16,7 @@ def test_the_tables_are_in_the_schema(subject: Subject) -> None:
         "activity_open",
         "activity_partition",
         "activity_retention",
+        "activity_stream",
         "transaction",
     ]
     assert sorted(inspector.get_table_names(schema="Audit Logs")) == names

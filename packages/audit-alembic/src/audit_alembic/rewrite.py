@@ -85,6 +85,7 @@ BEGIN{refusal}
       AND ({condition});
     GET DIAGNOSTICS rewritten = ROW_COUNT;
     PERFORM pg_catalog.set_config('audit_logger.maintenance', '', true);
+    PERFORM pg_catalog.pg_current_xact_id();  -- before an id is drawn: streams wait for numbers
     INSERT INTO {activity} (
         transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb, old_data, changed_data)
     VALUES ({qualified("audit_logger_ensure_transaction", self.audit_schema)}(), pg_catalog.clock_timestamp(),

@@ -12,11 +12,14 @@ from .errors import (
     HistoryWarning,
     MaintenanceError,
     ProtectionWarning,
+    StreamError,
     UndoConflictError,
     UnsupportedDatabaseError,
 )
 from .installation.checking import Problem
 from .lifecycle import Hold, Partition, Removal
+from .lifecycle.stream import Stream, StreamBatch
+from .lifecycle.stream_cursor import StreamState
 from .models import AuditLogActivity, AuditLogTransaction
 from .proof import Finding
 from .reading import AsOf, notes
@@ -40,6 +43,10 @@ __all__ = [
     "Problem",
     "ProtectionWarning",
     "Removal",
+    "Stream",
+    "StreamBatch",
+    "StreamError",
+    "StreamState",
     "UndoConflictError",
     "UndoPlan",
     "UndoStep",

@@ -23,7 +23,9 @@ from .installation.checking import Problem
 from .installation.compare import InitTriggers, RemoveTriggers
 from .installation.objects import TABLE_NAMES
 from .installation.wanted import actor_id_type_problem, differences
-from .lifecycle import Hold, Partition, Removal
+from .lifecycle import Hold, Partition, Removal, stream_cursor
+from .lifecycle.stream import Stream
+from .lifecycle.stream_cursor import StreamState
 from .models import AuditLogActivity, AuditLogTransaction, map_models
 from .proof import Finding
 from .reading import AsOf, Diff, Dimension
@@ -150,6 +152,7 @@ class AuditLog:
             ddl.execute(connection, trail.drop())
         else:
             # What was recorded stays protected.
+            stream_cursor.set_wake_up(connection, self.schema, on=False)
             ddl.execute(connection, trail.drop_functions(keep=["audit_logger_protect"]))
 
     def disable(self, target: Target | AsyncTarget, reason: str | None = None) -> Disabled:
@@ -320,6 +323,70 @@ class AuditLog:
             cannot be read as a whole.
         """
         return proof.verify(self._scope, connection, tables, since)
+
+    def stream(
+        self,
+        engine: Engine,
+        name: str,
+        *,
+        tables: Iterable[Any] | None = None,
+        start: str | dt.datetime = "now",
+        batch: int = 1000,
+        interval: float = 1.0,
+        wake_up: bool = False,
+        go_on: bool = False,
+    ) -> Stream:
+        """Read each committed activity once, in the order of the ids, from where its consumer acknowledged last.
+
+        ``for batch in audit_log.stream(engine, "search"): ...; batch.acknowledge()``. None is missed, also of
+        transactions that take long: those that come later wait for them. What was not acknowledged comes again.
+
+        :param name: of the consumer; several read independently of each other.
+        :param tables: of these models, Tables or names only.
+        :param start: where a consumer begins that is new: ``"now"``, ``"beginning"`` or an instant. What is recorded
+            already by transactions still in progress comes before ``"now"``.
+        :param batch: at most so many at a time.
+        :param interval: seconds between two looks.
+        :param wake_up: look as soon as something was committed, where :meth:`wake_streams` is on. On psycopg 3 only.
+        :param go_on: go on in a database that was restored from another, where its ids are known to be the same.
+        :raises StreamError: if the database is a standby, or was restored since the stream was read.
+        :raises HistoryError: if a table is not audited.
+        """
+        return Stream(
+            self._scope,
+            engine,
+            name,
+            tables=tables,
+            start=start,
+            batch=batch,
+            interval=interval,
+            wake_up=wake_up,
+            go_on=go_on,
+        )
+
+    def streams(self, connection: Target) -> list[StreamState]:
+        """Return how far the consumers of streams have read, by name.
+
+        :param connection: a Connection or a Session.
+        """
+        return stream_cursor.states(self._connection(connection), self.schema)
+
+    def remove_stream(self, connection: Target, name: str) -> None:
+        """Forget how far a consumer has read; commit it.
+
+        :param connection: a Connection or a Session.
+        :raises StreamError: if there is no such stream.
+        """
+        stream_cursor.Cursor(self.schema, name).remove(self._connection(connection))
+
+    def wake_streams(self, connection: Target, *, on: bool = True) -> None:
+        """Let each commit that recorded something wake the streams with ``wake_up=True``, or stop it; commit it.
+
+        Commits that notify wait for each other, which costs writers more than looking costs.
+
+        :param connection: a Connection or a Session, of the owner of the trail.
+        """
+        stream_cursor.set_wake_up(self._connection(connection), self.schema, on=on)
 
     def plan_undo(self, session: Target, what: Any) -> UndoPlan:
         """Plan how to take changes back, row by row, and find what prevents it.

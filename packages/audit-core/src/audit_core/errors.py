@@ -43,6 +43,10 @@ class UndoConflictError(HistoryError):
         )
 
 
+class StreamError(AuditError, RuntimeError):
+    """A stream of activities cannot go on as it is."""
+
+
 class HistoryWarning(UserWarning):
     """An answer of the trail may be wrong."""
 

@@ -16,6 +16,7 @@ from .partitions import partitions
 from .retain import retain
 from .row import as_of, history
 from .stats import stats
+from .stream import stream
 from .transaction import show, undo
 from .verify import verify
 
@@ -24,7 +25,8 @@ class AuditGroup(click.Group):
     """Every command of the trail, as a group; its ``obj`` in click, a ``TrailSource``, says where the trail is."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        commands = (history, log, show, as_of, undo, stats, export, coverage, check, verify, partitions, retain, hold)
+        reading = (history, log, show, as_of, stats, export, stream, coverage, check, verify)
+        commands = (*reading, undo, partitions, retain, hold)
         kwargs.setdefault("commands", commands)
         kwargs.setdefault("epilog", EXIT_CODES)
         super().__init__(*args, **kwargs)

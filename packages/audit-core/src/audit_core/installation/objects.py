@@ -17,6 +17,7 @@ TABLE_NAMES = (
     "activity_partition",
     "activity_retention",
     "activity_hold",
+    "activity_stream",
 )
 
 _KEY = "key"
@@ -35,17 +36,20 @@ class Trail:
         statements = [] if self.schema == "public" else self._statements("create_schema")
         values = {**self._values(), "actor_id_type": type_name(self.actor_id_type)}
         tables = sql_version(self.version).statements("create_tables", **values)
-        return [*statements, *tables, *self._statements("create_coverage_index"), *self.refresh()]
+        for name in ("create_coverage_index", "create_stream_table"):
+            tables += self._statements(name)
+        return [*statements, *tables, *self.refresh()]
 
     def drop(self) -> list[str]:
         """Render the statements that remove the trail and all that it holds."""
-        statements = [*self._statements("drop_tables"), *self.drop_functions()]
+        tables = [*self._statements("drop_stream_table"), *self._statements("drop_tables")]
+        statements = [*tables, *self.drop_functions()]
         return statements if self.schema == "public" else [*statements, *self._statements("drop_schema")]
 
     def refresh(self) -> list[str]:
         """Render the statements that put functions and protection into their released state."""
         functions = sql_version(self.version).functions(**self._values())
-        return [*functions, *self._statements("protect_tables")]
+        return [*functions, *self._statements("protect_tables"), *self._statements("protect_stream_table")]
 
     def drop_functions(self, keep: Collection[str] = ()) -> list[str]:
         """Render the statements that drop the functions; they fail while a trigger uses one."""
@@ -83,6 +87,17 @@ class Trail:
 
     def _values(self) -> dict[str, str]:
         return _values(self.schema)
+
+
+def wake_up_trigger(schema: str, *, on: bool) -> str:
+    """Render the statement that lets commits wake the readers of streams, or stops it."""
+    table = qualified("transaction", schema)
+    if not on:
+        return f"DROP TRIGGER IF EXISTS audit_logger_notify ON {table}"
+    return (
+        f"CREATE OR REPLACE TRIGGER audit_logger_notify AFTER INSERT ON {table} "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {qualified('audit_logger_notify', schema)}()"
+    )
 
 
 @dataclass(frozen=True)

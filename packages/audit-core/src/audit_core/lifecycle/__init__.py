@@ -1,4 +1,4 @@
-"""The trail over the years: its partitions, how long it is kept, and what has to be kept longer."""
+"""The trail over the years: its partitions, how long it is kept, what has to be kept longer, and who hears of it."""
 
 from __future__ import annotations
 

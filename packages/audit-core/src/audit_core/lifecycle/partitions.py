@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..scope import Scope
 
 #: The SQLSTATE of audit_logger_split() where it gives up.
-_GIVEN_UP = "AU010"
+_GIVEN_UP = "AU012"
 
 _BOUND = "pg_catalog.pg_get_expr(c.relpartbound, c.oid)"
 # By their bounds: what a partition is called says nothing.

@@ -18,9 +18,11 @@ from ..installation import ddl
 from ..period import FOREVER, period
 from ..quoting import literal, qualified, quote
 from ..reading.audited_table import schema_of
+from ..reading.bounds import LAST_ID
 from .holds import HELD, has_holds
 from .owner import WhoIsAtWork, one_transaction, owner_connection, statement, try_lock
 from .partitions import Partition, partitions
+from .stream_cursor import oldest_needed
 
 if TYPE_CHECKING:
     from ..scope import Scope
@@ -71,6 +73,7 @@ _DETACHED = (
     "WHERE p.removed_at IS NULL AND NOT EXISTS ("
     "SELECT FROM pg_catalog.pg_inherits AS i WHERE i.inhrelid = c.oid) ORDER BY p.end_id"
 )
+_IS_NEEDED = "SELECT EXISTS (SELECT FROM {schema}.{name} AS a WHERE a.id >= CAST(:needed AS bigint))"
 _COUNT_HELD = "SELECT pg_catalog.count(*) FROM {schema}.{name} AS a WHERE " + HELD
 _COPY_HELD = "INSERT INTO {schema}.{target} SELECT a.* FROM {schema}.{name} AS a WHERE " + HELD
 _OWNER = (
@@ -103,7 +106,7 @@ _DELETE_TRANSACTIONS = (
 )
 _OF_TABLE = (
     " FROM {schema}.{name} AS a WHERE a.table_name = :of_table AND a.schema = :of_schema AND a.issued_at < :until"
-    " AND a.verb <> 'maintenance' AND NOT " + HELD
+    " AND a.id < CAST(:needed AS bigint) AND a.verb <> 'maintenance' AND NOT " + HELD
 )
 _COUNT_OF_TABLE = "SELECT pg_catalog.count(*) AS rows, pg_catalog.min(a.issued_at) AS since" + _OF_TABLE
 _DELETE_OF_TABLE = (
@@ -201,8 +204,11 @@ class _Run:
         until = self._until(keep)
         self._remember("", "", keep)
         is_held = has_holds(self._connection, self._schema)
+        needed = self._needed()
         for each in partitions(self._scope, self._connection):
             if each.is_open or each.last_issued_at is None or each.last_issued_at >= until or each.rows is None:
+                continue
+            if self._execute(_IS_NEEDED, name=each.name, needed=needed).scalar_one():
                 continue
             held = self._execute(_COUNT_HELD, name=each.name).scalar_one() if is_held else 0
             if held and held == each.rows:
@@ -222,17 +228,18 @@ class _Run:
         """Remove the activities of one table that are older, but for those that are held."""
         until = self._until(keep)
         of_table = {"of_schema": schema, "of_table": table}
+        needed = self._needed()
         rows, since = 0, None
         for each in partitions(self._scope, self._connection):
             if each.first_issued_at is None or each.first_issued_at >= until:
                 continue
-            found = self._execute(_COUNT_OF_TABLE, name=each.name, until=until, **of_table).one()
+            found = self._execute(_COUNT_OF_TABLE, name=each.name, until=until, needed=needed, **of_table).one()
             since = min(filter(None, (since, found.since)), default=None)
             if found.rows and not self._dry_run:
                 # Before the first batch: readers must not take what is left for all.
                 with one_transaction(self._connection):
                     self._execute(_KNOWN_SINCE, known_since=until, **of_table)
-                rows += self._delete(each, until, of_table)
+                rows += self._delete(each, {"until": until, "needed": needed, **of_table})
             else:
                 rows += found.rows
         self._remember(**of_table, keep=keep)
@@ -267,13 +274,13 @@ class _Run:
                 relation = literal(qualified(table.name, schema))
                 self._run(f"CALL {self._named('audit_logger_snapshot')}({relation}, {_PAGES})")
 
-    def _delete(self, partition: Partition, until: dt.datetime, of_table: dict[str, Any]) -> int:
+    def _delete(self, partition: Partition, which: dict[str, Any]) -> int:
         total: int = 0
         while True:
             with one_transaction(self._connection):
                 # A batch finds its rows by the index of the table's name.
                 self._run("SET LOCAL enable_seqscan = off")
-                gone = self._execute(_DELETE_OF_TABLE, name=partition.name, until=until, batch=BATCH, **of_table).one()
+                gone = self._execute(_DELETE_OF_TABLE, name=partition.name, batch=BATCH, **which).one()
                 if gone.rows:
                     self._execute(_DELETE_LEFT_OVER, ids=list(gone.transactions))
                     self._execute(_LOSE_ROWS, rows=gone.rows, partition=partition.name)
@@ -357,6 +364,11 @@ class _Run:
         if not self._dry_run:
             with one_transaction(self._connection):
                 self._execute(_REMEMBER, of_schema=of_schema, of_table=of_table, keep=keep)
+
+    def _needed(self) -> int:
+        """Return the id from which on a consumer of a stream still has to read."""
+        oldest = oldest_needed(self._connection, self._schema)
+        return LAST_ID if oldest is None else oldest
 
     def _until(self, keep: str) -> dt.datetime:
         until: dt.datetime = self._execute(_UNTIL, keep=keep).scalar_one()

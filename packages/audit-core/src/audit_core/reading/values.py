@@ -43,7 +43,7 @@ class ExactFloat(float):
 def load_json(text: str) -> Any:
     """Read a recorded row without losing digits; what is nested deeper than Python can read stays a text."""
     try:
-        return json.loads(text, parse_float=ExactFloat, parse_int=_integer)
+        return _DECODER.decode(text)
     except RecursionError:
         return text
 
@@ -206,6 +206,10 @@ def _bound(text: str, type_: Any) -> Any:
 def _integer(text: str) -> int | float:
     # Python refuses to read more digits, and numeric can have them.
     return int(text) if len(text) < 4000 else ExactFloat(text)
+
+
+# json.loads() would make one for each text, which takes as long as reading it.
+_DECODER = json.JSONDecoder(parse_float=ExactFloat, parse_int=_integer)
 
 
 def _int(value: Any, type_: Any) -> int:

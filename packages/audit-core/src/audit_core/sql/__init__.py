@@ -136,9 +136,10 @@ class SQLVersion:
 
     def protection_definitions(self) -> set[tuple[str, TriggerDefinition]]:
         """Describe the triggers that protect the trail as the catalog shows them: table and trigger."""
-        text = self._text("protect_tables")
+        texts = (self._text("protect_tables"), self._text("protect_stream_table"))
         return {
             (definition.pop("table"), TriggerDefinition(**definition))
+            for text in texts
             for definition in (match.groupdict() for match in _PROTECTION.finditer(text))
         }
 

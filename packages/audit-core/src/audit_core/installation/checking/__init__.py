@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection
 
+from ...lifecycle.stream_cursor import states
 from ...scope import Scope
 from ...settings import fixed_search_path
 from .. import catalog
@@ -35,6 +36,12 @@ def creators(connection: Connection, schema: str) -> list[str]:
         return list(rights.creators(connection, schema, owner))
 
 
+def _stream_problems(connection: Connection, schema: str) -> Iterator[Problem]:
+    for state in states(connection, schema):
+        if state.problem:
+            yield Problem(None, state.problem)
+
+
 def _problems(
     scope: Scope, connection: Connection, installed: catalog.Installed, type_problem: str | None
 ) -> Iterator[Problem]:
@@ -52,4 +59,5 @@ def _problems(
         yield from trail.problems(connection, installed.trail.definition, relations)
         yield from rights.problems(connection, scope.schema, trail.owner_of(relations).owner, relations)
         yield from upkeep.problems(connection, scope.schema)
+        yield from _stream_problems(connection, scope.schema)
     yield from settings.problems(connection)

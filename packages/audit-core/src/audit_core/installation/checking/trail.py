@@ -54,7 +54,9 @@ _RULES = text(
 
 # Those that a partition has of its table stand there once.
 _TRIGGERS = text(
-    "SELECT t.tgrelid AS relid, t.tgname, n.nspname = :schema AND p.proname = 'audit_logger_protect' AS protects "
+    "SELECT t.tgrelid AS relid, t.tgname, n.nspname = :schema AND p.proname = 'audit_logger_protect' AS protects,"
+    # After each INSERT statement, where it can do nothing but notify.
+    " n.nspname = :schema AND p.proname = 'audit_logger_notify' AND t.tgtype = 4 AS notifies "
     "FROM pg_catalog.pg_trigger AS t"
     " JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid"
     " JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace "
@@ -115,7 +117,7 @@ def problems(connection: Connection, trail: Trail, relations: Sequence[Any]) -> 
         )
     wanted = {definition.name for _, definition in trail.protection_definitions()}
     for row in connection.execute(_TRIGGERS, {**found, "schema": trail.schema}):
-        if not row.protects or row.tgname not in wanted:
+        if not row.notifies and (not row.protects or row.tgname not in wanted):
             yield Problem(
                 None,
                 f"Trigger {row.tgname!r} on {_shown(names[row.relid])} is not of the audit trail, and can keep changes "

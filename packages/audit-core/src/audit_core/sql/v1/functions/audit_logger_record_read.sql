@@ -25,6 +25,8 @@ BEGIN
         RAISE EXCEPTION 'the filter of a reader is a JSON %', jsonb_typeof(filter)
             USING ERRCODE = 'AU010', HINT = 'Give a JSON object.';
     END IF;
+    -- An id is drawn by a transaction that has its number by then: streams wait for numbers.
+    PERFORM pg_current_xact_id();
     INSERT INTO @schema@.activity (
         transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
         row_key, old_data, changed_data)

@@ -1,6 +1,6 @@
 -- Closes the open partition of the trail and begins another one. Called by op.split_audit_logger() and
 -- audit_log.split(). Nothing happens if the open partition holds nothing of an earlier month, unless at_once is true, or
--- if another session is at it. Writers wait for a moment at most. Raises AU010 if, for as long as patience lasts, some
+-- if another session is at it. Writers wait for a moment at most. Raises AU012 if, for as long as patience lasts, some
 -- transaction held a lock on the trail; then everything is as before.
 -- It commits after each step, so it cannot have settings of its own; it runs with the rights of its caller.
 CREATE OR REPLACE PROCEDURE @schema@.audit_logger_split(at_once boolean, patience interval)
@@ -146,7 +146,7 @@ BEGIN
     PERFORM pg_advisory_unlock(lock_key);
     IF NOT is_done THEN
         RAISE EXCEPTION 'some transaction held a lock on %.activity for %: it was not split', @schema_literal@, patience
-            USING ERRCODE = 'AU010', HINT = 'Nothing was changed. Split it when no long transaction is writing.';
+            USING ERRCODE = 'AU012', HINT = 'Nothing was changed. Split it when no long transaction is writing.';
     END IF;
 END
 $audit_logger$
