@@ -81,7 +81,8 @@ def _installed(database: URL, how: str) -> Iterator[URL]:
                 "CREATE ROLE {role} LOGIN PASSWORD 'secret'",
                 "GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON articles, users TO {role}",
                 "GRANT USAGE ON SEQUENCE articles_id_seq, users_id_seq TO {role}",
-                "GRANT SELECT ON activity, transaction, activity_coverage, activity_retention TO {role}",
+                "GRANT SELECT ON activity, activity_open, transaction TO {role}",
+                "GRANT SELECT ON activity_coverage, activity_partition, activity_retention TO {role}",
             ):
                 connection.execute(text(statement.format(role=role)))
         yield database.set(drivername="postgresql+psycopg", username=role, password="secret")

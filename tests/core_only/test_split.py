@@ -75,6 +75,25 @@ def test_the_open_partition_is_closed_and_another_one_begun(trail: Trail) -> Non
         assert len(connection.execute(trail.log.activities(verb="maintenance", actor="ann")).all()) == 1
 
 
+def test_who_may_read_the_trail_may_read_it_afterwards(trail: Trail, database: URL) -> None:
+    """With a name that needs quotes, also where it stands within a text."""
+    role = f"reader's {database.database}"
+    trail.write(1, 3)
+    with trail.engine.begin() as connection:
+        run(
+            connection,
+            f'CREATE ROLE "{role}"',
+            f'GRANT USAGE ON SCHEMA "Audit: ""x""" TO "{role}"',
+            f'GRANT SELECT ON ALL TABLES IN SCHEMA "Audit: ""x""" TO "{role}"',
+        )
+    trail.log.split(trail.engine, at_once=True)
+    trail.write(4, 5)
+    with trail.engine.begin() as connection:
+        run(connection, f'SET LOCAL ROLE "{role}"')
+        assert len(connection.execute(trail.log.activities(table="items")).all()) == 5
+        run(connection, "RESET ROLE", f'DROP OWNED BY "{role}"', f'DROP ROLE "{role}"')
+
+
 def test_nothing_happens_within_a_month(trail: Trail) -> None:
     trail.write(1, 3)
     trail.log.split(trail.engine)

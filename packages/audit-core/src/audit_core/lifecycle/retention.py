@@ -16,7 +16,7 @@ from ..connections import sqlstate
 from ..errors import MaintenanceError
 from ..installation import ddl
 from ..period import FOREVER, period
-from ..quoting import literal, qualified, quote
+from ..quoting import literal, qualified
 from ..reading.audited_table import schema_of
 from ..reading.bounds import LAST_ID
 from .holds import HELD, has_holds
@@ -76,11 +76,6 @@ _DETACHED = (
 _IS_NEEDED = "SELECT EXISTS (SELECT FROM {schema}.{name} AS a WHERE a.id >= CAST(:needed AS bigint))"
 _COUNT_HELD = "SELECT pg_catalog.count(*) FROM {schema}.{name} AS a WHERE " + HELD
 _COPY_HELD = "INSERT INTO {schema}.{target} SELECT a.* FROM {schema}.{name} AS a WHERE " + HELD
-_OWNER = (
-    "SELECT r.rolname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_roles AS r ON r.oid = c.relowner"
-    " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
-    "WHERE c.relname = 'activity' AND n.nspname = :of_schema"
-)
 _RECORD = (
     "SELECT {schema}.audit_logger_record_maintenance(pg_catalog.jsonb_build_object("
     "'operation', 'retain', 'keep', CAST(:keep AS text), 'table', CAST(:table AS text),"
@@ -312,13 +307,13 @@ class _Run:
             self._run(f"LOCK TABLE {old} IN SHARE ROW EXCLUSIVE MODE")
             self._run(f"CREATE TABLE {new} (LIKE {activity} INCLUDING DEFAULTS)")
             self._execute(_COPY_HELD, name=partition.name, target=f"{partition.name}_held")
+            copied = ", ".join(f"{literal(each)}::pg_catalog.regclass" for each in (old, new))
             self._alter(
+                f"SELECT {self._named('audit_logger_copy_grants')}({copied})",
                 f"ALTER TABLE {activity} DETACH PARTITION {old}",
                 f"DROP TABLE {old}",
                 f"ALTER TABLE {new} RENAME TO {qualified(partition.name, None)}",
                 f"ALTER TABLE {activity} ATTACH PARTITION {old} FOR VALUES {bounds}",
-                f"ALTER TABLE {old} OWNER TO {quote(self._execute(_OWNER, of_schema=self._schema).scalar_one())}",
-                f"REVOKE ALL ON {old} FROM PUBLIC",
                 f"SELECT {self._named('audit_logger_protect_partitions')}()",
             )
             self._execute(_SHRUNK, rows=removal.held, partition=partition.name)

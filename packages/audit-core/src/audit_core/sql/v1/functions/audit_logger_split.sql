@@ -8,7 +8,6 @@ LANGUAGE plpgsql
 AS $audit_logger$
 DECLARE
     trail regclass;
-    trail_owner name;
     lock_key bigint;
     deadline timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) patience;
     open_partition name;
@@ -34,8 +33,6 @@ BEGIN
         RAISE NOTICE 'another session is splitting %', trail;
         RETURN;
     END IF;
-    SELECT r.rolname INTO trail_owner
-    FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner WHERE c.oid = trail;
     SELECT c.relname, substring(pg_get_expr(c.relpartbound, c.oid) FROM 'FROM \(''(-?\d+)''\)'), k.oid IS NOT NULL
     INTO open_partition, from_id, has_constraint
     FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
@@ -82,8 +79,9 @@ BEGIN
                            @schema_literal@, @schema_literal@, closed_name, coalesce(from_id, 'MINVALUE'), end_id),
                     format('CREATE TABLE %I.%I PARTITION OF %I.activity FOR VALUES FROM (%s) TO (MAXVALUE)',
                            @schema_literal@, open_partition, @schema_literal@, end_id),
-                    format('ALTER TABLE %I.%I OWNER TO %I', @schema_literal@, open_partition, trail_owner),
-                    format('REVOKE ALL ON %I.%I FROM PUBLIC', @schema_literal@, open_partition),
+                    format('SELECT %I.audit_logger_copy_grants(%L::regclass, %L::regclass)', @schema_literal@,
+                           format('%I.%I', @schema_literal@, closed_name),
+                           format('%I.%I', @schema_literal@, open_partition)),
                     format('SELECT %I.audit_logger_protect_partitions()', @schema_literal@),
                     format('INSERT INTO %I.activity_partition (name, from_id, end_id, first_issued_at, last_issued_at) '
                            'VALUES (%L, %L, %L, %L, clock_timestamp())',
