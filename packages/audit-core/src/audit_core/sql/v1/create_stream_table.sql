@@ -1,3 +1,4 @@
+-- Creates the table that says how far the consumers of streams have read.
 CREATE TABLE @schema@.activity_stream (
     name text COLLATE "C" PRIMARY KEY,
     last_id bigint NOT NULL,

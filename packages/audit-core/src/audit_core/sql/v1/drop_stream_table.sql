@@ -1,1 +1,2 @@
+-- Drops the table of the consumers of streams.
 DROP TABLE @schema@.activity_stream

@@ -1,3 +1,4 @@
+-- Protects the table of the consumers of streams.
 CREATE OR REPLACE TRIGGER audit_logger_protect_rows
 BEFORE DELETE OR UPDATE ON @schema@.activity_stream
 FOR EACH ROW EXECUTE FUNCTION @schema@.audit_logger_protect()
