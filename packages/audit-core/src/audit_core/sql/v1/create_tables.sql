@@ -1,5 +1,6 @@
--- Creates the tables of the trail: who did something (transaction), each change (activity), and since when each table
--- is audited (activity_coverage). The comment of activity names the SQL version.
+-- Creates the tables of the trail: who did something (transaction), each change (activity), since when each table is
+-- audited (activity_coverage), which partitions were closed (activity_partition), how long activities are kept
+-- (activity_retention), and what has to stay (activity_hold). The comment of activity names the SQL version.
 CREATE TABLE @schema@.transaction (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     native_transaction_id bigint NOT NULL,
