@@ -138,6 +138,18 @@ def _stream(results: Results) -> Iterator[Goal]:
     yield Goal(11, "a stream that is behind: activities a second", rate, 20_000, "at least")
 
 
+def _years(results: Results) -> Iterator[Goal]:
+    for figure, title in (
+        ("page", "the newest 51 activities"),
+        ("activity", "an activity by its id"),
+        ("transaction", "the changes of a transaction"),
+        ("history", "the newest 20 changes of a record"),
+    ):
+        time = _median(results, f"years:{figure}", OURS)
+        yield Goal(12, f"many partitions: {title}", None if time is None else time * 1000, 5, unit="ms")
+    yield Goal(12, "the oldest partition removed", _median(results, "years:retain", OURS), 1, unit="s")
+
+
 RULES: tuple[Callable[[Results], Iterator[Goal]], ...] = (
     _orm,
     _single,
@@ -150,6 +162,7 @@ RULES: tuple[Callable[[Results], Iterator[Goal]], ...] = (
     _memory,
     _many_tables,
     _stream,
+    _years,
 )
 
 

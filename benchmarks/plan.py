@@ -61,6 +61,8 @@ class Sizes:
     memory: int = 1_000_000
     tables: int = 2_000
     backlog: int = 100_000
+    months: int = 84
+    of_a_month: int = 10_000
     #: The maximum number of rounds, whatever a workload says.
     rounds: int = 100
 
@@ -89,6 +91,8 @@ SMOKE = Sizes(
     memory=2_000,
     tables=20,
     backlog=1_000,
+    months=3,
+    of_a_month=200,
     rounds=1,
 )
 
@@ -323,5 +327,22 @@ def _workloads(sizes: Sizes) -> list[Workload]:
             ),
             rounds=5,
             seconds=60,
+        ),
+        Workload(
+            12,
+            f"a trail of {sizes.months} partitions",
+            (
+                Step(
+                    "years",
+                    f"{sizes.of_a_month:,} activities in each",
+                    "years",
+                    {"size": sizes.of_a_month, "months": sizes.months},
+                    warm_up=None,
+                    subjects=(OURS,),
+                ),
+            ),
+            rounds=1,
+            seconds=120,
+            least=1,
         ),
     ]

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from benchmarks.work import Figures
-from benchmarks.workloads import bulk, concurrent, flush, growth, many_tables, memory, orm, reading, single, stream
+from benchmarks.workloads import (
+    bulk,
+    concurrent,
+    flush,
+    growth,
+    many_tables,
+    memory,
+    orm,
+    reading,
+    single,
+    stream,
+    years,
+)
 
 STEPS: Mapping[str, Callable[..., Figures]] = {
     "orm_insert": orm.insert,
@@ -22,4 +34,5 @@ STEPS: Mapping[str, Callable[..., Figures]] = {
     "memory_copy": memory.copy,
     "many_tables": many_tables.install,
     "stream": stream.backlog,
+    "years": years.partitions,
 }
