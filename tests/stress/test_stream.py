@@ -58,8 +58,10 @@ class Consumer:
         self.process.kill()
         self.process.wait()
 
-    def finish(self) -> None:
+    def ask_to_end(self) -> None:
         self.path.with_suffix(".stop").touch()
+
+    def finish(self) -> None:
         try:
             assert self.process.wait(60) == 0
         finally:
@@ -118,8 +120,13 @@ def test_nothing_is_missing_and_nothing_comes_twice_once_it_was_acknowledged(
             stop.set()
         for writer in writers:
             writer.result(60)
-    in_file.finish()
-    in_table.finish()
+    for consumer in (in_file, in_table):
+        consumer.ask_to_end()
+    with engine.begin() as connection:
+        # They may be waiting for what is to come.
+        connection.execute(update(Account).where(Account.id == 0).values(marker="last"))
+    for consumer in (in_file, in_table):
+        consumer.finish()
     with engine.connect() as connection:
         committed = connection.execute(
             select(Activity.id, Transaction.actor_id)
