@@ -4,12 +4,14 @@ CREATE OR REPLACE FUNCTION @schema@.audit_logger_record_maintenance(done jsonb) 
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $audit_logger$
 DECLARE
+    -- Asked for before an id is drawn: readers of streams rely on it.
+    xid CONSTANT bigint := pg_current_xact_id()::text::bigint;
     recorded bigint;
 BEGIN
     INSERT INTO @schema@.activity (
         transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
         row_key, old_data, changed_data)
-    VALUES (@schema@.audit_logger_ensure_transaction(), clock_timestamp(), pg_current_xact_id()::text::bigint,
+    VALUES (@schema@.audit_logger_ensure_transaction(), clock_timestamp(), xid,
         (quote_ident(@schema_literal@) || '.activity')::regclass, @schema_literal@, 'activity', 'maintenance',
         NULL, '{}', done)
     RETURNING id INTO recorded;
