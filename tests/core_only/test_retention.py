@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from audit_core import AuditLog, ConfigurationError, HistoryError, MaintenanceError, audit_context
 from sqlalchemy import URL, Column, Connection, Engine, Integer, MetaData, Table, create_engine, func, select, text
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 YEAR = dt.timedelta(days=365)
@@ -415,3 +417,34 @@ def test_a_row_is_restored_to_what_its_first_activity_found(trail: Trail) -> Non
             trail.log.restore(connection, trail.items, 6, when)
         found = connection.execute(select(trail.items).order_by(trail.items.c.id)).all()
     assert found == [(1, 1), (2, 0), (3, 0), (4, 0), (6, 0), (40, 0)]
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "asyncpg"])
+def test_other_drivers_do_it_too(database: URL, driver: str) -> None:
+    def shorten(engine: Engine) -> list[Any]:
+        trail = Trail(engine)
+        two_years(trail)
+        trail.insert(trail.noise, 1)
+        with engine.begin() as connection:
+            placed = trail.log.hold(connection, "case 17", table="items", key=1, until=dt.datetime.now(dt.timezone.utc))
+            assert trail.log.holds(connection) == [placed]
+        removed = trail.log.retain(engine, "1y", snapshot=True)
+        trail.log.detach(engine)
+        return removed
+
+    url = database.set(drivername=f"postgresql+{driver}")
+    if driver == "psycopg2":
+        engine = create_engine(url, poolclass=NullPool)
+        (removal,) = shorten(engine)
+        engine.dispose()
+    else:
+
+        async def main() -> list[Any]:
+            engine = create_async_engine(url, poolclass=NullPool)
+            async with engine.connect() as connection:
+                removed = await connection.run_sync(lambda connection: shorten(connection.engine))
+            await engine.dispose()
+            return removed
+
+        (removal,) = asyncio.run(main())
+    assert (removal.rows, removal.held) == (2, 1)
