@@ -15,6 +15,14 @@ from sqlalchemy.pool import NullPool
 
 YEAR = dt.timedelta(days=365)
 
+#: What says when something was.
+TIMES = {
+    "activity": ["issued_at"],
+    "transaction": ["issued_at"],
+    "activity_coverage": ["issued_at"],
+    "activity_partition": ["first_issued_at", "last_issued_at"],
+}
+
 
 class Trail:
     """A database with three audited tables, one of which keeps less, and a way to make what is recorded older."""
@@ -49,16 +57,7 @@ class Trail:
     def close(self, age: dt.timedelta = dt.timedelta(0)) -> None:
         """Close the open partition, and make all that is recorded older."""
         self.log.split(self.engine, at_once=True)
-        with self.engine.begin() as connection:
-            connection.exec_driver_sql("SET LOCAL audit_logger.maintenance = 'on'")
-            for table, columns in (
-                ("activity", ["issued_at"]),
-                ("transaction", ["issued_at"]),
-                ("activity_coverage", ["issued_at"]),
-                ("activity_partition", ["first_issued_at", "last_issued_at"]),
-            ):
-                moved = ", ".join(f"{each} = {each} - interval '{age.days} days'" for each in columns)
-                connection.exec_driver_sql(f"UPDATE {table} SET {moved}")
+        make_older(self, age.days)
 
     def recorded(self, table: Table) -> list[tuple[str, str]]:
         activity = self.log.activity_cls
@@ -301,6 +300,38 @@ def test_check_says_when_retention_has_not_run(trail: Trail) -> None:
     trail.log.retain(trail.engine, "forever")
     with trail.engine.begin() as connection:
         assert trail.log.check(connection) == []
+
+
+def test_check_says_what_should_have_gone(trail: Trail) -> None:
+    """Retention runs every night, and nobody splits; or a consumer of a stream is dead."""
+    trail.insert(trail.items, 1)
+    trail.log.retain(trail.engine, "90d")
+    make_older(trail, 200)
+    with trail.engine.connect() as connection:
+        (problem,) = trail.log.check(connection)
+    assert "public.activity_open still begins at" in problem.message
+    assert "partitions --split" in problem.message
+    trail.log.split(trail.engine)
+    next(iter(trail.log.stream(trail.engine, "dead", start="beginning").batches(wait=False)))
+    make_older(trail, 200)
+    with trail.engine.connect() as connection:
+        messages = [each.message for each in trail.log.check(connection)]
+    assert ["public.activity_p0001 still begins at" in each for each in messages].count(True) == 1
+    with trail.engine.begin() as connection:
+        trail.log.remove_stream(connection, "dead")
+    trail.log.split(trail.engine)
+    trail.log.retain(trail.engine, "90d")
+    with trail.engine.connect() as connection:
+        assert trail.log.check(connection) == []
+
+
+def make_older(trail: Trail, days: int) -> None:
+    """Make all that is recorded older."""
+    with trail.engine.begin() as connection:
+        connection.exec_driver_sql("SET LOCAL audit_logger.maintenance = 'on'")
+        for table, columns in TIMES.items():
+            moved = ", ".join(f"{each} = {each} - interval '{days} days'" for each in columns)
+            connection.exec_driver_sql(f"UPDATE {table} SET {moved}")
 
 
 def trail_transactions(trail: Trail) -> list[int]:

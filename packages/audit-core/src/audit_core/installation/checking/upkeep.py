@@ -37,6 +37,30 @@ def problems(connection: Connection, schema: str) -> Iterator[Problem]:
             f"{what} keeps {row.keep} and ran last on {row.run_at:%Y-%m-%d}: what is older is still there. Run "
             "audit-log retain every night, or say that all is kept: audit-log retain --keep forever",
         )
+    for row in connection.execute(_left(schema)):
+        yield Problem(
+            None,
+            f"Retention keeps {row.keep}, and {schema}.{row.name} still begins at {row.first_issued_at.isoformat()}: "
+            f"{row.why}.",
+        )
+
+
+def _left(schema: str) -> Any:
+    """Select what should have gone: a partition lasts for a month, and is closed some time after that."""
+    named = quote(schema).replace(":", "\\:")
+    return text(
+        f"SELECT CAST(r.keep AS text) AS keep, p.name, p.first_issued_at, p.why FROM {named}.activity_retention AS r"
+        " CROSS JOIN LATERAL ("
+        "SELECT p.name, p.first_issued_at, 'run audit-log retain, and see whether the consumer of a stream lags behind'"
+        f" AS why FROM {named}.activity_partition AS p"
+        " WHERE p.removed_at IS NULL AND p.held_count IS NULL AND p.last_issued_at < pg_catalog.now() - r.keep"
+        f" - CAST('{LATE}' AS interval)"
+        " UNION ALL (SELECT 'activity_open', a.issued_at, 'close it with audit-log partitions --split, every night'"
+        f" FROM {named}.activity_open AS a ORDER BY a.id LIMIT 1)"
+        ") AS p "
+        "WHERE r.table_name = '' AND r.keep IS NOT NULL"
+        f" AND p.first_issued_at < pg_catalog.now() - r.keep - 2 * CAST('{LATE}' AS interval) ORDER BY 3 LIMIT 1"
+    )
 
 
 def _late(schema: str) -> Any:
