@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from audit_core import AuditLog, ConfigurationError, HistoryError, MaintenanceError, audit_context
+from audit_core.siblings import audit_relations
 from sqlalchemy import URL, Column, Connection, Engine, Integer, MetaData, Table, create_engine, func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -270,6 +271,8 @@ def test_what_an_interrupted_run_left_is_completed(trail: Trail, interrupted: st
         else:
             pend(connection, trail.engine)
         connection.commit()
+        # Autogenerate must not take it for a table of the application.
+        assert ("public", "activity_p0001") in audit_relations(connection)
     assert trail.log.retain(trail.engine, "1y") == []
     assert trail.count("pg_class WHERE relname = 'activity_p0001'") == 0
     assert [each["operation"] for each in trail.operations()].count("retain") == 1

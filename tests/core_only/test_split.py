@@ -218,6 +218,12 @@ def test_a_constraint_that_a_killed_split_left_goes(trail: Trail) -> None:
         assert trail.log.check(connection) == []
 
 
+def test_check_says_that_there_is_no_open_partition(trail: Trail) -> None:
+    with trail.engine.begin() as connection:
+        run(connection, 'DROP TABLE "Audit: ""x""".activity_open')
+        assert "has no open partition" in trail.log.check(connection)[-1].message
+
+
 @pytest.mark.parametrize("partition", ["activity_p0001", "activity_open", "by_hand"])
 def test_no_partition_can_be_emptied(trail: Trail, partition: str) -> None:
     trail.write(1, 3)
@@ -231,9 +237,13 @@ def test_no_partition_can_be_emptied(trail: Trail, partition: str) -> None:
                 f"DROP TABLE {schema}.activity_open",
                 f"CREATE TABLE {schema}.by_hand PARTITION OF {schema}.activity {bounds}",
             )
-            (problem,) = trail.log.check(connection)
-            assert "functions" in problem.message
+            unprotected, misnamed = trail.log.check(connection)
+            assert "functions" in unprotected.message
+            assert "'by_hand', and readers look for 'activity_open'" in misnamed.message
             trail.log.install(connection)
+            assert len(trail.log.check(connection)) == 1
+            run(connection, f"ALTER TABLE {schema}.by_hand RENAME TO activity_open")
+            partition = "activity_open"
             assert trail.log.check(connection) == []
     for statement in (f"TRUNCATE {schema}.{partition}", f"DELETE FROM {schema}.{partition}"):
         with trail.engine.connect() as connection:

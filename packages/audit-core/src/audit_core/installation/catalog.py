@@ -94,7 +94,8 @@ _RELATIONS = text(
     "WITH ours AS ("
     " SELECT c.oid FROM pg_catalog.pg_class AS c "
     " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
-    " WHERE c.relname IN :names AND c.relkind IN ('r', 'p')"
+    # A closed partition may be detached, and be about to be dropped.
+    " WHERE (c.relname IN :names OR pg_catalog.starts_with(c.relname::text, 'activity_p')) AND c.relkind IN ('r', 'p')"
     " AND (CAST(:schema AS text) IS NULL OR n.nspname = :schema)"
     " AND pg_catalog.obj_description(c.oid, 'pg_class') LIKE 'audit trail%'"
     ") "

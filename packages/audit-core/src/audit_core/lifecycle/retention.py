@@ -314,6 +314,7 @@ class _Run:
                 f"DROP TABLE {old}",
                 f"ALTER TABLE {new} RENAME TO {qualified(partition.name, None)}",
                 f"ALTER TABLE {activity} ATTACH PARTITION {old} FOR VALUES {bounds}",
+                f"COMMENT ON TABLE {old} IS 'audit trail: what is held of a closed partition'",
                 f"SELECT {self._named('audit_logger_protect_partitions')}()",
             )
             self._execute(_SHRUNK, rows=removal.held, partition=partition.name)

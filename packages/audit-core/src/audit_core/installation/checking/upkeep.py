@@ -13,6 +13,14 @@ from .problem import Problem
 #: So long after its last run, retention is late. It may run every month, and is best run every night.
 LATE = "35 days"
 
+_OPEN = text(
+    "SELECT c.relname FROM pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid"
+    " JOIN pg_catalog.pg_class AS parent ON parent.oid = i.inhparent"
+    " JOIN pg_catalog.pg_namespace AS n ON n.oid = parent.relnamespace "
+    "WHERE n.nspname = :schema AND parent.relname = 'activity'"
+    " AND pg_catalog.pg_get_expr(c.relpartbound, c.oid) LIKE '% TO (MAXVALUE)'"
+)
+
 _INTERRUPTED = text(
     "SELECT c.relname FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid"
     " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
@@ -23,6 +31,22 @@ _INTERRUPTED = text(
 
 def problems(connection: Connection, schema: str) -> Iterator[Problem]:
     """List what was left half done, and what was not done for too long."""
+    name = connection.scalar(_OPEN, {"schema": schema})
+    if name is None:
+        yield Problem(
+            None,
+            f"{schema}.activity has no open partition: writes fail once ids reach the end of the last one. Run: CREATE "
+            f"TABLE {qualified('activity_open', schema)} PARTITION OF {qualified('activity', schema)} FOR VALUES FROM "
+            "(where the last one ends) TO (MAXVALUE)",
+        )
+        return
+    if name != "activity_open":
+        yield Problem(
+            None,
+            f"The open partition of {schema}.activity is called {name!r}, and readers look for 'activity_open'. Run: "
+            f"ALTER TABLE {qualified(name, schema)} RENAME TO activity_open",
+        )
+        return
     for name in connection.scalars(_INTERRUPTED, {"schema": schema}):
         yield Problem(
             None,

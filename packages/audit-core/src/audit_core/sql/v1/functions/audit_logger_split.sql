@@ -77,6 +77,8 @@ BEGIN
                     format('ALTER TABLE %I.%I RENAME TO %I', @schema_literal@, open_partition, closed_name),
                     format('ALTER TABLE %I.activity ATTACH PARTITION %I.%I FOR VALUES FROM (%s) TO (%s)',
                            @schema_literal@, @schema_literal@, closed_name, coalesce(from_id, 'MINVALUE'), end_id),
+                    format('COMMENT ON TABLE %I.%I IS %L', @schema_literal@, closed_name,
+                           'audit trail: a closed partition'),
                     format('CREATE TABLE %I.%I PARTITION OF %I.activity FOR VALUES FROM (%s) TO (MAXVALUE)',
                            @schema_literal@, open_partition, @schema_literal@, end_id),
                     format('SELECT %I.audit_logger_copy_grants(%L::regclass, %L::regclass)', @schema_literal@,
