@@ -278,7 +278,7 @@ def test_classes_that_share_a_table_are_told_apart(session: Session) -> None:
         ("update", "4"),
     ]
     assert sorted(found(Puppy), key=str) == [("insert", "3"), ("truncate", None), ("update", "3")]
-    assert session.scalars(select(log.as_of(Dog, when).c.id)).all() == [2, 3]
+    assert sorted(session.scalars(select(log.as_of(Dog, when).c.id))) == [2, 3]
     assert [each.verb for each in session.scalars(log.history(Dog, 2))] == ["update", "insert"]
     assert session.scalars(log.history(Dog, 1)).all() == []
     # It has become one.
