@@ -19,6 +19,7 @@ def imported(name: str) -> ModuleType:
         importlib.import_module("pyiceberg_core")
         return importlib.import_module(f".{name}", __package__)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _PACKAGES:
+        package = (error.name or "").partition(".")[0]
+        if package not in _PACKAGES:
             raise
-        raise ConfigurationError(f'The archive needs {error.name!r}. Run: pip install "audit-core[archive]"') from None
+        raise ConfigurationError(f'The archive needs {package!r}. Run: pip install "audit-core[archive]"') from None

@@ -78,8 +78,8 @@ _ARCHIVED = (
     " AND (p.removed_at IS NOT NULL OR p.held_count IS NOT NULL OR NOT EXISTS ("
     "SELECT FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid"
     " JOIN pg_class AS parent ON parent.oid = i.inhparent JOIN pg_namespace AS n ON n.oid = parent.relnamespace "
-    "WHERE parent.relname = 'activity' AND n.nspname = :of_schema AND CAST(c.relname AS text) = p.name)) "
-    "ORDER BY p.end_id DESC"
+    "WHERE parent.relname = 'activity' AND n.nspname = :of_schema AND NOT i.inhdetachpending"
+    " AND CAST(c.relname AS text) = p.name)) ORDER BY p.end_id DESC"
 )
 _FORGET = f"TRUNCATE pg_temp.{_ACTIVITY}, pg_temp.{_TRANSACTION}"
 _ANALYZE = f"ANALYZE pg_temp.{_ACTIVITY}, pg_temp.{_TRANSACTION}"

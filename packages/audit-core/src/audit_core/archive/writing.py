@@ -90,13 +90,13 @@ def archive(
     with owner_connection(engine, who) as connection:
         if not try_lock(connection, f"audit_logger_retain {scope.schema}"):
             raise MaintenanceError("Another session is archiving the trail or shortening it: two cannot do so at once.")
-        run = Run(scope, connection, dry_run, patience, operation="drop")
+        run = Run(scope, connection, dry_run, patience, operation="drop", progress=progress)
         if dry_run:
             yield from _planned(scope, connection, run, wanted, drop)
             return
         run.finish_interrupted()
         with opened_archive(scope, engine, catalog, to) as opened:
-            yield from _Archiving(scope, connection, run, opened, progress).run(wanted, drop)
+            yield from _Archiving(scope, connection, run, opened).run(wanted, drop)
         if drop:
             run.delete_transactions()
 
@@ -125,14 +125,11 @@ def _archived(partition: Partition, transactions: int, checksum: str | None, is_
 class _Archiving:
     """One run, on one connection."""
 
-    def __init__(
-        self, scope: Scope, connection: Connection, run: Run, archive: Archive, progress: Progress | None
-    ) -> None:
+    def __init__(self, scope: Scope, connection: Connection, run: Run, archive: Archive) -> None:
         self._schema = scope.schema
         self._connection = connection
         self._run = run
         self._archive = archive
-        self._progress = progress
 
     def run(self, older_than: str, drop: bool) -> Iterator[Archived]:
         """Archive, and drop, what is older as a whole. Of what was shortened already, the rest stays where it is."""
@@ -149,7 +146,6 @@ class _Archiving:
                 transactions, found = self._write(each, state.first_transaction_id, state.last_transaction_id)
             if removal is not None:
                 self._run.remove(each, removal, None)
-                self._done("dropped", each.name)
             yield _archived(each, transactions, found, is_dropped=removal is not None)
 
     def _write(self, partition: Partition, first: int | None, last: int | None) -> tuple[int, str]:
@@ -165,14 +161,14 @@ class _Archiving:
         which = {"first": first, "last": last, "among": others}
         self._archive.refresh()
         with _snapshot(self._connection):
-            self._done("begun", name)
+            self._run.done("begun", name)
             template = _SELECT_TRANSACTIONS.format(columns=checksum.selected(checksum.TRANSACTION), end_id=end_id)
             rows = self._batches(template, name, **which)
             self._overwrite(self._archive.transaction, model.TRANSACTION, transactions, rows, name)
-            self._done("transactions committed", name)
+            self._run.done("transactions committed", name)
             rows = self._batches(_SELECT_ACTIVITIES.format(columns=checksum.selected(checksum.ACTIVITY)), name)
             self._overwrite(self._archive.activity, model.ACTIVITY, activities, rows, name)
-            self._done("activities committed", name)
+            self._run.done("activities committed", name)
             wanted = [
                 self._checksum_now(partition),
                 str(self._execute(_CHECKSUM_OF_TRANSACTIONS, name=name, **which).scalar_one()),
@@ -188,7 +184,7 @@ class _Archiving:
                 "is what the archive has (rows:checksum of activities and transactions). The partition is left as it "
                 "was; archive it again, and see that nobody else writes the tables of the archive."
             )
-        self._done("verified", name)
+        self._run.done("verified", name)
         with one_transaction(self._connection):
             self._execute(_ARCHIVED, partition=name, checksum=wanted[0])
             self._execute(
@@ -201,7 +197,7 @@ class _Archiving:
                 since=partition.first_issued_at,
                 until=partition.last_issued_at,
             )
-        self._done("marked", name)
+        self._run.done("marked", name)
         return read[1].rows, wanted[0]
 
     def _others(self, first: int | None, last: int | None, end_id: int) -> list[int]:
@@ -240,14 +236,10 @@ class _Archiving:
         if waiting:
             transaction.append(pa.Table.from_batches(waiting))
             waiting.clear()
-            self._done("file written", name)
+            self._run.done("file written", name)
 
     def _checksum_now(self, partition: Partition) -> str:
         return checksum.checksum_of_partition(self._connection, self._schema, partition.name)
-
-    def _done(self, step: str, name: str) -> None:
-        if self._progress is not None:
-            self._progress(step, name)
 
     def _execute(self, template: str, *, name: str | None = None, **values: Any) -> Any:
         names = {"schema": self._schema} if name is None else {"schema": self._schema, "name": name}

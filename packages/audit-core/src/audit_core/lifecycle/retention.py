@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -93,8 +93,9 @@ _REMOVED = (
 )
 _SHRUNK = "UPDATE {schema}.activity_partition AS p SET row_count = :rows, held_count = :rows WHERE p.name = :partition"
 _LOSE_ROWS = (
-    "UPDATE {schema}.activity_partition AS p SET row_count = p.row_count - CAST(:rows AS bigint)"
-    " WHERE p.name = :partition"
+    # What is archived of it is not what it has any more.
+    "UPDATE {schema}.activity_partition AS p SET row_count = p.row_count - CAST(:rows AS bigint), archived_at = NULL,"
+    " archive_checksum = NULL WHERE p.name = :partition"
 )
 # What is held of a partition is not all that the archive has.
 _CHECKSUM = (
@@ -200,6 +201,7 @@ class Run:
         dry_run: bool,
         patience: dt.timedelta,
         operation: str = "retain",
+        progress: Callable[[str, str], None] | None = None,
     ) -> None:
         self._scope = scope
         self._schema = scope.schema
@@ -207,6 +209,7 @@ class Run:
         self._dry_run = dry_run
         self._patience = patience.total_seconds()
         self._operation = operation
+        self._progress = progress
 
     def finish_interrupted(self) -> None:
         """Complete what a run that was interrupted left half done."""
@@ -271,7 +274,14 @@ class Run:
             self._keep_held(partition, removal, keep)
         else:
             self._detach(partition)
+            self.done("detached", partition.name)
             self._drop(removal, keep)
+        self.done("dropped", partition.name)
+
+    def done(self, step: str, partition: str) -> None:
+        """Tell whoever asked for it that a step is done."""
+        if self._progress is not None:
+            self._progress(step, partition)
 
     def table_until(self, schema: str, table: str, keep: str) -> Iterator[Removal]:
         """Remove the activities of one table that are older, but for those that are held."""
