@@ -211,7 +211,7 @@ class _Archiving:
     def _batches(self, template: str, name: str, **values: Any) -> Iterator[Sequence[Any]]:
         query = statement(template, schema=self._schema, name=name)
         with self._connection.execute(query, values, execution_options={"yield_per": BATCH}) as result:
-            yield from result.partitions()
+            yield from result.partitions(BATCH)
 
     def _overwrite(
         self,
