@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from .archive import Archived, Timeline
 from .audit_log import AuditLog
 from .capture.context import audit_context
 from .errors import (
@@ -26,6 +27,7 @@ from .reading import AsOf, notes
 from .undo import Conflict, UndoPlan, UndoStep
 
 __all__ = [
+    "Archived",
     "AsOf",
     "AuditError",
     "AuditLog",
@@ -47,6 +49,7 @@ __all__ = [
     "StreamBatch",
     "StreamError",
     "StreamState",
+    "Timeline",
     "UndoConflictError",
     "UndoPlan",
     "UndoStep",

@@ -12,6 +12,8 @@ from sqlalchemy.orm import DeclarativeBase, registry
 
 from . import lifecycle, proof, reading, undo
 from .actor import ActorClass
+from .archive import Archived, Timeline
+from .archive.extra import imported
 from .audited import refuse_name_clash
 from .capture import listeners
 from .capture.disabling import Disabled
@@ -455,6 +457,76 @@ class AuditLog:
         """
         how = {"dry_run": dry_run, "snapshot": snapshot}
         return list(lifecycle.retain(self._scope, engine, self._settings, keep, **how, patience=patience))
+
+    def archive(
+        self,
+        engine: Engine,
+        to: str | None = None,
+        *,
+        older_than: str | dt.timedelta,
+        drop: bool = False,
+        dry_run: bool = False,
+        catalog: Any = None,
+        patience: dt.timedelta = dt.timedelta(minutes=1),
+        progress: Callable[[str, str], None] | None = None,
+    ) -> list[Archived]:
+        """Copy closed partitions that are older, with their transactions, to tables of Apache Iceberg.
+
+        Only those that are older as a whole go, see :meth:`split`. What was written is read back: number and checksum
+        have to be those of the partition before it is marked as archived, and dropped. Whenever it is interrupted, the
+        next call puts things right, and no activity is lost or there twice. Each step leaves an activity
+        ``maintenance``. It commits, on a connection of its own, which needs the rights of the trail's owner. It needs
+        ``pip install "audit-core[archive]"``.
+
+        :param to: a folder or a URI such as ``s3://bucket/audit``; not needed once the archive is there.
+        :param older_than: such as ``1y`` or ``18mo``, or a timedelta.
+        :param drop: drop what is archived, but for what is held, see :meth:`hold`.
+        :param dry_run: only find out what would be done.
+        :param catalog: the name of a catalog in ``.pyiceberg.yaml``, or a ``pyiceberg.catalog.Catalog``. If None, the
+            one that is called ``audit_log`` there, or else a catalog in the schema ``audit_archive`` of the database.
+        :param patience: how long to try while transactions that are writing hold locks.
+        :param progress: called after each step with its name and that of the partition.
+        :raises MaintenanceError: if the archive differs from what was written, or somebody else is at it.
+        :raises ConfigurationError: if the catalog, the place or the period cannot be used.
+        """
+        writing = imported("writing")
+        what = {"older_than": older_than, "catalog": catalog, "drop": drop, "dry_run": dry_run}
+        done = writing.archive(self._scope, engine, self._settings, to, **what, patience=patience, progress=progress)
+        return list(done)
+
+    def unarchive(
+        self,
+        engine: Engine,
+        which: str,
+        *,
+        reason: str | None = None,
+        catalog: Any = None,
+        patience: dt.timedelta = dt.timedelta(minutes=1),
+    ) -> list[Archived]:
+        """Bring archived partitions back into the trail, such as for a dispute; the archive keeps them.
+
+        :param which: the name of a partition, or a month such as ``2024-05``.
+        :param reason: place a hold on what came back, for this reason; without one, retention removes it again.
+        :param catalog: as in :meth:`archive`.
+        :param patience: how long to try while transactions that are writing hold locks.
+        :raises MaintenanceError: if the archive is not as it was written, or somebody else is at it.
+        :raises ConfigurationError: if nothing of this name or month is in the archive only.
+        """
+        unarchiving = imported("unarchiving")
+        done = unarchiving.unarchive(
+            self._scope, engine, self._settings, which, reason=reason, catalog=catalog, patience=patience
+        )
+        return list(done)
+
+    def archived(self, engine: Engine, *, catalog: Any = None) -> Timeline:
+        """Read the trail and its archive as one: ``with audit_log.archived(engine) as trail: ...``.
+
+        What is read is one state of the database. It takes a connection for as long as the block lasts, and makes
+        temporary tables, which go with it: a standby cannot answer. It needs ``pip install "audit-core[archive]"``.
+
+        :param catalog: as in :meth:`archive`.
+        """
+        return Timeline(self._scope, engine, catalog)
 
     def hold(
         self,

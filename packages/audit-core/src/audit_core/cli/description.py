@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Select
@@ -91,6 +92,15 @@ def print_activities(activities: Iterable[AuditLogActivity], listing: Listing | 
         return
     for activity in activities:
         print_json(activity_json(activity))
+
+
+def print_found(activities: Iterable[AuditLogActivity], listing: Listing | None) -> int:
+    """Print activities batch by batch, and return how many there were."""
+    count, remaining = 0, iter(activities)
+    while batch := list(islice(remaining, BATCH)):
+        print_activities(batch, listing)
+        count += len(batch)
+    return count
 
 
 def print_selected(session: Session, log: AuditLog, query: Select[Any], listing: Listing | None) -> int:

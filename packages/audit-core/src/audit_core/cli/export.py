@@ -6,8 +6,8 @@ import datetime as dt
 import os
 import secrets
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sqlalchemy import Integer, Select, Text, cast, func, select
 from sqlalchemy.orm import Session
 
-from audit_core import AuditLog
+from audit_core import AuditLog, Timeline
 from audit_core.audit_log import scope_of
 from audit_core.reading.exact import pg
 
@@ -43,6 +43,8 @@ BATCH = 5000
 @options.since
 @options.until
 @click.option("--table", metavar="NAME", help="Only this table.")
+@options.archive
+@options.catalog
 @with_database
 def export(
     database: Database,
@@ -51,6 +53,8 @@ def export(
     since: dt.datetime | None,
     until: dt.datetime | None,
     table: str | None,
+    with_archive: bool,
+    catalog: str | None,
 ) -> None:
     """Write activities to a file, oldest first.
 
@@ -58,18 +62,30 @@ def export(
     are those of UTC.
     """
     log = database.audit_log
-    with Session(database.engine) as session:
-        chosen = None if table is None else options.find_recorded_table(session, log, table)
-        query = _columns(log, log.activities(table=chosen, since=since, until=until))
-        with _opened(output) as file, _progress(session, query) as progress:
-            writer = formats.make_writer(format_, file, isinstance(scope_of(log).actor.key_type(), Integer))
-            with writer, session.execute(query, execution_options={"yield_per": BATCH}) as result:
+    with ExitStack() as stack:
+        session = stack.enter_context(Session(database.engine))
+        chosen = None if table is None else options.find_recorded_table(session, log, table, with_archive)
+        filters: dict[str, Any] = {"table": chosen, "since": since, "until": until}
+        queries: Iterable[Select[Any]]
+        if with_archive:
+            trail = stack.enter_context(log.archived(database.engine, catalog=catalog))
+            session, counted = trail.session, None
+            queries = (_columns(trail, each) for each in trail.queries(oldest_first=True, **filters))
+        else:
+            counted = _columns(log, log.activities(**filters))
+            queries = [counted]
+        file = stack.enter_context(_opened(output))
+        progress = stack.enter_context(_progress(session, counted))
+        has_integer_actors = isinstance(scope_of(log).actor.key_type(), Integer)
+        writer = stack.enter_context(formats.make_writer(format_, file, has_integer_actors))
+        for query in queries:
+            with session.execute(query, execution_options={"yield_per": BATCH}) as result:
                 for rows in result.mappings().partitions():
                     writer.write(rows)
                     progress.advance(progress.task_ids[0], len(rows))
 
 
-def _columns(log: AuditLog, activities: Select[Any]) -> Select[Any]:
+def _columns(log: AuditLog | Timeline, activities: Select[Any]) -> Select[Any]:
     """Select the columns of the file; JSON as the text that the database makes of it."""
     activity, transaction = log.activity_cls, log.transaction_cls
     json = {
@@ -97,12 +113,12 @@ def _columns(log: AuditLog, activities: Select[Any]) -> Select[Any]:
 
 
 @contextmanager
-def _progress(session: Session, query: Select[Any]) -> Iterator[Progress]:
+def _progress(session: Session, query: Select[Any] | None) -> Iterator[Progress]:
     """Show how far it is on the standard error, if that is a terminal."""
     console = Console(stderr=True)
     # The number costs a look at every row.
     total = None
-    if console.is_terminal:
+    if console.is_terminal and query is not None:
         total = session.scalar(select(func.count()).select_from(query.order_by(None).subquery()))
     bar = (TextColumn("Exporting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*bar, console=console, disable=not console.is_terminal) as progress:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from .archive import archive, unarchive
 from .check import check
 from .coverage import coverage
 from .errors import EXIT_CODES, mistakes_in_one_line
@@ -26,7 +27,7 @@ class AuditGroup(click.Group):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         reading = (history, log, show, as_of, stats, export, stream, coverage, check, verify)
-        commands = (*reading, undo, partitions, retain, hold)
+        commands = (*reading, undo, partitions, retain, archive, unarchive, hold)
         kwargs.setdefault("commands", commands)
         kwargs.setdefault("epilog", EXIT_CODES)
         super().__init__(*args, **kwargs)

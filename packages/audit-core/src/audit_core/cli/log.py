@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 import click
-from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from audit_core import AuditLog
@@ -16,7 +15,7 @@ from audit_core.reading import parse_actor
 from audit_core.reading.activities import VERBS
 
 from . import options, times
-from .description import ACTIVITY_COLUMNS, print_selected
+from .description import ACTIVITY_COLUMNS, print_found, print_selected
 from .errors import CommandError
 from .following import follow
 from .output import Listing
@@ -49,6 +48,8 @@ from .source import Database, with_database
     show_default=True,
     help="Time between two looks of --follow.",
 )
+@options.archive
+@options.catalog
 @options.as_json_lines
 @with_database
 def log(
@@ -56,20 +57,28 @@ def log(
     limit: int,
     following: bool,
     interval: float,
+    with_archive: bool,
+    catalog: str | None,
     as_json: bool,
     **filters: Any,
 ) -> None:
     """Show activities, newest first."""
     audit_log = database.audit_log
+    if following and with_archive:
+        raise CommandError("--follow shows what comes, which is not in the archive: leave --archive out.")
     if following and (filters["until"] or filters["after"]):
         raise CommandError("--follow has no end and no pages: leave --until and --after out.")
     with Session(database.engine) as session:
-        query = _chosen(session, audit_log, **filters)
+        chosen = _chosen(session, audit_log, with_archive, **filters)
     listing = None if as_json else Listing(*ACTIVITY_COLUMNS)
     if following:
-        follow(database, query, limit, interval, listing)
-    with Session(database.engine) as session:
-        count = print_selected(session, audit_log, query.limit(limit), listing)
+        follow(database, audit_log.activities(**chosen), limit, interval, listing)
+    if with_archive:
+        with audit_log.archived(database.engine, catalog=catalog) as trail:
+            count = print_found(trail.activities(limit=limit, **chosen), listing)
+    else:
+        with Session(database.engine) as session:
+            count = print_selected(session, audit_log, audit_log.activities(**chosen).limit(limit), listing)
     if not count and not as_json:
         click.echo("Nothing is recorded of this kind.", err=True)
 
@@ -77,6 +86,7 @@ def log(
 def _chosen(
     session: Session,
     audit_log: AuditLog,
+    with_archive: bool,
     *,
     actor: str | None,
     no_actor: bool,
@@ -88,25 +98,25 @@ def _chosen(
     transaction: int | None,
     meta: tuple[str, ...],
     after: int | None,
-) -> Select[Any]:
+) -> dict[str, Any]:
     if actor is not None and no_actor:
         raise CommandError("--actor and --no-actor exclude each other.")
     whose: dict[str, Any] = {}
     if actor is not None or no_actor:
         whose["actor"] = None if actor is None else parse_actor(scope_of(audit_log), actor)
-    if transaction is not None:
+    if transaction is not None and not with_archive:
         options.find_transaction(session, audit_log, transaction)
-    return audit_log.activities(
+    return {
         **whose,
-        table=None if table is None else options.find_recorded_table(session, audit_log, table),
-        verb=verb or None,
-        since=since,
-        until=until,
-        column=column,
-        transaction=transaction,
-        meta=dict(map(_meta, meta)) or None,
-        after=after,
-    )
+        "table": None if table is None else options.find_recorded_table(session, audit_log, table, with_archive),
+        "verb": verb or None,
+        "since": since,
+        "until": until,
+        "column": column,
+        "transaction": transaction,
+        "meta": dict(map(_meta, meta)) or None,
+        "after": after,
+    }
 
 
 def _meta(text: str) -> tuple[str, Any]:

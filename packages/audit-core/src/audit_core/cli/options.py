@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from audit_core import AuditLog, AuditLogTransaction
 from audit_core.audit_log import scope_of
 from audit_core.reading import find_table, parse_key
-from audit_core.reading.bounds import LAST_ID
+from audit_core.reading.bounds import LAST_ID, recorded_before
 
 from .errors import CommandError
 from .times import read_time
@@ -26,6 +26,10 @@ until = click.option("--until", metavar="TIME", type=read_time, help="At this ti
 limit = click.option(
     "--limit", metavar="N", type=click.IntRange(min=1), default=50, show_default=True, help="Show at most N."
 )
+catalog = click.option(
+    "--catalog", metavar="NAME", help="The catalog of the archive in .pyiceberg.yaml; else that of the database."
+)
+archive = click.option("--archive", "with_archive", is_flag=True, help="Read the archive, too.")
 transaction_argument = click.argument("transaction", type=ID)
 
 
@@ -37,15 +41,21 @@ def find_row(log: AuditLog, table: str, key: str) -> tuple[Table, tuple[Any, ...
 
 def find_transaction(session: Session, log: AuditLog, number: int) -> AuditLogTransaction:
     """Load a transaction of the trail."""
-    found = session.get(log.transaction_cls, number)
+    return require_transaction(session.get(log.transaction_cls, number), number)
+
+
+def require_transaction(found: AuditLogTransaction | None, number: int) -> AuditLogTransaction:
+    """Refuse a transaction that was not found."""
     if found is None:
         raise CommandError(f"There is no transaction {number} in the trail.")
     return found
 
 
-def find_recorded_table(session: Session, log: AuditLog, name: str) -> Table | str:
+def find_recorded_table(session: Session, log: AuditLog, name: str, with_archive: bool = False) -> Table | str:
     """Return a table to choose activities by, also one that is recorded under this name and is gone."""
     known = {each for table in log.metadata.tables.values() for each in (table.name, table.fullname)}
+    if name not in known and with_archive and session.scalar(select(recorded_before(scope_of(log), name))):
+        return name
     if name not in known and session.scalar(select(log.activities(table=name).order_by(None).exists())):
         return name
     return find_table(scope_of(log), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import warnings
+from contextlib import ExitStack
 from typing import Any, cast
 
 import click
@@ -12,7 +13,7 @@ from sqlalchemy.orm import Session
 from audit_core import AuditLogActivity, HistoryWarning
 
 from . import options, times
-from .description import ACTIVITY_COLUMNS, print_selected
+from .description import ACTIVITY_COLUMNS, print_found, print_selected
 from .errors import NO, CommandError
 from .output import Listing, print_json, print_pairs
 from .source import Database, with_database
@@ -25,37 +26,72 @@ _KEY = """KEY is written as in the trail: the primary key, or a JSON array of a 
 @click.argument("key")
 @options.limit
 @click.option("--related", is_flag=True, help="Include the rows that referenced it by a foreign key.")
+@options.archive
+@options.catalog
 @options.as_json_lines
 @with_database
-def history(database: Database, table: str, key: str, limit: int, related: bool, as_json: bool) -> None:
+def history(
+    database: Database,
+    table: str,
+    key: str,
+    limit: int,
+    related: bool,
+    with_archive: bool,
+    catalog: str | None,
+    as_json: bool,
+) -> None:
     """Show what happened to one row, newest first."""
     log = database.audit_log
     found, parsed = options.find_row(log, table, key)
-    query = log.history(found, parsed, related=related).limit(limit)
-    with Session(database.engine) as session:
-        listing = None if as_json else Listing(*ACTIVITY_COLUMNS)
-        if not print_selected(session, log, query, listing):
-            raise CommandError(f"Nothing is recorded of {found.fullname!r} {key!r}.")
+    listing = None if as_json else Listing(*ACTIVITY_COLUMNS)
+    if with_archive:
+        if related:
+            raise CommandError("--related and --archive exclude each other: only the record itself is found in there.")
+        with log.archived(database.engine, catalog=catalog) as trail:
+            count = print_found(trail.history(found, parsed, limit=limit), listing)
+    else:
+        with Session(database.engine) as session:
+            count = print_selected(session, log, log.history(found, parsed, related=related).limit(limit), listing)
+    if not count:
+        raise CommandError(f"Nothing is recorded of {found.fullname!r} {key!r}.")
 
 
 @click.command(epilog=f"{_KEY}\n\n{times.HELP}")
 @click.argument("table")
 @click.argument("key")
 @click.argument("when", type=times.read_time)
+@options.archive
+@options.catalog
 @options.as_json
 @with_database
-def as_of(database: Database, table: str, key: str, when: dt.datetime, as_json: bool) -> None:
+def as_of(
+    database: Database,
+    table: str,
+    key: str,
+    when: dt.datetime,
+    with_archive: bool,
+    catalog: str | None,
+    as_json: bool,
+) -> None:
     """Show a row as it was at the time WHEN.
 
     If it was gone, the exit code is 1.
     """
     log = database.audit_log
     found, parsed = options.find_row(log, table, key)
-    with Session(database.engine) as session, warnings.catch_warnings(record=True) as warned:
+    with ExitStack() as stack:
+        warned = stack.enter_context(warnings.catch_warnings(record=True))
         warnings.simplefilter("always", HistoryWarning)
-        row: Any = log.get_as_of(session, cast(Any, found), parsed, when)
         # The trail has the values with all their digits.
-        activity = None if row is None else session.get(log.activity_cls, row["audit_activity_id"])
+        row: Any
+        if with_archive:
+            trail = stack.enter_context(log.archived(database.engine, catalog=catalog))
+            row = trail.get_as_of(found, parsed, when)
+            activity = None if row is None else trail.activity(row["audit_activity_id"])
+        else:
+            session = stack.enter_context(Session(database.engine))
+            row = log.get_as_of(session, cast(Any, found), parsed, when)
+            activity = None if row is None else session.get(log.activity_cls, row["audit_activity_id"])
         data = None if activity is None else _data_at(activity, when)
         notes = [str(each.message) for each in warned] if row is None else row["audit_notes"]
     if as_json:

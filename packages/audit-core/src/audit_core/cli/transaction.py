@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any, Literal
 
 import click
 from sqlalchemy.orm import Session, joinedload
 
-from audit_core import AuditLog, UndoConflictError, UndoPlan, audit_context
+from audit_core import AuditLog, AuditLogActivity, UndoConflictError, UndoPlan, audit_context
 from audit_core.audit_log import scope_of
 from audit_core.reading import parse_actor
 
 from . import options
-from .description import ACTIVITY_COLUMNS, activity_json, print_selected, transaction_json
+from .description import ACTIVITY_COLUMNS, BATCH, activity_json, print_found, transaction_json
 from .errors import NO
 from .output import Listing, print_json, print_pairs
 from .source import Database, with_database
@@ -22,25 +24,35 @@ from .times import shown
 
 @click.command()
 @options.transaction_argument
+@options.archive
+@options.catalog
 @options.as_json
 @with_database
-def show(database: Database, transaction: int, as_json: bool) -> None:
+def show(database: Database, transaction: int, with_archive: bool, catalog: str | None, as_json: bool) -> None:
     """Show who made a transaction and why, and all its changes."""
     log = database.audit_log
-    with Session(database.engine) as session:
-        found = options.find_transaction(session, log, transaction)
+    with ExitStack() as stack:
+        activities: Iterable[AuditLogActivity]
+        if with_archive:
+            trail = stack.enter_context(log.archived(database.engine, catalog=catalog))
+            found = options.require_transaction(trail.transaction(transaction), transaction)
+            activities = trail.activities(transaction=transaction, oldest_first=True)
+        else:
+            session = stack.enter_context(Session(database.engine))
+            found = options.find_transaction(session, log, transaction)
+            activity = log.activity_cls
+            query = log.activities(transaction=found).order_by(None).order_by(activity.id)
+            query = query.options(joinedload(activity.transaction)).execution_options(yield_per=BATCH)
+            activities = stack.enter_context(session.scalars(query))
         described = transaction_json(found)
-        activity = log.activity_cls
-        query = log.activities(transaction=found).order_by(None).order_by(activity.id)
         if as_json:
-            activities = session.scalars(query.options(joinedload(activity.transaction)))
             print_json(
                 {**described, "issued_at": found.issued_at, "activities": [activity_json(each) for each in activities]}
             )
             return
         print_pairs({"transaction": transaction, "time": shown(found.issued_at), **_without_id(described)})
         click.echo()
-        print_selected(session, log, query, Listing(*ACTIVITY_COLUMNS))
+        print_found(activities, Listing(*ACTIVITY_COLUMNS))
 
 
 def _without_id(described: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
@@ -69,4 +70,9 @@ def one_transaction(connection: Connection) -> Iterator[None]:
 
 def try_lock(connection: Connection, name: str) -> bool:
     """Take the lock of a kind of work, which the session keeps until it ends; False if another session has it."""
-    return bool(connection.scalar(_TRY_LOCK, {"name": name}))
+    # One that was closed just now, or whose client was killed, needs a moment to end.
+    for wait in (0.1, 0.2, 0.7, 0.0):
+        if connection.scalar(_TRY_LOCK, {"name": name}):
+            return True
+        time.sleep(wait)
+    return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from ..period import FOREVER, period
 from ..quoting import literal, qualified
 from ..reading.audited_table import schema_of
 from ..reading.bounds import LAST_ID
+from .checksum import checksum_of_partition
 from .holds import HELD, has_holds
 from .owner import WhoIsAtWork, one_transaction, owner_connection, statement, try_lock
 from .partitions import Partition, partitions
@@ -78,7 +79,7 @@ _COUNT_HELD = "SELECT pg_catalog.count(*) FROM {schema}.{name} AS a WHERE " + HE
 _COPY_HELD = "INSERT INTO {schema}.{target} SELECT a.* FROM {schema}.{name} AS a WHERE " + HELD
 _RECORD = (
     "SELECT {schema}.audit_logger_record_maintenance(pg_catalog.jsonb_build_object("
-    "'operation', 'retain', 'keep', CAST(:keep AS text), 'table', CAST(:table AS text),"
+    "'operation', CAST(:operation AS text), 'keep', CAST(:keep AS text), 'table', CAST(:table AS text),"
     " 'partition', CAST(:partition AS text), 'rows', CAST(:rows AS bigint), 'held', CAST(:held AS bigint),"
     " 'since', CAST(:since AS timestamptz), 'until', CAST(:until AS timestamptz)))"
 )
@@ -87,8 +88,17 @@ _REMOVED = (
 )
 _SHRUNK = "UPDATE {schema}.activity_partition AS p SET row_count = :rows, held_count = :rows WHERE p.name = :partition"
 _LOSE_ROWS = (
-    "UPDATE {schema}.activity_partition AS p SET row_count = p.row_count - CAST(:rows AS bigint)"
-    " WHERE p.name = :partition"
+    # What is archived of it is not what it has any more.
+    "UPDATE {schema}.activity_partition AS p SET row_count = p.row_count - CAST(:rows AS bigint), archived_at = NULL,"
+    " archive_checksum = NULL WHERE p.name = :partition"
+)
+# What is held of a partition is not all that the archive has.
+_CHECKSUM = (
+    "SELECT p.archive_checksum FROM {schema}.activity_partition AS p WHERE p.name = :partition AND p.held_count IS NULL"
+)
+_BOUNDS = "SELECT p.from_id, p.end_id FROM {schema}.activity_partition AS p WHERE p.name = :partition"
+_NOT_ARCHIVED = (
+    "UPDATE {schema}.activity_partition AS p SET archived_at = NULL, archive_checksum = NULL WHERE p.name = :partition"
 )
 _HELD_PARTITIONS = "SELECT p.name FROM {schema}.activity_partition AS p WHERE p.held_count IS NOT NULL"
 _TRANSACTION_BOUNDS = (
@@ -154,7 +164,7 @@ def retain(
     with owner_connection(engine, who) as connection:
         if not try_lock(connection, f"audit_logger_retain {scope.schema}"):
             raise MaintenanceError("Another session is at it: two cannot shorten the trail at once.")
-        run = _Run(scope, connection, dry_run, patience)
+        run = Run(scope, connection, dry_run, patience)
         if not dry_run:
             run.finish_interrupted()
         if wanted == FOREVER:
@@ -169,15 +179,32 @@ def retain(
                 run.snapshot(schemas)
 
 
-class _Run:
-    """One run of the retention, on one connection."""
+def _changed(name: str | None) -> MaintenanceError:
+    return MaintenanceError(
+        f"Partition {name!r} is not as it was archived: somebody changed what it holds. It was not removed; archive it "
+        "again with audit-log archive."
+    )
 
-    def __init__(self, scope: Scope, connection: Connection, dry_run: bool, patience: dt.timedelta) -> None:
+
+class Run:
+    """One run of what removes activities, on one connection; ``operation`` is what the trail says of it."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        connection: Connection,
+        dry_run: bool,
+        patience: dt.timedelta,
+        operation: str = "retain",
+        progress: Callable[[str, str], None] | None = None,
+    ) -> None:
         self._scope = scope
         self._schema = scope.schema
         self._connection = connection
         self._dry_run = dry_run
         self._patience = patience.total_seconds()
+        self._operation = operation
+        self._progress = progress
 
     def finish_interrupted(self) -> None:
         """Complete what a run that was interrupted left half done."""
@@ -196,32 +223,64 @@ class _Run:
 
     def partitions_until(self, keep: str) -> Iterator[Removal]:
         """Remove the closed partitions that are older as a whole, but for what is held."""
-        until = self._until(keep)
+        until = self.until(keep)
         self._remember("", "", keep)
-        is_held = has_holds(self._connection, self._schema)
+        for each in self.removable(until):
+            removal = self.removal_of(each)
+            if removal is None:
+                continue
+            if not self._dry_run:
+                self.remove(each, removal, keep)
+            yield removal
+
+    def removable(self, until: dt.datetime) -> Iterator[Partition]:
+        """Yield the closed partitions that are older as a whole and that no consumer of a stream still has to read."""
         needed = self._needed()
         for each in partitions(self._scope, self._connection):
             if each.is_open or each.last_issued_at is None or each.last_issued_at >= until or each.rows is None:
                 continue
-            if self._execute(_IS_NEEDED, name=each.name, needed=needed).scalar_one():
-                continue
-            held = self._execute(_COUNT_HELD, name=each.name).scalar_one() if is_held else 0
-            if held and held == each.rows:
-                continue
-            removal = Removal(
-                each.name, None, each.rows - held, held, each.bytes, each.first_issued_at, each.last_issued_at
-            )
-            if not self._dry_run:
-                if held:
-                    self._keep_held(each, removal, keep)
-                else:
-                    self._detach(each)
-                    self._drop(removal, keep)
-            yield removal
+            if not self._execute(_IS_NEEDED, name=each.name, needed=needed).scalar_one():
+                yield each
+
+    def removal_of(self, partition: Partition) -> Removal | None:
+        """Return what would go with a partition; None if all that it has is held."""
+        assert partition.rows is not None
+        assert partition.last_issued_at is not None
+        is_held = has_holds(self._connection, self._schema)
+        held = self._execute(_COUNT_HELD, name=partition.name).scalar_one() if is_held else 0
+        if held and held == partition.rows:
+            return None
+        return Removal(
+            partition.name,
+            None,
+            partition.rows - held,
+            held,
+            partition.bytes,
+            partition.first_issued_at,
+            partition.last_issued_at,
+        )
+
+    def remove(self, partition: Partition, removal: Removal, keep: str | None) -> None:
+        """Remove a partition, but for what is held in it.
+
+        :raises MaintenanceError: if it is not as it was archived.
+        """
+        if removal.held:
+            self._keep_held(partition, removal, keep)
+        else:
+            self._detach(partition)
+            self.done("detached", partition.name)
+            self._drop(removal, keep)
+        self.done("dropped", partition.name)
+
+    def done(self, step: str, partition: str) -> None:
+        """Tell whoever asked for it that a step is done."""
+        if self._progress is not None:
+            self._progress(step, partition)
 
     def table_until(self, schema: str, table: str, keep: str) -> Iterator[Removal]:
         """Remove the activities of one table that are older, but for those that are held."""
-        until = self._until(keep)
+        until = self.until(keep)
         of_table = {"of_schema": schema, "of_table": table}
         needed = self._needed()
         rows, since = 0, None
@@ -292,30 +351,59 @@ class _Run:
 
     def _drop(self, removal: Removal, keep: str | None) -> None:
         with one_transaction(self._connection):
-            self._run(f"DROP TABLE {self._named(removal.partition)}")
-            self._execute(_REMOVED, partition=removal.partition)
-            self._execute(_KNOWN_SINCE, of_schema="", of_table="", known_since=removal.until)
-            self._record(removal, keep)
+            self._run(f"LOCK TABLE {self._named(removal.partition)} IN ACCESS EXCLUSIVE MODE")
+            is_as_archived = self._is_as_archived(removal.partition)
+            if is_as_archived:
+                self._run(f"DROP TABLE {self._named(removal.partition)}")
+                self._execute(_REMOVED, partition=removal.partition)
+                self._execute(_KNOWN_SINCE, of_schema="", of_table="", known_since=removal.until)
+                self._record(removal, keep)
+            else:
+                bounds = self._execute(_BOUNDS, partition=removal.partition).one()
+                self.put_back(removal.partition, bounds.from_id, bounds.end_id)
+                self._execute(_NOT_ARCHIVED, partition=removal.partition)
+        if not is_as_archived:
+            raise _changed(removal.partition)
 
-    def _keep_held(self, partition: Partition, removal: Removal, keep: str) -> None:
+    def _is_as_archived(self, name: str | None) -> bool:
+        """Return whether a partition is what the archive has of it; also if it is not archived."""
+        wanted = self._execute(_CHECKSUM, partition=name).scalar()
+        if wanted is None:
+            return True
+        assert name is not None
+        return bool(wanted == checksum_of_partition(self._connection, self._schema, name))
+
+    def put_back(self, name: str | None, from_id: int | None, end_id: int | None) -> None:
+        """Make a table a partition of the trail, within a transaction."""
+        self._alter(*self._putting_back(name, from_id, end_id))
+
+    def _putting_back(self, name: str | None, from_id: int | None, end_id: int | None) -> list[str]:
+        own = self._named(name)
+        copied = ", ".join(f"{literal(each)}::pg_catalog.regclass" for each in (self._named("activity_open"), own))
+        bounds = f"FROM ({'MINVALUE' if from_id is None else from_id}) TO ({end_id})"
+        return [
+            f"ALTER TABLE {self._named('activity')} ATTACH PARTITION {own} FOR VALUES {bounds}",
+            f"COMMENT ON TABLE {own} IS 'audit trail: a closed partition'",
+            f"SELECT {self._named('audit_logger_copy_grants')}({copied})",
+            f"SELECT {self._named('audit_logger_protect_partitions')}()",
+        ]
+
+    def _keep_held(self, partition: Partition, removal: Removal, keep: str | None) -> None:
         """Put what is held in the place of the partition."""
         old, new = self._named(partition.name), self._named(f"{partition.name}_held")
         activity = self._named("activity")
-        bounds = f"FROM ({'MINVALUE' if partition.from_id is None else partition.from_id}) TO ({partition.end_id})"
         with one_transaction(self._connection):
             # Nobody may rewrite what is being copied.
             self._run(f"LOCK TABLE {old} IN SHARE ROW EXCLUSIVE MODE")
+            if not self._is_as_archived(partition.name):
+                raise _changed(partition.name)
             self._run(f"CREATE TABLE {new} (LIKE {activity} INCLUDING DEFAULTS)")
             self._execute(_COPY_HELD, name=partition.name, target=f"{partition.name}_held")
-            copied = ", ".join(f"{literal(each)}::pg_catalog.regclass" for each in (old, new))
             self._alter(
-                f"SELECT {self._named('audit_logger_copy_grants')}({copied})",
                 f"ALTER TABLE {activity} DETACH PARTITION {old}",
                 f"DROP TABLE {old}",
                 f"ALTER TABLE {new} RENAME TO {qualified(partition.name, None)}",
-                f"ALTER TABLE {activity} ATTACH PARTITION {old} FOR VALUES {bounds}",
-                f"COMMENT ON TABLE {old} IS 'audit trail: what is held of a closed partition'",
-                f"SELECT {self._named('audit_logger_protect_partitions')}()",
+                *self._putting_back(partition.name, partition.from_id, partition.end_id),
             )
             self._execute(_SHRUNK, rows=removal.held, partition=partition.name)
             self._execute(_KNOWN_SINCE, of_schema="", of_table="", known_since=removal.until)
@@ -347,6 +435,7 @@ class _Run:
     def _record(self, removal: Removal, keep: str | None) -> None:
         self._execute(
             _RECORD,
+            operation=self._operation,
             keep=keep,
             table=removal.table,
             partition=removal.partition,
@@ -366,7 +455,8 @@ class _Run:
         oldest = oldest_needed(self._connection, self._schema)
         return LAST_ID if oldest is None else oldest
 
-    def _until(self, keep: str) -> dt.datetime:
+    def until(self, keep: str) -> dt.datetime:
+        """Return the time before which things are older than a period."""
         until: dt.datetime = self._execute(_UNTIL, keep=keep).scalar_one()
         return until
 

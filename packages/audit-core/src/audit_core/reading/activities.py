@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, Table, inspect, select, type_coerce
+from sqlalchemy import ColumnElement, Select, Table, cast, inspect, literal, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -14,7 +14,7 @@ from ..errors import HistoryError
 from .audited_table import AuditedTable
 from .bounds import end_id_of, end_id_until, first_id_of, first_id_since
 from .entities import Entity
-from .exact import equal, exact_text, operate
+from .exact import equal, exact_text, operate, pg
 from .instants import instant
 
 if TYPE_CHECKING:
@@ -100,13 +100,20 @@ def _transactions(scope: Scope, actor: Any, meta: Mapping[str, Any] | None) -> S
 
 def is_of_actor(scope: Scope, actor: Any) -> ColumnElement[bool]:
     """Return whether a transaction is of an actor, given as an object or as the id; None for nobody."""
-    actor_id, column = _actor_id(actor), scope.transaction_cls.actor_id
+    actor_id, column = actor_id_of(actor), scope.transaction_cls.actor_id
     if actor_id is None:
         return column.is_(None)
     return equal(inspect(scope.transaction_cls).local_table.c.actor_id, actor_id, scope.actor.key_type())
 
 
-def _actor_id(actor: Any) -> Any:
+def actor_id_text(scope: Scope, actor: Any) -> ColumnElement[str]:
+    """Write the id of an actor as the database prints it."""
+    type_ = scope.actor.key_type()
+    text: ColumnElement[str] = pg.format(exact_text("%s"), cast(literal(actor_id_of(actor), type_), type_))
+    return text
+
+
+def actor_id_of(actor: Any) -> Any:
     """Return the id of an actor who is given as an object or as the id."""
     state = inspect(actor, raiseerr=False)
     if state is None or not hasattr(state, "identity"):

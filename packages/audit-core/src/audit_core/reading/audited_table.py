@@ -153,6 +153,11 @@ class AuditedTable:
             ),
         )
 
+    @property
+    def possible_names(self) -> Select[Any]:
+        """Select the table's name, and those that no table has any more, which may have been its own."""
+        return select(self._names.c.name)
+
     # What these say is needed at several places of a query, and looked up once.
 
     @cached_property

@@ -15,15 +15,20 @@ from sqlalchemy import (
     DateTime,
     ScalarSelect,
     TableClause,
+    any_,
     case,
     cast,
     column,
+    exists,
     func,
     literal,
     select,
     table,
     true,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from .exact import ExactText, exact_text
 
 if TYPE_CHECKING:
     from ..scope import Scope
@@ -64,6 +69,12 @@ def end_id_of(scope: Scope, transaction_id: int) -> ColumnElement[int]:
     closed = _closed(scope)
     after = select(func.min(closed.c.from_id)).where(closed.c.first_transaction_id > transaction_id)
     return func.coalesce(after.scalar_subquery(), literal(LAST_ID, BigInteger()), type_=BigInteger())
+
+
+def recorded_before(scope: Scope, name: str) -> ColumnElement[bool]:
+    """Return whether something was recorded under the name of a table in a closed partition, be it there or not."""
+    closed = table("activity_partition", column("table_names", ARRAY(ExactText())), schema=scope.schema)
+    return exists(select(literal(1)).where(exact_text(name) == any_(closed.c.table_names)))
 
 
 def _closed(scope: Scope) -> TableClause:

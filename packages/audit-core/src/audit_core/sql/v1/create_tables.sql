@@ -78,6 +78,7 @@ CREATE TABLE @schema@.activity_partition (
     last_transaction_id bigint,
     held_count bigint,
     archived_at timestamptz,
+    archive_checksum text,
     removed_at timestamptz
 )
 ;;
