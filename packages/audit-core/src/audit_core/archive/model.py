@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
@@ -63,6 +64,17 @@ class Described:
         """Return the rows of a batch; times in microseconds."""
         columns = (batch.column(batch.schema.get_field_index(name)) for name in names)
         return zip(*(_plain(each).to_pylist() for each in columns), strict=True)
+
+    def written(self, batch: pa.RecordBatch, names: Iterable[str]) -> list[str]:
+        """Write the rows of a batch as :mod:`audit_core.lifecycle.checksum` says."""
+        text, none, between = pa.large_string(), pa.scalar("-", pa.large_string()), pa.scalar(":", pa.large_string())
+        parts = []
+        for name in names:
+            values = _plain(batch.column(batch.schema.get_field_index(name))).cast(text)
+            lengths = pc.utf8_length(values).cast(text)
+            parts.append(pc.fill_null(pc.binary_join_element_wise(lengths, values, between), none))
+        rows: list[str] = pc.binary_join_element_wise(*parts, pa.scalar("", text)).to_pylist()
+        return rows
 
 
 def _plain(column: Any) -> Any:

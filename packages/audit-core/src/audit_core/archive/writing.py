@@ -252,7 +252,7 @@ def checksum_of(
     """Return the checksum of rows of the archive, read back."""
     found = Checksum()
     for batch in table.scan(which, tuple(columns)).to_arrow_batch_reader():
-        found.add(described.rows(batch, columns))
+        found.add(described.written(batch, columns))
     return found
 
 
