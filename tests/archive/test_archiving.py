@@ -134,7 +134,8 @@ def test_a_partition_that_was_changed_since_is_not_dropped_until_it_is_archived_
         trail.log.retain(trail.engine, "1y")
     assert trail.names()[0] == "activity_p0001"
     with trail.engine.connect() as connection:
-        assert trail.log.check(connection) == []
+        (problem,) = trail.log.check(connection)
+    assert "public.activity_p0001 still begins at" in problem.message
     trail.archive(drop=True)
     with trail.log.archived(trail.engine) as archived:
         assert len(list(archived.activities(table="things", verb="insert"))) == 2

@@ -75,8 +75,8 @@ def _left(schema: str) -> Any:
     return text(
         f"SELECT CAST(r.keep AS text) AS keep, p.name, p.first_issued_at, p.why FROM {named}.activity_retention AS r"
         " CROSS JOIN LATERAL ("
-        "SELECT p.name, p.first_issued_at, 'run audit-log retain, and see whether the consumer of a stream lags behind'"
-        f" AS why FROM {named}.activity_partition AS p"
+        "SELECT p.name, p.first_issued_at, 'run audit-log retain, which says what prevents it, and see whether the"
+        f" consumer of a stream lags behind' AS why FROM {named}.activity_partition AS p"
         " WHERE p.removed_at IS NULL AND p.held_count IS NULL AND p.last_issued_at < pg_catalog.now() - r.keep"
         f" - CAST('{LATE}' AS interval)"
         " UNION ALL (SELECT 'activity_open', a.issued_at, 'close it with audit-log partitions --split, every night'"
