@@ -237,3 +237,19 @@ def test_a_program_catches_our_errors(engine: Engine) -> None:
         compare_metadata(MigrationContext.configure(connection), log.metadata)
     assert isinstance(refused.value, CommandError)
     assert isinstance(refused.value.__cause__, ConfigurationError)
+
+
+def test_the_catalog_of_an_archive_is_left_alone(database: URL, engine: Engine) -> None:
+    """With schemas it is compared, and nobody declared it."""
+    metadata = MetaData()
+    Table("items", metadata, Column("id", Integer, primary_key=True), info={"versioned": {}})
+    audit_log = AuditLog(metadata)
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+        audit_log.install(connection)
+        connection.exec_driver_sql("CREATE SCHEMA audit_archive")
+        for name in ("iceberg_tables", "iceberg_namespace_properties"):
+            connection.exec_driver_sql(f"CREATE TABLE audit_archive.{name} (catalog_name text)")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_schemas": True})
+        assert compare_metadata(context, metadata) == []

@@ -101,7 +101,13 @@ def _catalog(engine: Engine, given: str | Any | None, is_made: bool) -> Catalog:
                     f"The catalog of the archive needs a schema {SCHEMA!r}, which this role may not create. Create it "
                     "for the role, or name a catalog of your own."
                 ) from error
-    return _DatabaseCatalog(DEFAULT_NAME, engine, **properties)
+    try:
+        return _DatabaseCatalog(DEFAULT_NAME, engine, **properties)
+    except DBAPIError as error:
+        raise ConfigurationError(
+            f"The catalog of the archive cannot be read: the role needs USAGE on schema {SCHEMA!r} and SELECT on its "
+            "tables, and to archive INSERT, UPDATE and CREATE, too."
+        ) from error
 
 
 _NOTHING = "Nothing was archived yet. Say where to: audit-log archive --to URI, or archive(to=...)."

@@ -103,6 +103,9 @@ _RELATIONS = text(
     "FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
     "WHERE c.oid IN (SELECT oid FROM ours UNION ALL SELECT tree.relid"
     " FROM ours CROSS JOIN LATERAL pg_catalog.pg_partition_tree(ours.oid) AS tree)"
+    # The catalog of an archive, which PyIceberg makes.
+    " OR CAST(:schema AS text) IS NULL AND n.nspname = 'audit_archive'"
+    " AND c.relname IN ('iceberg_tables', 'iceberg_namespace_properties')"
 ).bindparams(bindparam("names", expanding=True))
 
 # What of a table the triggers depend on, and a declaration may lack: a table may be reflected or made by raw SQL.
@@ -206,7 +209,7 @@ def other_actor_id_type(connection: Connection, trail: Trail) -> str | None:
 
 
 def audit_relations(connection: Connection, schema: str | None = None) -> set[tuple[str, str]]:
-    """Return schema and table of every trail in the database, or of one, and every partition of them."""
+    """Return schema and table of every trail in the database, or of one, every partition of them, and the archive's."""
     found = connection.execute(_RELATIONS, {"names": TABLE_NAMES, "schema": schema})
     return {(row.nspname, row.relname) for row in found}
 
