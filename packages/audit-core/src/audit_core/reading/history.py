@@ -29,6 +29,7 @@ from sqlalchemy import (
     true,
     union_all,
 )
+from sqlalchemy.orm import InstrumentedAttribute
 
 from ..audited import is_audited
 from ..errors import HistoryError
@@ -134,7 +135,7 @@ def _under(
     came, left = (
         select(activity.c.id, activity.c.issued_at, activity.c.old_row_key)
         .where(is_it, activity.c.id < until, activity.c.issued_at.is_distinct_from(left_at))
-        .order_by(_found_first(activity.c.id).desc())
+        .order_by(found_first(activity.c.id).desc())
         .limit(1)
         .lateral()
         for activity, is_it in (
@@ -174,7 +175,7 @@ def _last_key(audited: AuditedTable, row_key: ColumnElement[str]) -> Subquery:
     last = (
         select(departure.c.row_key, departure.c.id)
         .where(departure.c.old_row_key == walk.c.row_key, departure.c.id > walk.c.since, ~is_taken)
-        .order_by(_found_first(departure.c.id).desc())
+        .order_by(found_first(departure.c.id).desc())
         .limit(1)
         .lateral()
     )
@@ -182,7 +183,7 @@ def _last_key(audited: AuditedTable, row_key: ColumnElement[str]) -> Subquery:
     return select(walk.c.row_key).order_by(walk.c.since.desc()).limit(1).subquery()
 
 
-def _found_first(id_: ColumnElement[int]) -> ColumnElement[int]:
+def found_first(id_: ColumnElement[int] | InstrumentedAttribute[int]) -> ColumnElement[int]:
     """Return what orders as an id does, and by which no index is read: few rows are to be found by another one.
 
     The planner might else go along all ids, through every partition, until it meets the first.
