@@ -88,7 +88,7 @@ def _reading(results: Results) -> Iterator[Goal]:
         times = [
             time * 1000
             for name, measure in results.measures.items()
-            if name.endswith(f":{what}") and (time := measure.median(OURS)) is not None
+            if name.startswith("reading_") and name.endswith(f":{what}") and (time := measure.median(OURS)) is not None
         ]
         text = {"history": "history of a record", "transaction": "changes of a transaction"}[what]
         yield Goal(7, f"{text}: the slowest", max(times, default=None), 1.0, unit="ms")
