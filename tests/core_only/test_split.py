@@ -39,8 +39,7 @@ class Trail:
 
     def ids(self) -> list[int]:
         with self.engine.connect() as connection:
-            rows = connection.execute(self.log.activities(table="items"))
-            return sorted(row[0].id if not hasattr(row, "id") else row.id for row in rows)
+            return sorted(row.id for row in connection.execute(self.log.activities(table="items")))
 
     def operations(self) -> list[dict[str, Any]]:
         activity = self.log.activity_cls

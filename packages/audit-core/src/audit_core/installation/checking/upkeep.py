@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ...quoting import qualified, quote
+from ...lifecycle.owner import statement
+from ...quoting import qualified
 from .problem import Problem
 
 #: So long after its last run, retention is late. It may run every month, and is best run every night.
@@ -71,26 +72,26 @@ def problems(connection: Connection, schema: str) -> Iterator[Problem]:
 
 def _left(schema: str) -> Any:
     """Select what should have gone: a partition lasts for a month, and is closed some time after that."""
-    named = quote(schema).replace(":", "\\:")
-    return text(
-        f"SELECT CAST(r.keep AS text) AS keep, p.name, p.first_issued_at, p.why FROM {named}.activity_retention AS r"
+    return statement(
+        "SELECT CAST(r.keep AS text) AS keep, p.name, p.first_issued_at, p.why FROM {schema}.activity_retention AS r"
         " CROSS JOIN LATERAL ("
         "SELECT p.name, p.first_issued_at, 'run audit-log retain, which says what prevents it, and see whether the"
-        f" consumer of a stream lags behind' AS why FROM {named}.activity_partition AS p"
+        " consumer of a stream lags behind' AS why FROM {schema}.activity_partition AS p"
         " WHERE p.removed_at IS NULL AND p.held_count IS NULL AND p.last_issued_at < pg_catalog.now() - r.keep"
         f" - CAST('{LATE}' AS interval)"
         " UNION ALL (SELECT 'activity_open', a.issued_at, 'close it with audit-log partitions --split, every night'"
-        f" FROM {named}.activity_open AS a ORDER BY a.id LIMIT 1)"
+        " FROM {schema}.activity_open AS a ORDER BY a.id LIMIT 1)"
         ") AS p "
         "WHERE r.table_name = '' AND r.keep IS NOT NULL"
-        f" AND p.first_issued_at < pg_catalog.now() - r.keep - 2 * CAST('{LATE}' AS interval) ORDER BY 3 LIMIT 1"
+        f" AND p.first_issued_at < pg_catalog.now() - r.keep - 2 * CAST('{LATE}' AS interval) ORDER BY 3 LIMIT 1",
+        schema=schema,
     )
 
 
 def _late(schema: str) -> Any:
-    retention = quote(schema).replace(":", "\\:") + ".activity_retention"
-    return text(
-        f"SELECT r.schema, r.table_name, CAST(r.keep AS text) AS keep, r.run_at FROM {retention} AS r "
+    return statement(
+        "SELECT r.schema, r.table_name, CAST(r.keep AS text) AS keep, r.run_at FROM {schema}.activity_retention AS r "
         f"WHERE r.keep IS NOT NULL AND r.run_at < pg_catalog.clock_timestamp() - CAST('{LATE}' AS interval) "
-        "ORDER BY 1, 2"
+        "ORDER BY 1, 2",
+        schema=schema,
     )
