@@ -1,17 +1,15 @@
--- Makes an activity of one row: row_key, old_row_key, old_json and new_json. Returns from the trigger if nothing that
--- is recorded has changed.
+-- Makes an activity of one row: row_key, old_row_key, old_json and new_json, and has_previous. Returns from the trigger
+-- if nothing that is recorded has changed; what only an activity needs is found out after that.
     -- Most statements of an application change one row. Simple expressions, which PL/pgSQL evaluates without
     -- a query, are much faster than a query.
     BEGIN
-@include find_marked_command@
         IF TG_OP <> 'INSERT' THEN
             old_json := to_jsonb(@old@);
         END IF;
         IF TG_OP <> 'DELETE' THEN
             new_json := to_jsonb(@new@);
         END IF;
-    EXCEPTION WHEN object_not_in_prerequisite_state OR data_exception OR program_limit_exceeded OR internal_error THEN
-@include guess_marked_command@
+    EXCEPTION WHEN data_exception OR program_limit_exceeded OR internal_error THEN
         -- There may be values that jsonb cannot hold.
         IF TG_OP <> 'INSERT' THEN
             old_json := @schema@.audit_logger_to_jsonb(@old@::record);
@@ -36,28 +34,28 @@
         old_json := old_json - excluded;
         new_json := new_json - excluded;
     END IF;
+    IF TG_OP = 'UPDATE' AND old_json = new_json THEN
+        -- Whether something changed is told by the values: JSON has one zero, and numbers without a scale.
+        IF @old@ *= @new@ THEN
+            RETURN NULL;
+        END IF;
+        IF EXISTS (
+@include columns_to_compare_in_binary relation=TG_RELID@
+        ) THEN
+            binary_comparison := @schema@.audit_logger_build_binary_comparison(TG_RELID, excluded, TG_LEVEL);
+        END IF;
+        IF binary_comparison IS NULL THEN
+            RETURN NULL;
+        END IF;
+        EXECUTE binary_comparison INTO binary_changes USING @old@, @new@;
+        IF binary_changes = '{}' THEN
+            RETURN NULL;
+        END IF;
+    END IF;
     row_key :=
 @include row_key data=key_json@
     ;
     IF TG_OP = 'UPDATE' THEN
-        IF old_json = new_json THEN
-            -- Whether something changed is told by the values: JSON has one zero, and numbers without a scale.
-            IF @old@ *= @new@ THEN
-                RETURN NULL;
-            END IF;
-            IF EXISTS (
-@include columns_to_compare_in_binary relation=TG_RELID@
-            ) THEN
-                binary_comparison := @schema@.audit_logger_build_binary_comparison(TG_RELID, excluded, TG_LEVEL);
-            END IF;
-            IF binary_comparison IS NULL THEN
-                RETURN NULL;
-            END IF;
-            EXECUTE binary_comparison INTO binary_changes USING @old@, @new@;
-            IF binary_changes = '{}' THEN
-                RETURN NULL;
-            END IF;
-        END IF;
         new_json := new_json - ARRAY(
             SELECT e.key FROM jsonb_each(old_json) AS e
             WHERE e.value = new_json -> e.key AND e.key = ANY (binary_changes) IS NOT TRUE);
@@ -69,3 +67,4 @@
         old_json := @schema@.audit_logger_mask(old_json, masked);
         new_json := @schema@.audit_logger_mask(new_json, masked);
     END IF;
+@include find_marked_command@

@@ -71,11 +71,7 @@ BEGIN
     FROM @schema@.audit_logger_read_options(TG_RELID, TG_ARGV) AS o;
     may_exceed_jsonb := @schema@.audit_logger_may_exceed_jsonb(TG_RELID);
 
-    BEGIN
 @include find_marked_command@
-    EXCEPTION WHEN object_not_in_prerequisite_state THEN
-@include guess_marked_command@
-    END;
 @include mark_command@
     IF has_previous OR has_previous IS NULL AND EXISTS (
         SELECT FROM @schema@.transaction AS t JOIN @schema@.activity AS a ON a.transaction_id = t.id
