@@ -147,7 +147,13 @@ def _years(results: Results) -> Iterator[Goal]:
     ):
         time = _median(results, f"years:{figure}", OURS)
         yield Goal(12, f"many partitions: {title}", None if time is None else time * 1000, 5, unit="ms")
+    one, many = (_median(results, f"years:insert_{figure}", OURS) for figure in ("one", "many"))
+    yield Goal(12, "INSERT: many partitions / one", many / one if one and many else None, 1.05)
     yield Goal(12, "the oldest partition removed", _median(results, "years:retain", OURS), 1, unit="s")
+
+
+def _archive(results: Results) -> Iterator[Goal]:
+    yield Goal(13, "history of an archived record", _median(results, "archive:history", OURS), 2, unit="s")
 
 
 RULES: tuple[Callable[[Results], Iterator[Goal]], ...] = (
@@ -163,6 +169,7 @@ RULES: tuple[Callable[[Results], Iterator[Goal]], ...] = (
     _many_tables,
     _stream,
     _years,
+    _archive,
 )
 
 

@@ -63,6 +63,7 @@ class Sizes:
     backlog: int = 100_000
     months: int = 84
     of_a_month: int = 10_000
+    archived: int = 100_000
     #: The maximum number of rounds, whatever a workload says.
     rounds: int = 100
 
@@ -93,6 +94,7 @@ SMOKE = Sizes(
     backlog=1_000,
     months=3,
     of_a_month=200,
+    archived=200,
     rounds=1,
 )
 
@@ -337,6 +339,23 @@ def _workloads(sizes: Sizes) -> list[Workload]:
                     f"{sizes.of_a_month:,} activities in each",
                     "years",
                     {"size": sizes.of_a_month, "months": sizes.months},
+                    warm_up=None,
+                    subjects=(OURS,),
+                ),
+            ),
+            rounds=1,
+            seconds=120,
+            least=1,
+        ),
+        Workload(
+            13,
+            "three closed partitions that are archived",
+            (
+                Step(
+                    "archive",
+                    f"{sizes.archived:,} activities in each",
+                    "archive",
+                    {"size": sizes.archived},
                     warm_up=None,
                     subjects=(OURS,),
                 ),

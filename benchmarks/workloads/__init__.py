@@ -35,4 +35,5 @@ STEPS: Mapping[str, Callable[..., Figures]] = {
     "many_tables": many_tables.install,
     "stream": stream.backlog,
     "years": years.partitions,
+    "archive": years.archive,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from sqlalchemy import (
     func,
     inspect,
     literal,
+    literal_column,
     not_,
     or_,
     select,
@@ -93,6 +94,17 @@ class AuditedTable:
         """The activities of the table, under a name of their own."""
         return self._activities.alias()
 
+    def found_by(self, condition: Callable[[Any], ColumnElement[bool]]) -> FromClause:
+        """The activities, without their data, of the table's names that meet a condition: an index finds them, and few.
+
+        Whether they are of the table is left to :meth:`is_of`. The planner weighs the conditions that stand here for
+        each partition, and those outside once.
+        """
+        activity = self.all_activities
+        columns = [each for each in activity.c if each.name not in ("old_data", "changed_data", "masked")]
+        found = select(*columns).where(self._is_named(activity.c), condition(activity.c)).offset(literal_column("0"))
+        return found.correlate_except(activity).lateral()
+
     @property
     def all_activities(self) -> FromClause:
         """The activities of all tables, under a name of their own."""
@@ -135,23 +147,32 @@ class AuditedTable:
         values = [operate(type_coerce(data, JSONB()), "->", exact_text(str(name)), JSONB()) for name in names]
         return key_text(pg.jsonb_build_array(*values, type_=JSONB()), len(names))
 
-    def is_of(self, activity: Any) -> ColumnElement[bool]:
-        """Return whether an activity is of this table, or of what was this table before it was renamed."""
+    def is_of(self, activity: Any, *, few: bool = False) -> ColumnElement[bool]:
+        """Return whether an activity is of this table, or of what was this table before it was renamed.
+
+        :param few: whether an index finds so few that more time would go into weighing this for each partition than
+            into asking for each activity.
+        """
         # After a restore into another database a number may belong to another table. A name that a table
         # has now is taken to be that table's.
         is_others = and_(
             activity.table_name == self.table.name, activity.schema == any_(array_of(select(self._namesakes.c.schema)))
         )
-        return and_(
-            activity.table_name == any_(array_of(select(self._names.c.name))),
-            or_(
-                and_(
-                    activity.table_name == self.table.name,
-                    activity.schema == select(self._schema.c.name).scalar_subquery(),
-                ),
-                and_(activity.relid == any_(array_of(select(self._numbers.c.relid))), not_(is_others)),
+        is_own = or_(
+            and_(
+                activity.table_name == self.table.name,
+                activity.schema == select(self._schema.c.name).scalar_subquery(),
             ),
+            and_(activity.relid == any_(array_of(select(self._numbers.c.relid))), not_(is_others)),
         )
+        if few:
+            # It reads no table of its own, so all is correlated.
+            is_own = exists(select(literal(1)).where(is_own).offset(literal_column("0")).correlate_except(None))
+        return and_(self._is_named(activity), is_own)
+
+    def _is_named(self, activity: Any) -> ColumnElement[bool]:
+        is_named: ColumnElement[bool] = activity.table_name == any_(array_of(select(self._names.c.name)))
+        return is_named
 
     @property
     def possible_names(self) -> Select[Any]:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Subquery,
     Table,
     and_,
+    any_,
     case,
     cast,
     collate,
@@ -33,7 +34,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from ..audited import is_audited
 from ..errors import HistoryError
-from .audited_table import ROW_VERBS, AuditedTable
+from .audited_table import ROW_VERBS, AuditedTable, array_of
 from .bounds import LAST_ID
 from .entities import Entity
 from .exact import ExactText
@@ -58,18 +59,18 @@ def history(scope: Scope, target: Any, key: Any = _MISSING, *, related: bool = F
     else:
         entity = Entity.find(scope, target)
     activity = scope.activity_cls
-    newest_first = select(activity).order_by(activity.id.desc())
+    newest_first = select(activity).order_by(found_first(activity.id).desc())
     keys = {part.table: _keys(part, part.row_key(entity.key_of(part, key))) for part in entity.parts}
     if (is_one := _is_one(entity, keys)) is not None:
         newest_first = newest_first.where(is_one)
     audited = entity.audited
     if not related and len(keys) == 1:
         under = keys[audited.table]
-        return newest_first.join(under, _is_under(activity, under)).where(audited.is_of(activity))
+        return newest_first.where(audited.is_of(activity, few=True), _is_under(activity, under))
     ids = []
     for part in entity.parts:
         own, under = part.activities, keys[part.table]
-        ids.append(select(own.c.id).join(under, _is_under(own.c, under)))
+        ids.append(select(own.c.id).where(_is_under(own.c, under)))
         if related:
             ids += [_ids_of_referencing(part, constraint, under) for constraint in _references(part)]
     return newest_first.where(activity.id.in_(union_all(*ids)))
@@ -89,8 +90,7 @@ def _is_one(entity: Entity, keys: dict[Table, CTE]) -> ColumnElement[bool] | Non
     return exists(
         select(literal(1))
         .select_from(activity)
-        .join(under, _is_under(activity.c, under))
-        .where(activity.c.verb.in_(ROW_VERBS), entity.is_kind(activity.c, discriminator))
+        .where(_is_under(activity.c, under), activity.c.verb.in_(ROW_VERBS), entity.is_kind(activity.c, discriminator))
     )
 
 
@@ -127,21 +127,22 @@ def _under(
     It begins with the update that gave it to the record, or after the one that took it from another record, which
     took its history along.
     """
-    arrival, departure = audited.activities, audited.activities
-    other = audited.activities
-    is_taken_over = exists(
-        select(literal(1)).where(other.c.row_key == departure.c.old_row_key, _is_at_once(other, departure))
-    )
+    departure = audited.found_by(lambda left: left.old_row_key == row_key)
+    arrival = audited.found_by(lambda came: and_(came.row_key == row_key, came.old_row_key.is_not(None)))
+    other = audited.found_by(lambda one: one.row_key == departure.c.old_row_key)
+    is_taken_over = exists(select(literal(1)).where(audited.is_of(other.c), _is_at_once(other, departure)))
     came, left = (
         select(activity.c.id, activity.c.issued_at, activity.c.old_row_key)
-        .where(is_it, activity.c.id < until, activity.c.issued_at.is_distinct_from(left_at))
-        .order_by(found_first(activity.c.id).desc())
+        .where(
+            audited.is_of(activity.c),
+            activity.c.id < until,
+            activity.c.issued_at.is_distinct_from(left_at),
+            *conditions,
+        )
+        .order_by(activity.c.id.desc())
         .limit(1)
         .lateral()
-        for activity, is_it in (
-            (arrival, and_(arrival.c.row_key == row_key, arrival.c.old_row_key.is_not(None))),
-            (departure, and_(departure.c.old_row_key == row_key, ~is_taken_over)),
-        )
+        for activity, conditions in ((arrival, ()), (departure, (~is_taken_over,)))
     )
     since = func.greatest(came.c.id, left.c.id, literal(0), type_=BigInteger())
     return (
@@ -164,18 +165,19 @@ def _last_key(audited: AuditedTable, row_key: ColumnElement[str]) -> Subquery:
     # A recursion has one collation from the start: that of the columns of the trail.
     start = select(collate(row_key, "C").label("row_key"), cast(literal(0), BigInteger()).label("since"))
     walk = start.cte(recursive=True)
-    departure, other = audited.activities, audited.activities
+    departure = audited.found_by(lambda left: left.old_row_key == walk.c.row_key)
+    other = audited.found_by(lambda one: one.row_key == departure.c.old_row_key)
     is_taken = exists(
         select(literal(1)).where(
-            other.c.row_key == departure.c.old_row_key,
+            audited.is_of(other.c),
             other.c.verb.in_(ROW_VERBS),
             or_(other.c.id > departure.c.id, _is_at_once(other, departure)),
         )
     )
     last = (
         select(departure.c.row_key, departure.c.id)
-        .where(departure.c.old_row_key == walk.c.row_key, departure.c.id > walk.c.since, ~is_taken)
-        .order_by(found_first(departure.c.id).desc())
+        .where(audited.is_of(departure.c), departure.c.id > walk.c.since, ~is_taken)
+        .order_by(departure.c.id.desc())
         .limit(1)
         .lateral()
     )
@@ -197,11 +199,20 @@ def _is_at_once(one: Any, other: Any) -> ColumnElement[bool]:
 
 
 def _is_under(activity: Any, keys: CTE) -> ColumnElement[bool]:
-    return and_(
+    """Return whether an activity is one of those that a record has under the keys that it had.
+
+    An array of the keys is looked up in the index of each partition. Joined, the planner would take them for hundreds,
+    and might read the whole trail instead.
+    """
+    is_between = and_(
         activity.row_key == keys.c.row_key,
         activity.id >= keys.c.since,
         activity.id < keys.c.until,
         activity.issued_at.is_distinct_from(keys.c.left_at),
+    )
+    return and_(
+        activity.row_key == any_(array_of(select(keys.c.row_key))),
+        exists(select(literal(1)).where(is_between).offset(literal_column("0"))),
     )
 
 
@@ -236,6 +247,4 @@ def _ids_of_referencing(audited: AuditedTable, constraint: ForeignKeyConstraint,
         )
     own = audited.activities
     value = audited.key_in(merged(own.c), referred)
-    return query.where(
-        exists(select(literal(1)).join(keys, _is_under(own.c, keys)).where(or_(before == value, after == value)))
-    )
+    return query.where(exists(select(literal(1)).where(_is_under(own.c, keys), or_(before == value, after == value))))
