@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import gc
+import warnings
 import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from audit_core import AuditLog, ConfigurationError, UnsupportedDatabaseError, audit_context
+from audit_core import (
+    AuditLog,
+    ConfigurationError,
+    ContextWarning,
+    HistoryError,
+    UnsupportedDatabaseError,
+    audit_context,
+)
 from audit_core.capture.statements import may_write
 from sqlalchemy import (
     URL,
@@ -21,11 +29,13 @@ from sqlalchemy import (
     create_engine,
     event,
     func,
+    insert,
     literal_column,
     select,
     text,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.orm import DeclarativeBase, Session
 
 META = MetaData()
 AUDIT_LOG = AuditLog(META)
@@ -239,3 +249,67 @@ def test_statement_events_of_the_application_still_run(audited: Engine) -> None:
     event.listen(audited, "before_cursor_execute", lambda *args: seen.append(args[2]))
     write(audited, "seen")
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        AUDIT_LOG.activities(),
+        AUDIT_LOG.history(THING, 1),
+        select(TRANSACTION),
+        select(1).where(select(TRANSACTION.id).exists()),
+    ],
+)
+def test_reading_without_a_trail_says_how_to_make_one(engine: Engine, query: Any) -> None:
+    AUDIT_LOG.attach(engine)
+    with engine.connect() as connection, pytest.raises(HistoryError, match="no audit trail in schema 'public'"):
+        connection.execute(query)
+    # What is missing of the application's own is its own affair.
+    with engine.connect() as connection, pytest.raises(ProgrammingError, match="things"):
+        connection.execute(select(THING))
+    AUDIT_LOG.detach(engine)
+    with engine.connect() as connection, pytest.raises(ProgrammingError):
+        connection.execute(query)
+
+
+class Base(DeclarativeBase):
+    metadata = META
+
+
+class Thing(Base):
+    __table__ = THING
+
+
+@pytest.mark.parametrize(
+    "write_one",
+    [lambda session: session.add(Thing()), lambda session: session.execute(insert(Thing))],
+    ids=["flush", "statement"],
+)
+def test_a_forgotten_attach_is_noticed_once(engine: Engine, write_one: Any) -> None:
+    with engine.begin() as connection:
+        META.create_all(connection)
+    with Session(engine) as session:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            write_one(session)
+            session.flush()
+            with audit_context(reason="reads"):
+                session.scalars(select(Thing)).all()
+        with audit_context(reason="why"):
+            with warnings.catch_warnings(record=True) as noticed:
+                warnings.simplefilter("always")
+                write_one(session)
+                session.flush()
+            assert [each.category for each in noticed] == [ContextWarning]
+            assert "no AuditLog is attached to Engine" in str(noticed[0].message)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                write_one(session)
+                session.flush()
+
+
+def test_an_engine_that_is_attached_needs_no_warning(audited: Engine) -> None:
+    with warnings.catch_warnings(), Session(audited) as session, audit_context(reason="why"):
+        warnings.simplefilter("error")
+        session.add(Thing())
+        session.commit()

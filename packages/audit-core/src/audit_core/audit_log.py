@@ -15,7 +15,7 @@ from .actor import ActorClass
 from .archive import Archived, Timeline
 from .archive.extra import imported
 from .audited import refuse_name_clash
-from .capture import listeners
+from .capture import forgotten, listeners
 from .capture.disabling import Disabled
 from .capture.resolving import Resolvers, SettingsSource
 from .connections import AsyncTarget, Target, connection_of
@@ -96,6 +96,7 @@ class AuditLog:
         self._given_resolvers = Resolvers(get_actor_id, get_client_addr, get_meta)
         self._settings = SettingsSource(self._resolvers, actor)
         metadata.info[_METADATA_KEY] = self
+        forgotten.listen()
 
     def attach(self, engine: Engine | AsyncEngine) -> None:
         """Send actor, client address and meta data with the writes of an engine and its copies.

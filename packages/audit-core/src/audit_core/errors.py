@@ -47,6 +47,10 @@ class StreamError(AuditError, RuntimeError):
     """A stream of activities cannot go on as it is."""
 
 
+class ContextWarning(UserWarning):
+    """What is said about who makes a change does not reach the database."""
+
+
 class HistoryWarning(UserWarning):
     """An answer of the trail may be wrong."""
 

@@ -11,17 +11,29 @@ import datetime as dt
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, MetaData, Text, inspect, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, MetaData, Table, Text, inspect, type_coerce
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import ARRAY, INET, JSONB, OID
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, foreign, mapped_column, registry, relationship
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from .actor import ActorClass
-from .reading.exact import ExactText
+from .reading.exact import ExactText, require_trail
 from .reading.merging import merged
 from .reading.values import as_object, load_json
+
+
+class TrailTable(Table):
+    """A table of the trail, which no other database than PostgreSQL has."""
+
+
+@compiles(TrailTable)
+def _compile_trail_table(table: TrailTable, compiler: Any, **options: Any) -> str:
+    require_trail(compiler.dialect)
+    compiled: str = compiler.visit_table(table, **options)
+    return compiled
 
 
 class RecordedData(TypeDecorator[dict[str, Any]]):
@@ -205,4 +217,5 @@ def map_models(
 
 
 def _subclass(columns: type[Any], **attributes: Any) -> Any:
-    return type(columns.__name__, (columns,), {"__module__": columns.__module__, **attributes})
+    attributes |= {"__module__": columns.__module__, "__table_cls__": TrailTable}
+    return type(columns.__name__, (columns,), attributes)

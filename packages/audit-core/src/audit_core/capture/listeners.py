@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from sqlalchemy import Connection, Dialect, Engine, RootTransaction, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.default import DefaultExecutionContext
+from sqlalchemy.sql.visitors import iterate
 
 from ..connections import sqlstate
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, HistoryError
+from ..models import TrailTable
 from .conversion import Settings
 from .sending import Sender
 from .statements import forgets_settings, may_commit, may_go_back, may_write
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 #: The SQLSTATE of a COMMIT or ROLLBACK inside of a statement that does not run alone.
 _INVALID_TRANSACTION_TERMINATION = "2D000"
+_UNDEFINED_TABLE = "42P01"
 
 
 class TransactionState:
@@ -45,7 +49,7 @@ def transaction_state(connection: Connection) -> TransactionState | None:
     """Return the state of the transaction in progress; None without one, or where no trail is attached."""
     transaction = connection.get_transaction()
     # Of a transaction on a connection that was invalidated, the server's side is gone.
-    if transaction is None or connection.invalidated or id(connection.dialect) not in _listeners:
+    if transaction is None or connection.invalidated or not is_attached(connection.dialect):
         return None
     state = _states.get(transaction)
     if state is None:
@@ -78,6 +82,7 @@ class Listener:
             ("do_execute", self._do_execute),
             ("do_executemany", self._do_executemany),
             ("do_execute_no_params", self._do_execute_no_params),
+            ("handle_error", _explain_missing_trail),
         ]
 
     def _do_execute(
@@ -167,12 +172,33 @@ class Listener:
         return settings
 
 
+def _explain_missing_trail(error: ExceptionContext) -> None:
+    """Say of a query of the trail that there is none, and how one is made.
+
+    :raises HistoryError: instead of what the driver says.
+    """
+    if sqlstate(error.original_exception) != _UNDEFINED_TABLE or error.execution_context is None:
+        return
+    statement: Any = error.execution_context.invoked_statement
+    for table in iterate(statement) if statement is not None else ():
+        if isinstance(table, TrailTable) and table.name in str(error.original_exception):
+            raise HistoryError(
+                f"There is no audit trail in schema {table.schema!r} of this database. Run the migration that creates "
+                "it, or call install() after create_all() and commit."
+            ) from error.original_exception
+
+
 #: The listeners whose resolvers are being asked.
 _resolving: ContextVar[tuple[Listener, ...]] = ContextVar("audit_resolving", default=())
 
 # By the identity of the dialect, which copies of an engine share. The listener keeps its dialect, and the
 # engine's events keep the listener: an entry lives as long as its engine.
 _listeners: WeakValueDictionary[int, Listener] = WeakValueDictionary()
+
+
+def is_attached(dialect: Dialect) -> bool:
+    """Return whether a trail is attached to the engine of a dialect."""
+    return id(dialect) in _listeners
 
 
 def attach(engine: Engine | AsyncEngine, resolve: Resolve) -> None:

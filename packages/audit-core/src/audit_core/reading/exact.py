@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, cast, func, literal
+from sqlalchemy import ColumnElement, Dialect, Text, cast, func, literal
 from sqlalchemy.dialects.postgresql import CITEXT, DOMAIN
 from sqlalchemy.types import Enum, NullType, TypeDecorator, TypeEngine, UserDefinedType
+
+from ..errors import UnsupportedDatabaseError
 
 #: PostgreSQL's own functions.
 pg = func.pg_catalog
@@ -25,6 +27,23 @@ class ExactText(TypeDecorator[str]):
 
     def bind_expression(self, bindparam: Any) -> ColumnElement[str]:
         return cast(bindparam, Text())
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        require_trail(dialect)
+        return super().load_dialect_impl(dialect)
+
+
+def require_trail(dialect: Dialect) -> None:
+    """Refuse to write a query of the trail for a database that cannot have one.
+
+    :raises UnsupportedDatabaseError: if it is not PostgreSQL.
+    """
+    # A query that is only printed is for no database.
+    if dialect.name not in ("postgresql", "default"):
+        raise UnsupportedDatabaseError(
+            f"The audit trail is in PostgreSQL, and this session is on {dialect.name}, where changes are not recorded "
+            "and there is nothing to read. Run the tests that read it on PostgreSQL."
+        )
 
 
 def exact_text(value: str) -> ColumnElement[str]:
