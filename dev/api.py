@@ -14,7 +14,14 @@ from typing import Any
 PAGES = Path(__file__).parents[1] / "docs" / "api"
 
 #: The modules that have a page: what is in their ``__all__``.
-MODULES = ("audit_core", "audit_core.testing", "audit_alembic", "flask_audit_logger")
+MODULES = (
+    "audit_core",
+    "audit_core.asgi",
+    "audit_core.testing",
+    "audit_core.wsgi",
+    "audit_alembic",
+    "flask_audit_logger",
+)
 
 
 class _Written(str):

@@ -23,6 +23,7 @@ from .reading.bounds import LAST_ID
 from .reading.changes import table_of
 from .reading.exact import equal, pg
 from .reading.values import dump_json
+from .request import request_id_of, request_meta, storable
 from .scope import Scope
 from .settings import fixed_search_path
 from .undo.refusals import headline
@@ -65,9 +66,12 @@ __all__ = [
     "pg",
     "qualified",
     "read_installed",
+    "request_id_of",
+    "request_meta",
     "require_postgresql",
     "row_as_of",
     "schema_of",
     "scope_of",
+    "storable",
     "table_of",
 ]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from audit_core.siblings import storable
 from flask import current_app, has_request_context, request
 from flask_login import current_user
 from sqlalchemy import inspect
-
-from ._meta import storable
 
 
 def current_actor_id() -> Any:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Dialect
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, ContextError
 from .conversion import Settings
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -34,6 +35,8 @@ class Context:
     actor_id: Any = UNSET
     client_addr: Any = UNSET
     meta: Mapping[str, Any] = field(default_factory=dict)
+    #: Says the rest at the moment of a write, such as what a request has become known to be.
+    ask: Callable[[], Context] | None = None
 
     @cached_property
     def settings(self) -> dict[Dialect, Settings]:
@@ -46,7 +49,12 @@ class Context:
             self.actor_id if other.actor_id is UNSET else other.actor_id,
             self.client_addr if other.client_addr is UNSET else other.client_addr,
             {**self.meta, **other.meta},
+            other.ask or self.ask,
         )
+
+    def known(self) -> Context:
+        """Return what is known at this moment."""
+        return self if self.ask is None else replace(self.ask().merge(self), ask=None)
 
 
 NOTHING_SAID = Context()
@@ -56,6 +64,21 @@ _current: ContextVar[Context] = ContextVar("audit_context", default=NOTHING_SAID
 def current_context() -> Context:
     """Return what the enclosing :class:`audit_context` blocks say together."""
     return _current.get()
+
+
+def ask_from_now_on(ask: Callable[[], Context]) -> Token[Context]:
+    """Let a function say what no :class:`audit_context` further inside says; it is asked at each write."""
+    return _current.set(_current.get().merge(Context(ask=ask)))
+
+
+@contextmanager
+def asking(ask: Callable[[], Context]) -> Iterator[None]:
+    """Let a function be asked within a block."""
+    token = ask_from_now_on(ask)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 class audit_context:  # noqa: N801 - in lower case like the context managers of contextlib
@@ -86,7 +109,14 @@ class audit_context:  # noqa: N801 - in lower case like the context managers of 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _current.reset(self._tokens.pop())
+        try:
+            _current.reset(self._tokens.pop())
+        except ValueError:
+            raise ContextError(
+                "audit_context was left in another context than it was entered in, so what was written in between has "
+                "no actor. A dependency of FastAPI that yields runs like that unless it is an async def: write async "
+                "def, or use audit_core.asgi.AuditContextMiddleware."
+            ) from error
 
     def __call__(self, function: _F) -> _F:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):

@@ -37,8 +37,8 @@ class SettingsSource:
         """
         resolvers = self._find_resolvers(dialect)
         context = current_context()
-        if any(resolvers):
-            return self._written(resolvers, context, dialect)
+        if any(resolvers) or context.ask is not None:
+            return self._written(resolvers, context.known(), dialect)
         if context is NOTHING_SAID:
             return Settings()
         settings = context.settings.get(dialect)
