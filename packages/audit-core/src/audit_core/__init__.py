@@ -22,6 +22,7 @@ from .installation.checking import Problem
 from .lifecycle import Hold, Partition, Removal
 from .lifecycle.stream import Stream, StreamBatch
 from .lifecycle.stream_cursor import StreamState
+from .mixin import Audited
 from .models import AuditLogActivity, AuditLogTransaction
 from .proof import Finding
 from .reading import AsOf, notes
@@ -34,6 +35,7 @@ __all__ = [
     "AuditLog",
     "AuditLogActivity",
     "AuditLogTransaction",
+    "Audited",
     "ConfigurationError",
     "Conflict",
     "ContextError",
