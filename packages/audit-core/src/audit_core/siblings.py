@@ -6,6 +6,7 @@ command line is in :mod:`audit_core.cli.siblings`, which needs an extra.
 
 from .audit_log import find_audit_log, scope_of
 from .audited import audited_tables, is_audited
+from .capture.forgotten import leave_unattached
 from .capture.resolving import Resolvers
 from .installation.catalog import audit_relations, function_names
 from .installation.catalog import read as read_installed
@@ -60,6 +61,7 @@ __all__ = [
     "headline",
     "is_audited",
     "is_of_actor",
+    "leave_unattached",
     "literal",
     "parse_actor",
     "parse_key",

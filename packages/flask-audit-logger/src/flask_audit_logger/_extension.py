@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from audit_alembic import process_revision_directives
 from audit_core import AuditLog, ConfigurationError
-from audit_core.siblings import Resolvers
+from audit_core.siblings import Resolvers, leave_unattached
 from flask import Flask, appcontext_pushed, current_app, has_app_context
 from flask_sqlalchemy import SQLAlchemy
 
@@ -33,6 +33,9 @@ class AuditLogger(AuditLog):
     :param actor_cls: the model of those who make changes, by class or name; None for no relationship, which
         makes ``actor_id`` a text.
     :param schema: where ``activity`` and ``transaction`` live; ``public`` if None.
+    :param enabled: False sends nothing with the writes of any app, as does ``AUDIT_LOG_ENABLED = False`` in the
+        configuration of one; such as in tests on a database without a trail. Where there is one, it records all the
+        same, and no actor.
     :param bind_key: records the models with this ``__bind_key__`` instead of those without one.
     :raises ConfigurationError: if the models have a logger already, or a table with a name of the trail.
     """
@@ -47,6 +50,7 @@ class AuditLogger(AuditLog):
         *,
         get_meta: Callable[[], Mapping[str, Any] | None] | None = None,
         bind_key: str | None = None,
+        enabled: bool = True,
     ) -> None:
         if bind_key not in db.metadatas:
             raise ConfigurationError(
@@ -64,6 +68,7 @@ class AuditLogger(AuditLog):
         )
         self.db = db
         self.bind_key = bind_key
+        self.enabled = enabled
         # Engines are told apart by their dialect, which their copies share.
         self._apps: WeakKeyDictionary[Flask, Dialect] = WeakKeyDictionary()
         self._dialects: WeakSet[Dialect] = WeakSet()
@@ -112,6 +117,9 @@ class AuditLogger(AuditLog):
         if app in self._apps or app.extensions.get("sqlalchemy") is not self.db:
             return
         engine = self.db.engines.get(self.bind_key)
+        if engine is not None and not (self.enabled and app.config.get("AUDIT_LOG_ENABLED", True)):
+            leave_unattached(engine)
+            return
         # Another database has no trail that could name an actor; its migrations are refused.
         if engine is not None and engine.dialect.name == "postgresql":
             self.attach(engine)

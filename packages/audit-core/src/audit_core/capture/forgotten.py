@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 from weakref import WeakSet
 
-from sqlalchemy import Dialect, Table, event
+from sqlalchemy import Dialect, Engine, Table, event
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, object_mapper
 
 from ..audited import is_audited
@@ -16,7 +16,7 @@ from ..errors import ContextWarning
 from .context import NOTHING_SAID, current_context
 from .listeners import is_attached
 
-#: The engines, by their dialect, of which it was said.
+#: The engines, by their dialect, of which it was said, or need not be.
 _noticed: WeakSet[Dialect] = WeakSet()
 
 
@@ -25,6 +25,11 @@ def listen() -> None:
     if not event.contains(Session, "after_flush", _after_flush):
         event.listen(Session, "after_flush", _after_flush)
         event.listen(Session, "do_orm_execute", _do_orm_execute)
+
+
+def leave_unattached(engine: Engine) -> None:
+    """Say that nobody has forgotten it."""
+    _noticed.add(engine.dialect)
 
 
 def _after_flush(session: Session, flush_context: Any) -> None:
