@@ -18,8 +18,8 @@ from tests.core_only.test_undo import commit, held, undo
 
 
 @pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    with opened(engine) as session:
+def session(shop_engine: Engine) -> Iterator[Session]:
+    with opened(shop_engine) as session:
         yield session
 
 
