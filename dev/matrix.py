@@ -44,6 +44,7 @@ LONGEST = (
     "page",
     "multi_bind",
     "packages",
+    "wire",
 )
 BYTECODE = Path(__file__).parents[1] / ".pytest_cache" / "bytecode"
 PROGRAMS = {"wire": [PGBOUNCER], "page": [CHROMIUM], "backup": [debian_postgres("15")]}
