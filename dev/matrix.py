@@ -32,7 +32,20 @@ HEARTBEAT = 60  # seconds
 SLOWEST = 10
 
 # The longest begin first, so that no worker is left alone with one in the end.
-LONGEST = ("core_only", "alembic_utils", "cli", "backup", "alembic_only", "default", "page", "wire", "stress")
+LONGEST = (
+    "core_only",
+    "alembic_utils",
+    "cli",
+    "backup",
+    "archive",
+    "alembic_only",
+    "stress",
+    "default",
+    "page",
+    "multi_bind",
+    "packages",
+    "wire",
+)
 BYTECODE = Path(__file__).parents[1] / ".pytest_cache" / "bytecode"
 PROGRAMS = {"wire": [PGBOUNCER], "page": [CHROMIUM], "backup": [debian_postgres("15")]}
 

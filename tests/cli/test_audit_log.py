@@ -13,6 +13,7 @@ from sqlalchemy import URL
 
 from tests.cli.conftest import ROOT, Shop, printed, program
 from tests.cli.shop import Customer
+from tests.contract.project import Project
 
 
 @pytest.fixture
@@ -23,13 +24,15 @@ def given(own_shop: Shop) -> Shop:
 
 
 def test_audit_log_runs_every_command(given: Shop, tmp_path: Path) -> None:
+    project = Project(tmp_path, given.url)
+
     def run(*arguments: str) -> str:
-        return printed(program("audit_core.cli", *given.given, *arguments))
+        return printed(project.process("audit_core.cli", *given.given, *arguments))
 
     assert "Eva → Eve" in run("history", "customers", "1")
     assert "Eva → Eve" in run("log", "--verb", "update")
     assert "Eva → Eve" in run("show", "2")
-    assert "Eve" in program("audit_core.cli", *given.given, "as-of", "customers", "1", given.shown_at()).stdout
+    assert "Eve" in project.process("audit_core.cli", *given.given, "as-of", "customers", "1", given.shown_at()).stdout
     assert json.loads(run("stats", "--json"))["by_table"]
     assert "update  customers  1" in run("undo", "2", "--dry-run")
     assert len(run("export", "--format", "jsonl").splitlines()) == 2

@@ -66,15 +66,21 @@ BEGIN
         EXECUTE format('CREATE FUNCTION public.attack(%s, %s) RETURNS boolean LANGUAGE plpgsql AS '
             '''BEGIN RAISE EXCEPTION ''''attacked by an operator of %s and %s''''; END''',
             "left", "right", "left", "right");
-        FOR "name" IN SELECT unnest('{=,<>,<,<=,>,>=,||,->,->>,?,@>,@?,-,+,/,&,~~}'::text[]) LOOP
-            CONTINUE WHEN EXISTS (SELECT FROM pg_operator AS o WHERE o.oprname = "name" AND o.oprleft = "left"
-                AND o.oprright = "right" AND o.oprnamespace = 'pg_catalog'::regnamespace);
-            EXECUTE format('CREATE OPERATOR public.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = public.attack)',
-                "name", "left", "right");
-        END LOOP;
     END LOOP; END LOOP;
 END
 $attack$
+"""
+
+# The operators that these functions are for, as CREATE OPERATOR would write them: it takes seconds for so many.
+_OPERATORS = """
+INSERT INTO pg_operator (oid, oprname, oprnamespace, oprowner, oprkind, oprcanmerge, oprcanhash, oprleft, oprright,
+    oprresult, oprcom, oprnegate, oprcode, oprrest, oprjoin)
+SELECT pg_nextoid('pg_operator', 'oid', 'pg_operator_oid_index'), n.name, p.pronamespace, p.proowner, 'b', false, false,
+    p.proargtypes[0], p.proargtypes[1], p.prorettype, 0, 0, p.oid, 0, 0
+FROM pg_proc AS p CROSS JOIN unnest('{=,<>,<,<=,>,>=,||,->,->>,?,@>,@?,-,+,/,&,~~}'::text[]) AS n (name)
+WHERE p.pronamespace = 'public'::regnamespace AND p.proname = 'attack' AND NOT EXISTS (
+    SELECT FROM pg_operator AS o WHERE o.oprname = n.name AND o.oprleft = p.proargtypes[0]
+    AND o.oprright = p.proargtypes[1] AND o.oprnamespace = 'pg_catalog'::regnamespace)
 """
 
 
@@ -92,6 +98,9 @@ def surround(connection: Connection) -> None:
     execute(f"SET LOCAL ROLE {ATTACKER}")
     execute(_OVERLOADS.replace("%", "%%"))
     execute("RESET ROLE")
+    execute("SET LOCAL allow_system_table_mods = on")
+    execute(_OPERATORS)
+    execute("SET LOCAL allow_system_table_mods TO DEFAULT")
     types = "typtype IN ('e', 'd') AND typnamespace = 'public'::regnamespace"
     for (name,) in execute(f"SELECT oid::regtype::text FROM pg_type WHERE {types}").all():
         execute(f"ALTER TYPE {name} OWNER TO {ATTACKER}")

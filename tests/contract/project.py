@@ -44,6 +44,14 @@ class Project:
 
     def run(self, module: str, *arguments: str, stderr: bool = True) -> str:
         """Run ``python -m`` and return what it prints; ``stderr=False`` leaves its messages out."""
+        done = self.process(module, *arguments)
+        everything = done.stderr + done.stdout
+        if done.returncode:
+            raise CommandError(everything)
+        return everything if stderr else done.stdout
+
+    def process(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``python -m`` and return how it ended and what it printed."""
         environment = {
             **os.environ,
             "DATABASE_URL": self.url.render_as_string(hide_password=False),
@@ -61,10 +69,7 @@ class Project:
             }
             code = _run(json.dumps(request), self.imports)
             printed = {name: path.read_text() for name, path in files.items()}
-        everything = printed["stderr"] + printed["stdout"]
-        if code:
-            raise CommandError(everything)
-        return everything if stderr else printed["stdout"]
+        return subprocess.CompletedProcess(arguments, code, **printed)
 
     def versions(self) -> list[Path]:
         return sorted(self.directory.glob("*/versions/*.py"), key=lambda path: path.stat().st_mtime_ns)

@@ -128,12 +128,15 @@ def partitioned(log: AuditLog, connection: Connection) -> Table:
     return events
 
 
-@contextmanager
-def opened(engine: Engine) -> Iterator[Session]:
-    """A session on a database with the tables and the trail."""
+def install(engine: Engine) -> None:
     with engine.begin() as connection:
         Base.metadata.create_all(connection)
         audit_log.install(connection)
+
+
+@contextmanager
+def opened(engine: Engine) -> Iterator[Session]:
+    """A session on a database with the tables and the trail."""
     audit_log.attach(engine)
     with Session(engine) as session:
         yield session

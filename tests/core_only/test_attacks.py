@@ -12,6 +12,8 @@ from audit_core.siblings import differences, scope_of
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, Text, create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
+pytestmark = pytest.mark.each_server
+
 AUDITED: dict[str, Any] = {"info": {"versioned": {}}}
 
 

@@ -8,6 +8,8 @@ import pytest
 from audit_core import AuditLog
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, PrimaryKeyConstraint, String, Table, select
 
+pytestmark = pytest.mark.each_server
+
 COLUMNS = """
     id int PRIMARY KEY, "o" int, "n" text, "place" numeric, "Before %s" text, "a:b" text[], json_ json, jsonb_ jsonb,
     amount numeric(12, 2), real_ double precision, moment timestamptz, period tstzrange, point_ point, bits bit(4),

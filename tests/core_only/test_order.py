@@ -28,6 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+pytestmark = pytest.mark.each_server
+
 METADATA = MetaData()
 LOG = AuditLog(METADATA)
 AUDITED: dict[str, Any] = {"info": {"versioned": {}}}

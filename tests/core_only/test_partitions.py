@@ -12,6 +12,8 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Tex
 from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.exc import DBAPIError
 
+pytestmark = pytest.mark.each_server
+
 
 def run(connection: Connection, *statements: str) -> None:
     for statement in statements:

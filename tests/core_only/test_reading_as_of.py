@@ -25,15 +25,27 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column
 
-from tests.core_only.shop import Customer, Line, Order, Person, State, Unaudited, audit_log, now, opened, partitioned
+from tests.core_only.shop import (
+    Customer,
+    Line,
+    Order,
+    Person,
+    State,
+    Unaudited,
+    audit_log,
+    install,
+    now,
+    opened,
+    partitioned,
+)
 
 LATER = dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=1)
 LONG_AGO = dt.datetime(2001, 1, 1, tzinfo=dt.timezone.utc)
 
 
 @pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    with opened(engine) as session:
+def session(shop_engine: Engine) -> Iterator[Session]:
+    with opened(shop_engine) as session:
         yield session
 
 
@@ -217,6 +229,7 @@ def test_a_snapshot_is_a_beginning(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE customers (id int PRIMARY KEY, name text, code text UNIQUE)"))
         connection.execute(text("INSERT INTO customers VALUES (1, 'Ann', NULL)"))
+    install(engine)
     with opened(engine) as session:
         begin = now(session)
         session.commit()

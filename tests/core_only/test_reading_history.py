@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from audit_core import AuditLog, HistoryError, audit_context
 from sqlalchemy import (
-    URL,
     Column,
     Engine,
     Executable,
@@ -34,8 +33,8 @@ from tests.core_only.shop import Activity, Customer, Line, Order, Unaudited, aud
 
 
 @pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    with opened(engine) as session:
+def session(shop_engine: Engine) -> Iterator[Session]:
+    with opened(shop_engine) as session:
         yield session
 
 
@@ -442,9 +441,9 @@ def test_reading_sends_no_context(session: Session) -> None:
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
-def test_reading_with_an_async_session(database: URL, engine: Engine, driver: str) -> None:
+def test_reading_with_an_async_session(shop_engine: Engine, driver: str) -> None:
     async def ask() -> None:
-        async_engine = create_async_engine(database.set(drivername=f"postgresql+{driver}"))
+        async_engine = create_async_engine(shop_engine.url.set(drivername=f"postgresql+{driver}"))
         async with AsyncSession(async_engine) as session:
             when = (await session.scalars(select(func.clock_timestamp()))).one()
             (activity,) = await session.scalars(audit_log.history(Order, 1, related=True))
@@ -460,21 +459,21 @@ def test_reading_with_an_async_session(database: URL, engine: Engine, driver: st
                 audit_log.get_as_of(session, Order, 1, when)  # type: ignore[type-var]
         await async_engine.dispose()
 
-    with opened(engine) as session:
+    with opened(shop_engine) as session:
         run(session, "INSERT INTO customers VALUES (1, 'Ann')")
         run(session, "INSERT INTO orders VALUES (1, 1, 0.100000000000000001, 'OPEN')")
         session.commit()
     asyncio.run(ask())
 
 
-def test_psycopg2(database: URL, engine: Engine) -> None:
+def test_psycopg2(shop_engine: Engine) -> None:
     from sqlalchemy import create_engine
 
-    with opened(engine) as session:
+    with opened(shop_engine) as session:
         run(session, "INSERT INTO customers VALUES (1, 'Ann')")
         run(session, "INSERT INTO orders VALUES (1, 1, 0.100000000000000001, 'OPEN')")
         session.commit()
-    other = create_engine(database.set(drivername="postgresql+psycopg2"))
+    other = create_engine(shop_engine.url.set(drivername="postgresql+psycopg2"))
     with Session(other) as session:
         (activity,) = session.scalars(audit_log.history(Order, 1, related=True))
         assert activity.after.total == Decimal("0.100000000000000001")

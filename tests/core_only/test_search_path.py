@@ -32,6 +32,8 @@ from sqlalchemy.orm import Session
 from tests.contract.attack import dismiss, surround
 from tests.core_only.shop import now
 
+pytestmark = pytest.mark.each_server
+
 Times = tuple[Engine, dict[str, dt.datetime]]
 
 LOG = AuditLog(MetaData())

@@ -29,6 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import DATERANGE, MONEY, TSTZRANGE
 
+pytestmark = pytest.mark.each_server
+
 METADATA = MetaData()
 LOG = AuditLog(METADATA)
 AUDITED: dict[str, Any] = {"info": {"versioned": {}}}

@@ -14,6 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
+pytestmark = pytest.mark.each_server
+
 
 class Trail:
     """A database with one audited table, and its trail in a schema with a name that needs quotes."""

@@ -8,6 +8,8 @@ from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, del
 from sqlalchemy.dialects.postgresql import HSTORE
 from sqlalchemy.exc import NotSupportedError
 
+pytestmark = pytest.mark.each_server
+
 # Type, and two SQL literals of it.
 BUILT_IN = [
     ("bigint", "9223372036854775807", "-9223372036854775808"),

@@ -13,7 +13,7 @@ import pytest
 from audit_core import AuditLog, ConfigurationError, HistoryError, UndoConflictError, audit_context
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import URL, Column, Engine, ForeignKey, Integer, MetaData, Table, create_engine, select, text, update
+from sqlalchemy import Column, Engine, ForeignKey, Integer, MetaData, Table, create_engine, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -25,8 +25,8 @@ TABLES = [table for table in Base.metadata.sorted_tables if table.info.get("vers
 
 
 @pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    with opened(engine) as session:
+def session(shop_engine: Engine) -> Iterator[Session]:
+    with opened(shop_engine) as session:
         yield session
 
 
@@ -297,7 +297,7 @@ def test_a_reference_that_would_be_lost_is_a_conflict(session: Session) -> None:
 
 
 @pytest.mark.parametrize("driver", ["psycopg2", "asyncpg"])
-def test_other_drivers(database: URL, session: Session, driver: str) -> None:
+def test_other_drivers(shop_engine: Engine, session: Session, driver: str) -> None:
     commit(session, "INSERT INTO customers VALUES (1, 'Ann', 'A'), (2, 'Ben', 'B')")
     before = held(session)
     done = commit(session, "UPDATE customers SET id = id + 2, name = 'x'", "DELETE FROM customers WHERE id = 4")
@@ -306,7 +306,7 @@ def test_other_drivers(database: URL, session: Session, driver: str) -> None:
         undo(session, done)
 
     async def take_back_asynchronously() -> None:
-        engine = create_async_engine(database.set(drivername="postgresql+asyncpg"))
+        engine = create_async_engine(shop_engine.url.set(drivername="postgresql+asyncpg"))
         audit_log.attach(engine)
         async with AsyncSession(engine) as async_session:
             await async_session.run_sync(take_back)
@@ -316,7 +316,7 @@ def test_other_drivers(database: URL, session: Session, driver: str) -> None:
     if driver == "asyncpg":
         asyncio.run(take_back_asynchronously())
     else:
-        engine = create_engine(database.set(drivername="postgresql+psycopg2"))
+        engine = create_engine(shop_engine.url.set(drivername="postgresql+psycopg2"))
         audit_log.attach(engine)
         with Session(engine) as other:
             take_back(other)
@@ -507,14 +507,14 @@ def test_what_cannot_be_undone(session: Session, what: Any, message: str) -> Non
         audit_log.plan_undo(session, what)
 
 
-def test_bad_options_and_engines(session: Session, engine: Engine) -> None:
+def test_bad_options_and_engines(session: Session, shop_engine: Engine) -> None:
     done = commit(session, "INSERT INTO customers VALUES (1, 'Ann')")
     with pytest.raises(HistoryError, match="on_conflict is 'ignore'"):
         audit_log.plan_undo(session, done).apply("ignore")  # type: ignore[arg-type]
     with pytest.raises(HistoryError, match="neither a Session nor a Connection"):
-        audit_log.plan_undo(engine, done)  # type: ignore[arg-type]
+        audit_log.plan_undo(shop_engine, done)  # type: ignore[arg-type]
     session.commit()
-    audit_log.detach(engine)
+    audit_log.detach(shop_engine)
     with pytest.raises(ConfigurationError, match="needs an engine that is attached"):
         audit_log.plan_undo(session, done)
     session.rollback()
@@ -583,8 +583,8 @@ STATEMENTS = st.one_of(
 )
 
 
-def test_undoing_everything_gives_the_empty_tables_back(engine: Engine) -> None:
-    with opened(engine) as session:
+def test_undoing_everything_gives_the_empty_tables_back(shop_engine: Engine) -> None:
+    with opened(shop_engine) as session:
 
         @settings(max_examples=25, deadline=None)
         @given(st.lists(st.lists(STATEMENTS, min_size=1, max_size=6), min_size=1, max_size=5))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -23,8 +24,11 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 
 from tests.core_only import test_many_rows, test_order
+
+NewDatabase = Callable[..., AbstractContextManager[URL]]
 
 METADATA = MetaData()
 LOG = AuditLog(METADATA)
@@ -87,19 +91,30 @@ def summary(found: list[Finding]) -> list[tuple[Any, ...]]:
     return sorted((each.kind, each.table, each.row_key, each.columns) for each in found)
 
 
+@pytest.fixture(scope="module")
+def filled(new_database: NewDatabase) -> Iterator[URL]:
+    """A database to be copied: tables that were empty when their recording began, with some rows."""
+    with new_database() as url:
+        engine = create_engine(url, poolclass=NullPool)
+        with engine.begin() as connection:
+            METADATA.create_all(connection)
+            run(
+                connection,
+                "CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (0) TO (10)",
+                "CREATE TABLE parts_high PARTITION OF parts FOR VALUES FROM (10) TO (1000)",
+            )
+            LOG.install(connection)
+        run(engine, *FILL)
+        yield url
+
+
 @pytest.fixture
-def bank(engine: Engine) -> Engine:
-    """Tables that were empty when their recording began, with some rows."""
-    with engine.begin() as connection:
-        METADATA.create_all(connection)
-        run(
-            connection,
-            "CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (0) TO (10)",
-            "CREATE TABLE parts_high PARTITION OF parts FOR VALUES FROM (10) TO (1000)",
-        )
-        LOG.install(connection)
-    run(engine, *FILL)
-    return engine
+def bank(new_database: NewDatabase, filled: URL) -> Iterator[Engine]:
+    """An engine on a copy of these tables and their trail."""
+    with new_database(template=filled) as url:
+        engine = create_engine(url)
+        yield engine
+        engine.dispose()
 
 
 def as_replica(engine: Engine, *statements: str) -> None:
@@ -544,8 +559,8 @@ def test_renamed_tables_and_forgotten_ones(bank: Engine) -> None:
         log.verify(connection, "konto")
 
 
-def test_a_role_that_does_not_see_all_rows_is_refused(bank: Engine, database: URL) -> None:
-    role = f"reader_{database.database}"
+def test_a_role_that_does_not_see_all_rows_is_refused(bank: Engine) -> None:
+    role = f"reader_{bank.url.database}"
     run(bank, f"CREATE ROLE {role}", f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
     run(bank, f"REVOKE ALL ON account FROM {role}")
     try:
@@ -569,9 +584,9 @@ def test_a_role_that_does_not_see_all_rows_is_refused(bank: Engine, database: UR
         run(bank, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
-def test_it_runs_no_cast_of_others(bank: Engine, database: URL) -> None:
+def test_it_runs_no_cast_of_others(bank: Engine) -> None:
     """The function of a cast to json would run with the rights of whoever verifies."""
-    role = f"owner_{database.database}"
+    role = f"owner_{bank.url.database}"
     run(
         bank,
         "CREATE TYPE mood AS ENUM ('good')",
@@ -590,17 +605,29 @@ def test_it_runs_no_cast_of_others(bank: Engine, database: URL) -> None:
         run(bank, "DROP CAST (mood AS json)", f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
+@pytest.fixture(scope="module")
+def order(new_database: NewDatabase) -> Iterator[URL]:
+    """A database to be copied: the tables of test_order and their trail."""
+    with new_database() as url:
+        engine = create_engine(url, poolclass=NullPool)
+        with engine.begin() as connection:
+            test_order.METADATA.create_all(connection)
+            run(connection, "CREATE TABLE parts_all PARTITION OF parts DEFAULT")
+            test_order.LOG.install(connection)
+        yield url
+
+
 @pytest.mark.parametrize("table", ["plain", "parts"])
 @pytest.mark.parametrize("name", test_order.TRIGGERS)
-def test_what_triggers_of_the_application_do_fits(engine: Engine, name: str, table: str) -> None:
+def test_what_triggers_of_the_application_do_fits(new_database: NewDatabase, order: URL, name: str, table: str) -> None:
     when, body, statements = test_order.TRIGGERS[name]
-    with engine.begin() as connection:
-        test_order.METADATA.create_all(connection)
-        run(connection, "CREATE TABLE parts_all PARTITION OF parts DEFAULT")
-        test_order.LOG.install(connection)
+    with (
+        new_database(template=order) as url,
+        create_engine(url, poolclass=NullPool).connect() as connection,
+    ):
         run(connection, *test_order.trigger(table, when, body.format(t=table)))
         run(connection, *(statement.format(t=table) for statement in statements))
-    with engine.connect() as connection:
+        connection.commit()
         assert list(test_order.LOG.verify(connection, [table])) == []
 
 

@@ -25,6 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
+pytestmark = pytest.mark.each_server
+
 META = MetaData()
 LOG = AuditLog(META)
 AUTHORS = Table(
