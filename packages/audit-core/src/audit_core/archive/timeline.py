@@ -53,7 +53,7 @@ _KNOWN_SINCE = _LOST.format("last_issued_at", _IS_GONE)
 _REMOVED_AT = _LOST.format("removed_at", _IS_GONE)
 _ACTIVITY_COLUMNS = (
     "id, transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb, row_key, old_row_key,"
-    " old_data, changed_data, masked"
+    " old_data, changed_data, masked, delta_depth"
 )
 _TRANSACTION_COLUMNS = "id, native_transaction_id, issued_at, actor_id, client_addr, meta, db_user, application_name"
 _OVERLAY = (

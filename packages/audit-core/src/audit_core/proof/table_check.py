@@ -32,7 +32,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from ..reading.audited_table import ROW_VERBS
 from ..reading.chain import differs, shown
 from ..reading.exact import ExactText, pg
-from ..reading.merging import merged
+from ..reading.merging import merged, whole_before
 from ..reading.relations import pg_class
 from .events import Event
 from .facts import TableFacts
@@ -182,8 +182,8 @@ class TableCheck:
         come = select(
             given.c.row_key.label("key"),
             *(given.c[name] for name in ("id", "verb", "relid", "native_transaction_id", "issued_at", "masked")),
-            case((not_(is_gone_before), shown(given.c, given.c.old_data))).label("before"),
-            case((given.c.verb != "delete", shown(given.c, merged(given.c)))).label("after"),
+            case((not_(is_gone_before), shown(given.c, whole_before(given.c, self.facts.audited.scope.activity_cls)))).label("before"),
+            case((given.c.verb != "delete", shown(given.c, merged(given.c, self.facts.audited.scope.activity_cls)))).label("after"),
         ).where(given.c.row_key.is_not(None), given.c.verb.in_(ROW_VERBS))
         gone = select(
             left.c.old_row_key,
