@@ -74,7 +74,7 @@ class Historian(Machine):
 
     def check_histories(self, model: Any) -> None:
         """Each row has its own history: a key that it had before is part of it, and no other row's."""
-        born = func.coalesce(Activity.old_data["born"], Activity.changed_data["born"]).cast(Text)
+        born = func.coalesce(Activity.completed_old_data["born"], Activity.changed_data["born"]).cast(Text)
         of_rows = audit_log.activities(table=model, verb=["insert", "update", "delete"]).where(Activity.id > self.start)
         recorded: dict[str, set[int]] = {}
         for id_, number in self.connection.execute(of_rows.with_only_columns(Activity.id, born)):

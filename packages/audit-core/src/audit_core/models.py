@@ -215,7 +215,7 @@ def map_models(
     mappings.mapped(transaction_cls)
     mappings.mapped(activity_cls)
     completed = type_coerce(whole_before(activity_cls, activity_cls), RecordedData())
-    activity_cls.completed_old_data = column_property(completed, deferred=True)
+    inspect(activity_cls).add_property("completed_old_data", column_property(completed, deferred=True))
     return activity_cls, transaction_cls
 
 
