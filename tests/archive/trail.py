@@ -134,6 +134,6 @@ def said(activities: Any) -> list[tuple[Any, ...]]:
 
 _ACTIVITY = (
     "id transaction_id issued_at native_transaction_id relid schema table_name verb row_key old_row_key old_data "
-    "changed_data masked"
+    "changed_data masked delta_depth row_before"
 ).split()
 _TRANSACTION = "id native_transaction_id issued_at actor_id client_addr meta db_user application_name".split()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from audit_core import AuditLog, HistoryError, audit_context, notes
-from hypothesis import given, settings
+from audit_core import AuditLog, HistoryError, MaintenanceError, audit_context, notes
+from hypothesis import Phase, Verbosity, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import (
     URL,
@@ -29,6 +31,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, undefer
 from sqlalchemy.pool import NullPool
+
+from tests.core_only.test_reading_property import Past
 
 #: After so many deltas a row is recorded whole again.
 MOST = 50
@@ -391,6 +395,9 @@ steps = st.lists(
     st.tuples(
         st.sampled_from(STATEMENTS), st.lists(st.integers(1, 6), min_size=1, max_size=4, unique=True).map(sorted)
     )
+    | st.tuples(
+        st.sampled_from(STATEMENTS[2:9]), st.lists(st.integers(1, 6), min_size=1, max_size=4, unique=True).map(sorted)
+    )
     | st.sampled_from(BESIDE),
     min_size=3,
     max_size=12,
@@ -430,16 +437,20 @@ def what_is_known(session: Session, model: Any, instants: list[dt.datetime]) -> 
         "changes": [each.changes for each in activities],
         "objects": [[told(each.before), told(each.after)] for each in activities if each.row_key],
     }
-    for when in instants:
-        rows = audit_log.as_of(model, when)
-        query = select(*(rows.c[each.key] for each in model.__table__.columns), rows.c.audit_notes)
-        known[f"as of {when}"] = sorted(map(repr, session.execute(query)))
+    past = past_of(model)
+    for place, when in enumerate(instants):
+        rows = session.execute(past.query, past.at(when)).mappings()
+        known[f"as of {place}"] = sorted(
+            repr({**row, "audit_activity_id": places.get(row["audit_activity_id"])}) for row in rows
+        )
+    for place in (0, -1):
         for key in (1, 3):
             try:
-                known[f"{key} as of {when}"] = told(audit_log.get_as_of(session, model, key, when))
+                row = told(audit_log.get_as_of(session, model, key, instants[place]))
             except HistoryError as error:
-                known[f"{key} as of {when}"] = type(error)
-    for key in range(1, 10):
+                row = type(error)
+            known[f"{key} as of {place}"] = row
+    for key in (1, 3, 6):
         found = session.scalars(audit_log.history(model, key)).all()
         known[f"history of {key}"] = [places[each.id] for each in found]
     session.rollback()
@@ -449,7 +460,7 @@ def what_is_known(session: Session, model: Any, instants: list[dt.datetime]) -> 
             for each in audit_log.verify(connection, [model])
         ]
     mine = select(transaction.id).where(transaction.actor_id == model.__name__).order_by(transaction.id)
-    for place, id_ in enumerate(session.scalars(mine).all()):
+    for place, id_ in enumerate(session.scalars(mine).all()[-3:]):
         plan = audit_log.plan_undo(session, id_)
         known[f"undo of {place}"] = (
             [(places[step.activity_id], step.action, step.row_key, step.columns) for step in plan.steps],
@@ -459,13 +470,18 @@ def what_is_known(session: Session, model: Any, instants: list[dt.datetime]) -> 
     return known
 
 
+@functools.cache
+def past_of(model: Any) -> Past:
+    return Past(model, audit_log)
+
+
 def told(row: Any) -> Any:
     if row is None:
         return None
     return [(each.key, getattr(row, each.key, "?")) for each in row.__table__.columns], notes(row)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=30, deadline=None, phases=[Phase.generate])
 @given(steps=steps)
 def test_both_say_the_same(property_trail: Engine, steps: list[Any]) -> None:
     """Whatever is done to two equal tables, one of which stores whole rows and one changes."""
@@ -486,3 +502,103 @@ def test_both_say_the_same(property_trail: Engine, steps: list[Any]) -> None:
     with Session(property_trail) as session:
         whole, thrifty = (what_is_known(session, model, instants) for model in MODELS)
     assert thrifty == whole
+
+
+class Keeping:
+    """A table that stores changes and keeps them for 30 days, in a trail that can be made older."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.log = AuditLog(MetaData())
+        columns = (Column("id", Integer, primary_key=True), Column("a", Integer), Column("b", Integer))
+        Table("items", self.log.metadata, *columns, info={"versioned": {"store": "changes", "keep": "30d"}})
+        with engine.begin() as connection:
+            self.log.metadata.create_all(connection)
+            self.log.install(connection)
+
+    def run(self, *statements: str) -> None:
+        with self.engine.begin() as connection:
+            run(connection, *statements)
+
+    def older(self, days: int) -> None:
+        moved = "UPDATE {} SET issued_at = issued_at - interval '{} days'"
+        tables = ("activity", "transaction", "activity_coverage")
+        self.run("SET LOCAL audit_logger.maintenance = on", *(moved.format(each, days) for each in tables))
+
+    def read(self) -> list[tuple[Any, ...]]:
+        activity = self.log.activity_cls
+        query = select(activity.delta_depth, activity.completed_old_data, activity.changed_data)
+        with self.engine.connect() as connection:
+            found = connection.execute(query.where(activity.table_name == "items").order_by(activity.id))
+            return [tuple(row) for row in found]
+
+
+@pytest.fixture
+def keeping(database: URL) -> Iterator[Keeping]:
+    engine = create_engine(database, poolclass=NullPool)
+    yield Keeping(engine)
+    engine.dispose()
+
+
+def test_what_retention_leaves_of_a_table_can_be_read(keeping: Keeping) -> None:
+    """The first one that stays becomes a whole row, and those after it rest on it."""
+    keeping.run("INSERT INTO items VALUES (1, 0, 0), (2, 0, 0)", "UPDATE items SET a = 1")
+    keeping.older(20)
+    keeping.run("UPDATE items SET b = 1 WHERE id = 1", "UPDATE items SET b = 2 WHERE id = 1")
+    keeping.older(20)
+    keeping.run("UPDATE items SET a = 2 WHERE id = 1", "UPDATE items SET b = 3 WHERE id = 2")
+    before = keeping.read()
+    (removal,) = keeping.log.retain(keeping.engine)
+    assert removal.rows == 4
+    left = keeping.read()
+    assert [row[1:] for row in left] == [row[1:] for row in before[4:]]
+    assert [depth for depth, *_ in left] == [None, 3, 4, None]
+    keeping.run("UPDATE items SET a = 7")
+    assert keeping.read()[-2:] == [
+        (depth, {"id": id_, "a": a, "b": b}, {"a": 7}) for depth, id_, a, b in ((3, 1, 2, 2), (1, 2, 1, 3))
+    ]
+    with keeping.engine.connect() as connection:
+        assert [each.kind for each in keeping.log.verify(connection)] == ["no beginning"]
+
+
+@pytest.mark.parametrize("goes", ["table", "partition"])
+def test_what_is_held_is_whole(keeping: Keeping, goes: str) -> None:
+    """What the deltas that are held rest on, goes with the rest of the table, or of the partition."""
+    keeping.run("INSERT INTO items VALUES (1, 0, 0)", "UPDATE items SET a = 1", "UPDATE items SET b = 1")
+    before = keeping.read()
+    keeping.older(40)
+    if goes == "partition":
+        keeping.log.metadata.tables["items"].info["versioned"].pop("keep")
+        keeping.log.split(keeping.engine, at_once=True)
+        keeping.run(
+            "SET LOCAL audit_logger.maintenance = on",
+            "UPDATE activity_partition SET last_issued_at = last_issued_at - interval '40 days'",
+        )
+    with keeping.engine.begin() as connection:
+        since = connection.scalar(text("SELECT max(issued_at) FROM activity WHERE table_name = 'items'"))
+        keeping.log.hold(connection, "case 17", table="items", since=since)
+    (removal,) = keeping.log.retain(keeping.engine, "30d" if goes == "partition" else None)
+    assert removal.rows == 2
+    assert before[2][0] == 2
+    assert keeping.read() == [(None, *before[2][1:])]
+
+
+def test_retention_waits_for_deltas_that_it_cannot_see(keeping: Keeping) -> None:
+    keeping.run("INSERT INTO items VALUES (1, 0, 0)", "UPDATE items SET a = 1")
+    keeping.older(40)
+    with keeping.engine.connect() as connection, ThreadPoolExecutor() as pool:
+        run(connection, "UPDATE items SET b = 1")
+        with pytest.raises(MaintenanceError, match=r"public\.items was in progress for 0\.1 seconds"):
+            keeping.log.retain(keeping.engine, patience=dt.timedelta(seconds=0.1))
+        retention = pool.submit(keeping.log.retain, keeping.engine)
+        while not connection.scalar(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")):
+            assert not retention.done()
+        with keeping.engine.begin() as other:
+            run(other, "INSERT INTO items VALUES (2, 0, 0)", "UPDATE items SET a = 1 WHERE id = 2")
+        connection.commit()
+        assert [each.rows for each in retention.result()] == [2]
+    assert keeping.read() == [
+        (None, {"id": 1, "a": 1, "b": 0}, {"b": 1}),
+        (None, {}, {"id": 2, "a": 0, "b": 0}),
+        (None, {"id": 2, "a": 0, "b": 0}, {"a": 1}),
+    ]

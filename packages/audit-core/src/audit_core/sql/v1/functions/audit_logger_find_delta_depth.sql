@@ -17,8 +17,12 @@ DECLARE
     changes jsonb := '{}'::jsonb;
     state jsonb;
 BEGIN
-    -- Under SERIALIZABLE, who reads the index conflicts with everybody who writes next to the row.
-    IF key IS NULL OR current_setting('transaction_isolation') = 'serializable' THEN
+    -- Under SERIALIZABLE, who reads the index conflicts with everybody who writes next to the row. The lock is that of
+    -- retention, which may be about to remove what a delta would rest on; it waits until those written are committed.
+    IF key IS NULL OR current_setting('transaction_isolation') = 'serializable'
+        OR NOT pg_try_advisory_xact_lock_shared(
+            hashtextextended('audit_logger_delta ' || schema_name || '.' || name, 0))
+    THEN
         RETURN NULL;
     END IF;
     -- An id that is drawn now is greater than those found, and so of the same partition, or a later split waits for us.
