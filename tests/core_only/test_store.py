@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from audit_core import AuditLog, HistoryError, MaintenanceError, audit_context, notes
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import (
     URL,

@@ -29,10 +29,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from ..reading.audited_table import ROW_VERBS
 from ..reading.chain import differs, shown
 from ..reading.exact import ExactText, pg
-from ..reading.merging import merged, whole_before
+from ..reading.merging import ROW_VERBS, merged, whole_before
 from ..reading.relations import pg_class
 from .events import Event
 from .facts import TableFacts

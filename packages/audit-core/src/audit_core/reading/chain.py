@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, column, exists, func, literal, not_, or_, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 
-from .audited_table import ROW_VERBS, AuditedTable
+from .audited_table import AuditedTable
 from .exact import ExactText, operate, pg
-from .merging import merged
+from .merging import ROW_VERBS, merged
 
 _PAIR = (column("key", ExactText), column("value", JSONB()))
 
