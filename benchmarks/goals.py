@@ -156,6 +156,16 @@ def _archive(results: Results) -> Iterator[Goal]:
     yield Goal(13, "history of an archived record", _median(results, "archive:history", OURS), 2, unit="s")
 
 
+def _wide(results: Results) -> Iterator[Goal]:
+    for figure, title, limit in (
+        ("wide_growth_{}", "bytes of an activity", 0.15),
+        ("wide_{}:single", "time of updates one by one", 1.5),
+        ("wide_{}:bulk", "time of an update of many rows", 2.5),
+    ):
+        rows, changes = (_median(results, figure.format(store), OURS) for store in ("rows", "changes"))
+        yield Goal(14, f"wide rows, {title}: changes / rows", changes / rows if rows and changes else None, limit)
+
+
 RULES: tuple[Callable[[Results], Iterator[Goal]], ...] = (
     _orm,
     _single,
@@ -170,6 +180,7 @@ RULES: tuple[Callable[[Results], Iterator[Goal]], ...] = (
     _stream,
     _years,
     _archive,
+    _wide,
 )
 
 

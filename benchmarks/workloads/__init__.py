@@ -16,6 +16,7 @@ from benchmarks.workloads import (
     reading,
     single,
     stream,
+    wide,
     years,
 )
 
@@ -36,4 +37,6 @@ STEPS: Mapping[str, Callable[..., Figures]] = {
     "stream": stream.backlog,
     "years": years.partitions,
     "archive": years.archive,
+    "wide": wide.updates,
+    "wide_growth": wide.growth,
 }

@@ -22,7 +22,7 @@ class Base(DeclarativeBase):
 
 class Item(Base):
     __tablename__ = "items"
-    __table_args__: Any = ({"info": {"versioned": {"mask": ["secret"]}}},)
+    __table_args__: Any = ({"info": {"versioned": {"mask": ["secret"], "store": "changes"}}},)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
@@ -134,6 +134,6 @@ def said(activities: Any) -> list[tuple[Any, ...]]:
 
 _ACTIVITY = (
     "id transaction_id issued_at native_transaction_id relid schema table_name verb row_key old_row_key old_data "
-    "changed_data masked"
+    "changed_data masked delta_depth row_before"
 ).split()
 _TRANSACTION = "id native_transaction_id issued_at actor_id client_addr meta db_user application_name".split()

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from audit_core import AuditLog
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import Engine, Select, Text, func, select
@@ -26,9 +27,9 @@ Rows = dict[int, dict[str, Any]]
 class Past:
     """The rows of a model at some instant, as a query that is built once: building it takes longer than its answer."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, log: AuditLog = audit_log) -> None:
         some = dt.datetime(2026, 11, 24, tzinfo=dt.timezone.utc)
-        self.query: Select[Any] = select(audit_log.as_of(model, some))
+        self.query: Select[Any] = select(log.as_of(model, some))
         bound = self.query.compile(dialect=postgresql.dialect()).bind_names
         self._keys = [each.key for each in bound if each.value == some]
         assert self._keys
@@ -74,7 +75,7 @@ class Historian(Machine):
 
     def check_histories(self, model: Any) -> None:
         """Each row has its own history: a key that it had before is part of it, and no other row's."""
-        born = func.coalesce(Activity.old_data["born"], Activity.changed_data["born"]).cast(Text)
+        born = func.coalesce(Activity.completed_old_data["born"], Activity.changed_data["born"]).cast(Text)
         of_rows = audit_log.activities(table=model, verb=["insert", "update", "delete"]).where(Activity.id > self.start)
         recorded: dict[str, set[int]] = {}
         for id_, number in self.connection.execute(of_rows.with_only_columns(Activity.id, born)):

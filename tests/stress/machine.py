@@ -51,6 +51,8 @@ from tests.stress.app import (
 )
 from tests.stress.replay import Row, rebuilt, stored
 
+AUDITED = (*RECORDED, *SEVERAL_TIMES)
+
 Tables = dict[str, dict[int, Row]]
 
 
@@ -162,8 +164,12 @@ class Machine(RuleBasedStateMachine):
 
     # What is written.
 
-    @initialize(ids=some_ids)
-    def begin_with_accounts(self, ids: list[int]) -> None:
+    @initialize(ids=some_ids, stores=st.tuples(*(st.sampled_from(["rows", "changes"]) for _ in AUDITED)))
+    def begin_with_accounts(self, ids: list[int], stores: tuple[str, ...]) -> None:
+        for table, store in zip(AUDITED, stores, strict=True):
+            table.info["versioned"] = {**table.info["versioned"], "store": store}
+        audit_log.install(self.connection)
+        self.connection.commit()
         self.insert_accounts(ids, "core", How("ann", "none"))
 
     @rule(ids=some_ids, way=st.sampled_from(["core", "many", "returning", "text", "orm", "copy"]), how=hows)
@@ -450,7 +456,7 @@ class Machine(RuleBasedStateMachine):
             select(
                 Activity.table_name,
                 Activity.verb,
-                cast(Activity.old_data, Text),
+                cast(Activity.completed_old_data, Text),
                 cast(Activity.changed_data, Text),
                 Transaction.actor_id,
             )

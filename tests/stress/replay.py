@@ -82,7 +82,7 @@ def _statements(
             activity.issued_at,
             activity.verb,
             activity.row_key,
-            cast(activity.old_data, Text),
+            cast(activity.completed_old_data, Text),
             cast(activity.changed_data, Text),
         )
         .where(

@@ -205,6 +205,7 @@ class InitAuditLoggerTriggersOp(TriggersOperation):
         truncate: str = "count",
         require_actor: str = "allow",
         bypass: str = "allow",
+        store: str = "rows",
         partitioned: bool = False,
         key_columns: Iterable[str] | None = None,
         version: int = 1,
@@ -222,6 +223,7 @@ class InitAuditLoggerTriggersOp(TriggersOperation):
         :param truncate: ``rows`` records the rows that a TRUNCATE removes, not only their number.
         :param require_actor: ``reject`` makes writes without an actor fail.
         :param bypass: ``reject`` makes writes in a block of ``disable()`` fail.
+        :param store: ``changes`` records of an update only the columns that it changes, where the trail has the rest.
         :param partitioned: whether the table is partitioned.
         :param version: the version of the SQL.
         """
@@ -233,6 +235,7 @@ class InitAuditLoggerTriggersOp(TriggersOperation):
             truncate=truncate,
             require_actor=require_actor,
             bypass=bypass,
+            store=store,
         )
         triggers = TableTriggers(
             table_name, schema, audit_schema, options, partitioned, tuple(key_columns or ()), version

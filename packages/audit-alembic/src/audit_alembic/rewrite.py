@@ -225,8 +225,9 @@ class AddAuditedColumnOp(RewriteOperation):
         value = literal(json.dumps(self.default))
         added = f"pg_catalog.jsonb_build_object({column}, {value}::jsonb)"
         # A whole row stands in old_data of an update or a delete, and in changed_data of an insert or a snapshot.
+        # One of these has what a delta leaves out.
         return (
-            f"old_data = CASE WHEN verb IN ('update', 'delete') AND NOT old_data ? {column}"
+            f"old_data = CASE WHEN verb IN ('update', 'delete') AND delta_depth IS NULL AND NOT old_data ? {column}"
             f" THEN old_data || {added} ELSE old_data END,\n"
             f"    changed_data = CASE WHEN verb IN ('insert', 'snapshot') AND NOT changed_data ? {column}"
             f" THEN changed_data || {added} ELSE changed_data END",

@@ -11,17 +11,28 @@ import datetime as dt
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, MetaData, Table, Text, inspect, type_coerce
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Dialect,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    inspect,
+    type_coerce,
+)
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import ARRAY, INET, JSONB, OID
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import Mapped, foreign, mapped_column, registry, relationship
+from sqlalchemy.orm import Mapped, column_property, foreign, mapped_column, registry, relationship
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from .actor import ActorClass
 from .reading.exact import ExactText, require_trail
-from .reading.merging import merged
+from .reading.merging import merged, whole_before
 from .reading.values import as_object, load_json
 
 
@@ -115,14 +126,19 @@ class AuditLogActivity:
     row_key: Mapped[str | None] = mapped_column(ExactText)
     #: The primary key before an update that changed it; None otherwise.
     old_row_key: Mapped[str | None] = mapped_column(ExactText)
-    #: The row before the change; empty for an insert.
+    #: The row before the change; empty for an insert. Of a table whose ``store`` is ``"changes"`` only what changed of
+    #: it, if ``delta_depth`` says so; ``row_before`` has all of it.
     old_data: Mapped[dict[str, Any]] = mapped_column(RecordedData)
     #: What is new: the row for an insert, the changed columns for an update, empty for a delete.
     changed_data: Mapped[dict[str, Any]] = mapped_column(RecordedData)
     #: The columns that are masked: what is recorded of them is not a value; None where there are none.
     masked: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    #: None if ``old_data`` is a whole row. Otherwise how many activities before this one under its key that stands.
+    delta_depth: Mapped[int | None] = mapped_column(SmallInteger)
 
     if TYPE_CHECKING:
+        #: ``row_before`` as the database puts it together, loaded when it is needed.
+        completed_old_data: Mapped[dict[str, Any]]
         transaction: Mapped[AuditLogTransaction]
         #: Reads it in the terms of the application's models.
         reader: ClassVar[ActivityReader]
@@ -130,13 +146,21 @@ class AuditLogActivity:
     @hybrid_property
     def data(self) -> dict[str, Any]:
         """The row as the change left it; for a delete, as it was."""
-        return {**as_object(self.old_data), **as_object(self.changed_data)}
+        return {**self.row_before, **as_object(self.changed_data)}
 
     @data.inplace.expression
     @classmethod
     def _data(cls) -> ColumnElement[dict[str, Any]]:
-        merged_data: ColumnElement[dict[str, Any]] = merged(cls)
+        merged_data: ColumnElement[dict[str, Any]] = merged(cls, inspect(cls).mapper)
         return merged_data
+
+    @property
+    def row_before(self) -> dict[str, Any]:
+        """The row before the change, also where ``old_data`` has only what changed of it; empty for an insert.
+
+        It takes a query then, unless it was loaded with the activity: ``undefer(AuditLogActivity.completed_old_data)``.
+        """
+        return as_object(self.old_data if self.delta_depth is None else self.completed_old_data)
 
     @property
     def changes(self) -> dict[str, tuple[Any, Any]]:
@@ -213,6 +237,8 @@ def map_models(
         )
     mappings.mapped(transaction_cls)
     mappings.mapped(activity_cls)
+    completed = type_coerce(whole_before(activity_cls, activity_cls), RecordedData())
+    inspect(activity_cls).add_property("completed_old_data", column_property(completed, deferred=True))
     return activity_cls, transaction_cls
 
 

@@ -44,6 +44,8 @@ class TableOptions:
     require_actor: str = _choice("allow", "reject")
     #: Whether a write in a block of disable() fails.
     bypass: str = _choice("allow", "reject")
+    #: What an update leaves of the row: all of it, or only the columns that change, for tables with many columns.
+    store: str = _choice("rows", "changes")
     #: How long activities are kept; as long as those of the other tables if empty. Triggers need not know.
     keep: str = field(default="", compare=False, metadata={"is_recorded": False})
 
@@ -91,6 +93,11 @@ class TableOptions:
                     f"Table {table.fullname!r}: {name!r} is {values[name]!r}; it can be "
                     f"{' or '.join(map(repr, choices))}."
                 )
+        if values["store"] != _CHOICES["store"][0] and not table.primary_key.columns:
+            raise ConfigurationError(
+                f"Table {table.fullname!r}: 'store' is {values['store']!r}, and the table has no primary key; without "
+                "one nobody could tell which earlier change has the rest of a row. Take 'store' out."
+            )
         values["keep"] = _read_keep(table, options.get("keep", ""))
         values["operations"] = _read_operations(table, options.get("operations", OPERATIONS))
         return cls(**values)

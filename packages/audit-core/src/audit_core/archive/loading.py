@@ -25,6 +25,7 @@ _ACTIVITY = {
     "old_data": ("text", "CAST(x.old_data AS jsonb)"),
     "changed_data": ("text", "CAST(x.changed_data AS jsonb)"),
     "masked": ("text", _MASKED),
+    "delta_depth": ("bigint", "CAST(x.delta_depth AS smallint)"),
 }
 _TRANSACTION = {
     "id": ("bigint", "x.id"),

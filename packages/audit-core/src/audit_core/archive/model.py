@@ -120,6 +120,7 @@ ACTIVITY = _described(
         ("old_data", StringType(), True, "JSON: the row before the change"),
         ("changed_data", StringType(), True, "JSON: the row of an insert, the changed columns of an update"),
         ("masked", StringType(), False, "JSON: the names of the columns that are masked"),
+        ("delta_depth", LongType(), False, "so many activities before it under its key stands the rest of old_data"),
     ),
     ("table_name", "row_key", "id"),
     ("id", "transaction_id", "issued_at", "table_name", "row_key", "old_row_key", "verb"),

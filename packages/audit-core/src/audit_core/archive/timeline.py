@@ -9,12 +9,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import groupby
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, ScalarResult, Select, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session, joinedload, undefer
 
 from .. import reading
 from ..connections import sqlstate
@@ -53,7 +54,7 @@ _KNOWN_SINCE = _LOST.format("last_issued_at", _IS_GONE)
 _REMOVED_AT = _LOST.format("removed_at", _IS_GONE)
 _ACTIVITY_COLUMNS = (
     "id, transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb, row_key, old_row_key,"
-    " old_data, changed_data, masked"
+    " old_data, changed_data, masked, delta_depth"
 )
 _TRANSACTION_COLUMNS = "id, native_transaction_id, issued_at, actor_id, client_addr, meta, db_user, application_name"
 _OVERLAY = (
@@ -89,6 +90,13 @@ _ANALYZE = f"ANALYZE pg_temp.{_ACTIVITY}, pg_temp.{_TRANSACTION}"
 _LACKED = (
     f"SELECT DISTINCT a.transaction_id FROM pg_temp.{_ACTIVITY} AS a "
     "WHERE NOT EXISTS (SELECT FROM pg_temp.transaction AS t WHERE t.id = a.transaction_id)"
+)
+
+_INCOMPLETE = (
+    f"SELECT DISTINCT a.table_name, a.row_key FROM pg_temp.{_ACTIVITY} AS a WHERE a.delta_depth >"
+    " (SELECT count(*) FROM pg_temp.activity AS e WHERE e.table_name = a.table_name AND e.row_key = a.row_key"
+    " AND e.schema = a.schema AND e.id < a.id"
+    " AND e.verb IN ('insert', 'update', 'delete', 'snapshot')) ORDER BY a.table_name, a.row_key"
 )
 
 
@@ -264,7 +272,8 @@ class Timeline:
         for each in self._archived():
             if (each.from_id is None or each.from_id <= number) and number < each.end_id:
                 self._load(self._scanning.Wanted(ids=[(number, number + 1)]))
-        return self._session.get(self._scope.activity_cls, number)
+                self._load_what_deltas_rest_on([(each.from_id, each.end_id)])
+        return self._session.get(self._scope.activity_cls, number, options=self._with_row_before())
 
     # What is loaded.
 
@@ -336,6 +345,17 @@ class Timeline:
                 transactions=numbers,
             )
         )
+        self._load_what_deltas_rest_on([(part.from_id, part.end_id)])
+
+    def _load_what_deltas_rest_on(self, ids: Sequence[tuple[int | None, int]]) -> None:
+        """Load of a partition what completes the deltas that are loaded; it is all there."""
+        with fixed_search_path(self._connection):
+            lacking = self._connection.execute(statement(_INCOMPLETE)).all()
+        for table, of_table in groupby(lacking, key=lambda row: row.table_name):
+            keys = [row.row_key for row in of_table]
+            for start in range(0, len(keys), BATCH):
+                wanted = self._scanning.Wanted(ids=ids, tables=[table], keys=keys[start : start + BATCH])
+                self._load(wanted, with_transactions=False)
 
     def _load_record(self, entity: Entity, key: Any, *, with_table: bool, until: dt.datetime | None = None) -> None:
         """Load all that the archive has of a record, under whatever key, and what became of its table as a whole."""
@@ -408,7 +428,11 @@ class Timeline:
             self._connection.execute(statement(_FORGET))
 
     def _with_transaction(self, query: Select[Any]) -> Select[Any]:
-        return query.options(joinedload(self._scope.activity_cls.transaction))
+        # What deltas rest on may be forgotten when somebody asks for the row before.
+        return query.options(joinedload(self._scope.activity_cls.transaction), *self._with_row_before())
+
+    def _with_row_before(self) -> list[Any]:
+        return [undefer(self._scope.activity_cls.completed_old_data)]
 
     def _require_open(self) -> None:
         if not self._is_open:

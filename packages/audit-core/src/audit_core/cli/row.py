@@ -109,4 +109,4 @@ def as_of(
 
 def _data_at(activity: AuditLogActivity, when: dt.datetime) -> dict[str, Any]:
     """Return the row of which an activity tells: the one that it left, or the one that it found later."""
-    return activity.old_data if activity.issued_at > when and activity.verb != "snapshot" else activity.data
+    return activity.row_before if activity.issued_at > when and activity.verb != "snapshot" else activity.data

@@ -34,6 +34,7 @@ ACTIVITY = {
     "old_data": _TEXT.format("a.old_data"),
     "changed_data": _TEXT.format("a.changed_data"),
     "masked": _TEXT.format("to_jsonb(a.masked)"),
+    "delta_depth": "CAST(a.delta_depth AS bigint)",
 }
 #: The columns of a transaction, as the archive has them.
 TRANSACTION = {

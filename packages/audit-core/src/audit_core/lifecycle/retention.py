@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from ..period import FOREVER, period
 from ..quoting import literal, qualified
 from ..reading.audited_table import schema_of
 from ..reading.bounds import LAST_ID
-from .checksum import checksum_of_partition
+from .checksum import ACTIVITY, checksum_of_partition
 from .holds import HELD, has_holds
 from .owner import WhoIsAtWork, one_transaction, owner_connection, statement, try_lock
 from .partitions import Partition, partitions
@@ -76,7 +77,16 @@ _DETACHED = (
 )
 _IS_NEEDED = "SELECT EXISTS (SELECT FROM {schema}.{name} AS a WHERE a.id >= CAST(:needed AS bigint))"
 _COUNT_HELD = "SELECT pg_catalog.count(*) FROM {schema}.{name} AS a WHERE " + HELD
-_COPY_HELD = "INSERT INTO {schema}.{target} SELECT a.* FROM {schema}.{name} AS a WHERE " + HELD
+# The whole row before a change: what a delta leaves out stands in activities that go.
+_WHOLE = (
+    "CASE WHEN {0}.delta_depth IS NULL THEN {0}.old_data ELSE {{schema}}.audit_logger_complete_delta("
+    "{0}.schema, {0}.table_name, {0}.row_key, {0}.id, {0}.delta_depth, {0}.old_data) END"
+)
+_HELD_COLUMNS = {**{name: f"a.{name}" for name in ACTIVITY}, "old_data": _WHOLE.format("a"), "delta_depth": "NULL"}
+_COPY_HELD = (
+    f"INSERT INTO {{schema}}.{{target}} ({', '.join(_HELD_COLUMNS)}) SELECT {', '.join(_HELD_COLUMNS.values())}"
+    " FROM {schema}.{name} AS a WHERE " + HELD
+)
 _RECORD = (
     "SELECT {schema}.audit_logger_record_maintenance(pg_catalog.jsonb_build_object("
     "'operation', CAST(:operation AS text), 'keep', CAST(:keep AS text), 'table', CAST(:table AS text),"
@@ -119,6 +129,18 @@ _DELETE_OF_TABLE = (
     " RETURNING g.transaction_id) "
     "SELECT pg_catalog.count(*) AS rows, pg_catalog.array_agg(DISTINCT transaction_id) AS transactions FROM gone"
 )
+# Of what stays, the deltas that rest on what goes; others rest on these.
+_COMPLETE_OF_TABLE = (
+    f"UPDATE {{schema}}.{{name}} AS k SET old_data = {_WHOLE.format('k')}, delta_depth = NULL"
+    " WHERE k.delta_depth IS NOT NULL AND k.table_name = :of_table AND k.schema = :of_schema"
+    " AND NOT EXISTS (SELECT" + _OF_TABLE + " AND a.id = k.id)"
+    " AND EXISTS (SELECT" + _OF_TABLE + " AND a.id = (SELECT max(p.id) FROM {schema}.{name} AS p"
+    " WHERE p.table_name = k.table_name AND p.row_key = k.row_key AND p.schema = k.schema AND p.id < k.id"
+    " AND p.verb IN ('insert', 'update', 'delete', 'snapshot')))"
+)
+_SET_PATIENCE = "SELECT set_config('lock_timeout', :patience, false)"
+_LOCK_DELTAS = "SELECT pg_advisory_lock(hashtextextended(CAST(:lock AS text), 0))"
+_UNLOCK_DELTAS = "SELECT pg_advisory_unlock(hashtextextended(CAST(:lock AS text), 0))"
 _DELETE_LEFT_OVER = (
     "DELETE FROM {schema}.transaction AS t WHERE t.id = ANY (CAST(:ids AS bigint[])) AND NOT EXISTS ("
     "SELECT FROM {schema}.activity AS a WHERE a.transaction_id = t.id)"
@@ -293,7 +315,8 @@ class Run:
                 # Before the first batch: readers must not take what is left for all.
                 with one_transaction(self._connection):
                     self._execute(_KNOWN_SINCE, known_since=until, **of_table)
-                rows += self._delete(each, {"until": until, "needed": needed, **of_table})
+                with self._without_new_deltas(schema, table):
+                    rows += self._delete(each, {"until": until, "needed": needed, **of_table})
             else:
                 rows += found.rows
         self._remember(**of_table, keep=keep)
@@ -330,10 +353,14 @@ class Run:
 
     def _delete(self, partition: Partition, which: dict[str, Any]) -> int:
         total: int = 0
+        is_first = True
         while True:
             with one_transaction(self._connection):
                 # A batch finds its rows by the index of the table's name.
                 self._run("SET LOCAL enable_seqscan = off")
+                if is_first:
+                    self._execute(_COMPLETE_OF_TABLE, name=partition.name, **which)
+                    is_first = False
                 gone = self._execute(_DELETE_OF_TABLE, name=partition.name, batch=BATCH, **which).one()
                 if gone.rows:
                     self._execute(_DELETE_LEFT_OVER, ids=list(gone.transactions))
@@ -341,6 +368,30 @@ class Run:
             total += int(gone.rows)
             if gone.rows < BATCH:
                 return total
+
+    @contextmanager
+    def _without_new_deltas(self, schema: str, table: str) -> Iterator[None]:
+        """Have updates of a table recorded whole for the length of a block: what a delta would rest on may go.
+
+        Deltas of transactions in progress cannot be seen, so the block begins when they are over. Nobody waits for it.
+        """
+        lock = {"lock": f"audit_logger_delta {schema}.{table}"}
+        try:
+            self._execute(_SET_PATIENCE, patience=f"{self._patience:.3f}s")
+            self._execute(_LOCK_DELTAS, **lock)
+        except DBAPIError as error:
+            if sqlstate(error.orig) != _LOCK_NOT_AVAILABLE:
+                raise
+            raise MaintenanceError(
+                f"Some transaction that changed {schema}.{table} was in progress for {self._patience:g} seconds. Of "
+                "this table nothing was removed; try again when no long transaction is writing."
+            ) from error
+        finally:
+            self._execute(_SET_PATIENCE, patience="0")
+        try:
+            yield
+        finally:
+            self._execute(_UNLOCK_DELTAS, **lock)
 
     def _detach(self, partition: Partition) -> None:
         """Take a partition out of the trail. Nobody waits for it; it waits for transactions that may be reading."""

@@ -37,13 +37,13 @@ from sqlalchemy.dialects.postgresql import ARRAY, HSTORE, JSONB
 from sqlalchemy.sql.selectable import Subquery
 
 from ..errors import HistoryError, HistoryWarning
-from .audited_table import ROW_VERBS, AuditedTable, array_of, execute
+from .audited_table import AuditedTable, array_of, execute
 from .chain import is_torn
 from .coverage import begun_empty, last_loss, limit, limits
 from .entities import Entity
 from .exact import ExactText, exact_text, operate, pg
 from .instants import past
-from .merging import merged
+from .merging import ROW_VERBS, changed, whole_before
 from .past_objects import (
     BYPASS_NOTE,
     LOSS_NOTE,
@@ -215,7 +215,14 @@ def _rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str] 
     until = literal(when, DateTime(timezone=True))
     latest = _latest(audited, until, row_key)
     activity = audited.activities
-    data = case((latest.c.is_before, activity.c.old_data), else_=merged(activity.c))
+    before = whole_before(activity.c, audited.scope.activity_cls)
+    left = case(
+        (latest.c.is_before, before),
+        else_=operate(before, "||", changed(activity.c), JSONB()),
+    )
+    # Computed once, whatever looks at it.
+    state = select(left.label("data")).offset(0).correlate(latest, activity).lateral()
+    data = state.c.data
     columns = [column(each.name, StoredType(each.type)) for each in audited.table.columns]
     values = readable(audited, data, activity.c.masked)
     record = pg.jsonb_to_record(values).table_valued(*columns).render_derived(with_types=True)
@@ -245,6 +252,7 @@ def _rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str] 
                 ),
             ),
         )
+        .join(state, true())
         .join(record, true())
         .where(not_(_is_truncated(audited, activity.c, until)))
     )

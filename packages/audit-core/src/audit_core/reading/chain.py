@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, column, exists, func, literal, not_, or_, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 
-from .audited_table import ROW_VERBS, AuditedTable
+from .audited_table import AuditedTable
 from .exact import ExactText, operate, pg
-from .merging import merged
+from .merging import ROW_VERBS, merged
 
 _PAIR = (column("key", ExactText), column("value", JSONB()))
 
@@ -38,7 +38,7 @@ def is_torn(audited: AuditedTable, activity: Any) -> ColumnElement[bool]:
     It takes a look into the index for each row; :meth:`audit_core.AuditLog.verify` looks at everything.
     """
     other = audited.activities
-    left = case((other.c.verb != "delete", shown(other.c, merged(other.c))))
+    left = case((other.c.verb != "delete", shown(other.c, merged(other.c, audited.scope.activity_cls))))
     last = (
         select(other.c.id, left.label("left"), other.c.native_transaction_id, other.c.old_row_key)
         .where(
@@ -53,6 +53,7 @@ def is_torn(audited: AuditedTable, activity: Any) -> ColumnElement[bool]:
     )
     # Where rows change places, it may be another one that has come.
     is_other = and_(last.c.old_row_key.is_not(None), last.c.native_transaction_id == activity.native_transaction_id)
+    # What a delta leaves out is what the activity before it left.
     begins = shown(activity, activity.old_data)
     bypass = audited.activities
     is_explained = exists(

@@ -39,7 +39,7 @@ class ModelReader:
 
     def before(self, activity: AuditLogActivity) -> Any:
         """Return the row before the change as an object of the model; None if there was none."""
-        return self._object(activity, as_object(activity.old_data)) if activity.verb in _WITH_ROW_BEFORE else None
+        return self._object(activity, activity.row_before) if activity.verb in _WITH_ROW_BEFORE else None
 
     def after(self, activity: AuditLogActivity) -> Any:
         """Return the row after the change as an object of the model; None if there was none."""

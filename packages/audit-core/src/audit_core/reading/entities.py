@@ -18,7 +18,6 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapper
@@ -27,9 +26,9 @@ from sqlalchemy.sql.elements import BinaryExpression
 
 from ..audited import is_audited
 from ..errors import HistoryError
-from .audited_table import ROW_VERBS, AuditedTable
+from .audited_table import AuditedTable
 from .exact import exact_text, operate, pg
-from .merging import merged
+from .merging import ROW_VERBS, merged, whole_before
 from .types import StoredType
 
 if TYPE_CHECKING:
@@ -173,7 +172,8 @@ class Entity:
             for each in self.identities
         ]
         name = exact_text(str(discriminator.name))
-        rows = (type_coerce(activity.old_data, JSONB()), merged(activity))
+        model = self.audited.scope.activity_cls
+        rows = (whole_before(activity, model), merged(activity, model))
         return or_(*(operate(row, "->", name, JSONB()).in_(identities) for row in rows))
 
     def _is_own(self, part: AuditedTable, activity: Any) -> ColumnElement[bool]:

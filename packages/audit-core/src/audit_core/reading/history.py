@@ -34,11 +34,11 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from ..audited import is_audited
 from ..errors import HistoryError
-from .audited_table import ROW_VERBS, AuditedTable, array_of
+from .audited_table import AuditedTable, array_of
 from .bounds import LAST_ID
 from .entities import Entity
 from .exact import ExactText
-from .merging import merged
+from .merging import ROW_VERBS, merged, whole_before
 
 if TYPE_CHECKING:
     from ..scope import Scope
@@ -232,8 +232,8 @@ def _ids_of_referencing(audited: AuditedTable, constraint: ForeignKeyConstraint,
     by_key = set(pairs) == set(audited.key_columns)
     referred = audited.key_columns if by_key else list(pairs)
     referring = [pairs[each] for each in referred]
-    before = child.key_in(activity.c.old_data, referring)
-    after = child.key_in(merged(activity.c), referring)
+    before = child.key_in(whole_before(activity.c, audited.scope.activity_cls), referring)
+    after = child.key_in(merged(activity.c, audited.scope.activity_cls), referring)
     query = select(activity.c.id).where(activity.c.verb.in_(ROW_VERBS))
     if by_key:
         return query.where(
@@ -246,5 +246,5 @@ def _ids_of_referencing(audited: AuditedTable, constraint: ForeignKeyConstraint,
             )
         )
     own = audited.activities
-    value = audited.key_in(merged(own.c), referred)
+    value = audited.key_in(merged(own.c, audited.scope.activity_cls), referred)
     return query.where(exists(select(literal(1)).where(_is_under(own.c, keys), or_(before == value, after == value))))

@@ -28,10 +28,9 @@ from sqlalchemy import (
     null,
     select,
     table,
-    type_coerce,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, OID, REGCLASS
+from sqlalchemy.dialects.postgresql import ARRAY, OID, REGCLASS
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
@@ -40,7 +39,7 @@ from ..reading.as_of import readable
 from ..reading.audited_table import AuditedTable
 from ..reading.changes import table_of
 from ..reading.exact import equal, exact_text, pg
-from ..reading.merging import merged
+from ..reading.merging import merged, whole_before
 from ..reading.relations import pg_attribute
 from ..reading.types import RowType
 from .recorded import RecordedChange, read_row
@@ -174,7 +173,7 @@ class LiveTable:
         :return: the activities, the rows, and both joined.
         """
         activity = self.audited.all_activities
-        recorded = type_coerce(activity.c.old_data, JSONB()) if before else merged(activity.c)
+        recorded = (whole_before if before else merged)(activity.c, self.audited.scope.activity_cls)
         empty = cast(null(), RowType(self.relation.name, self.relation.schema))
         names = [each.name for each in self.relation.columns if each.name not in dict(_PLACE)]
         row = pg.jsonb_populate_record(empty, readable(self.audited, recorded, activity.c.masked)).table_valued(*names)

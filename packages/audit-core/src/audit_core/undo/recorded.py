@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Text, cast, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ..errors import HistoryError
-from ..reading.audited_table import ROW_VERBS
+from ..reading.merging import ROW_VERBS, whole_before
 from ..reading.values import as_object
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def load(scope: Scope, connection: Connection, chosen: Any) -> list[RecordedChan
         activity.native_transaction_id,
         activity.issued_at,
         activity.masked,
-        cast(type_coerce(activity.old_data, JSONB()), Text),
+        cast(whole_before(activity, activity), Text),
         cast(type_coerce(activity.changed_data, JSONB()), Text),
     ]
     query = select(*columns).where(chosen).order_by(activity.id.desc())

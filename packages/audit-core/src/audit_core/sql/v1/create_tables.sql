@@ -35,6 +35,7 @@ CREATE TABLE @schema@.activity (
     old_data jsonb NOT NULL,
     changed_data jsonb NOT NULL,
     masked text[],
+    delta_depth smallint,
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id)
 ;;

@@ -13,6 +13,8 @@
     excluded text[] := '{}'::text[];
     masked text[] := '{}'::text[];
     included text[];
+    stores_changes boolean := false;
+    delta_depth smallint;
     argument text;
     binary_comparison text;
     binary_changes text[];

@@ -1,4 +1,4 @@
--- Reads the arguments of a trigger into key_columns, excluded, masked and included.
+-- Reads the arguments of a trigger into key_columns, excluded, masked, included and stores_changes.
     FOREACH argument IN ARRAY @arguments@ LOOP
         IF starts_with(argument, 'key=') THEN
             key_columns := key_columns || substr(argument, 5);
@@ -8,5 +8,7 @@
             masked := masked || substr(argument, 6);
         ELSIF starts_with(argument, 'include=') THEN
             included := included || substr(argument, 9);
+        ELSIF argument = 'store=changes' THEN
+            stores_changes := true;
         END IF;
     END LOOP;

@@ -10,7 +10,9 @@ DECLARE
     taken record;
 BEGIN
     SELECT a.id, a.issued_at, a.native_transaction_id, a.table_name, a.row_key,
-           CASE WHEN a.verb <> 'delete' THEN a.old_data || a.changed_data END AS state
+           CASE WHEN a.verb <> 'delete' THEN
+@include whole_old_data activity=a@
+           || a.changed_data END AS state
     INTO given
     FROM @schema@.activity AS a
     WHERE (a.table_name, a.row_key, a.id) < (name, key, before_id) AND a.schema = schema_name

@@ -1,8 +1,9 @@
 -- Reads the arguments of an audit trigger. Called where more than one row is recorded at once. Returns the columns of
--- the primary key, those that are not recorded and those that are masked, as the table is now.
+-- the primary key, those that are not recorded and those that are masked, as the table is now, and whether updates are
+-- recorded as deltas.
 CREATE OR REPLACE FUNCTION @schema@.audit_logger_read_options(
     relation oid, arguments text[],
-    OUT key_columns text[], OUT excluded text[], OUT masked text[])
+    OUT key_columns text[], OUT excluded text[], OUT masked text[], OUT stores_changes boolean)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $audit_logger$
@@ -17,6 +18,7 @@ BEGIN
     key_columns := '{}';
     excluded := '{}';
     masked := '{}';
+    stores_changes := false;
     IF arguments IS NOT NULL THEN
 @include parse_options arguments=arguments@
     END IF;

@@ -20,6 +20,8 @@ DECLARE
     old_values text;
     new_values text;
     unchanged text;
+    has_twins boolean;
+    stored text;
 BEGIN
     -- In each query below, the innermost level has the columns of the application's table in scope and
     -- names nothing but whole rows.
@@ -66,8 +68,8 @@ BEGIN
         RETURN NULL;
     END IF;
 
-    SELECT o.key_columns, o.excluded, o.masked
-    INTO key_columns, excluded, masked
+    SELECT o.key_columns, o.excluded, o.masked, o.stores_changes
+    INTO key_columns, excluded, masked, stores_changes
     FROM @schema@.audit_logger_read_options(TG_RELID, TG_ARGV) AS o;
     may_exceed_jsonb := @schema@.audit_logger_may_exceed_jsonb(TG_RELID);
 
@@ -116,7 +118,8 @@ BEGIN
             OFFSET 0
         ) AS converted;
     ELSE
-        is_few := NOT EXISTS (SELECT FROM new_table OFFSET 100);
+        -- Of a table that stores changes, a few rows take the same way as many.
+        is_few := NOT stores_changes AND NOT EXISTS (SELECT FROM new_table OFFSET 100);
     END IF;
     IF is_few THEN
         -- The transition tables are filled in step. A full join cannot become a nested loop, so that a
@@ -164,17 +167,38 @@ BEGIN
         INTO old_columns, new_columns, old_values, new_values, unchanged
         FROM pg_attribute AS a
         WHERE a.attrelid = TG_RELID AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> ALL (excluded);
+        stored := 'SELECT whole AS old_data, NULL::smallint AS delta_depth';
+        IF stores_changes AND key_columns <> '{}' THEN
+            -- Where several rows have one key, as in the middle of referential actions, nobody can tell which of them
+            -- an activity is of. format() writes a value by the output function of its type, and calls no cast.
+            EXECUTE format(
+                'SELECT EXISTS (SELECT FROM new_table AS n GROUP BY %s HAVING count(*) > 1)',
+                (SELECT string_agg(format('format(''%%s'', n.%I)', k.name), ', ') FROM unnest(key_columns) AS k (name)))
+            INTO has_twins;
+            IF NOT has_twins THEN
+                stored := format($query$
+                    SELECT CASE WHEN d.delta_depth IS NULL THEN d.whole ELSE
+@include old_values data=d.whole changes=d.changes@
+                           END AS old_data, d.delta_depth
+                    FROM (SELECT whole, changes,
+                                 CASE WHEN nullif(old_key, new_key) IS NULL THEN
+                                     %I.audit_logger_find_delta_depth($4::text, $5::text, new_key, whole)
+                                 END AS delta_depth
+                          OFFSET 0) AS d
+                    $query$, @schema_literal@);
+            END IF;
+        END IF;
         EXECUTE format($query$
             INSERT INTO %1$I.activity (
                 transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb,
-                row_key, old_row_key, old_data, changed_data, masked)
+                row_key, old_row_key, old_data, changed_data, masked, delta_depth)
             SELECT (SELECT %1$I.audit_logger_ensure_transaction()),
                 $1, $2, $3, $4, $5, 'update', new_key, nullif(old_key, new_key),
-                CASE WHEN $8 = '{}' THEN old_row ELSE %1$I.audit_logger_mask(old_row, $8) END,
+                stored.old_data,
                 CASE WHEN $8 = '{}' THEN changes ELSE %1$I.audit_logger_mask(changes, $8) END,
-                nullif($8, '{}')
+                nullif($8, '{}'), stored.delta_depth
             FROM (
-                SELECT old_row, changes,
+                SELECT CASE WHEN $8 = '{}' THEN old_row ELSE %1$I.audit_logger_mask(old_row, $8) END AS whole, changes,
                        CASE WHEN cardinality($6) = 1 AND octet_length(new_row ->> $6[1]) <= 1000 THEN new_row ->> $6[1]
                             ELSE %1$I.audit_logger_row_key(new_row, $6) END AS new_key,
                        CASE WHEN NOT changes ?| $6 THEN NULL
@@ -198,7 +222,8 @@ BEGIN
                     WHERE NOT $10 OR old_row = new_row
                 ) AS changed
             ) AS keyed
-            $query$, @schema_literal@, old_columns, new_columns, old_values, new_values, unchanged)
+            CROSS JOIN LATERAL (%7$s) AS stored
+            $query$, @schema_literal@, old_columns, new_columns, old_values, new_values, unchanged, stored)
         USING recorded_at, xid, TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, key_columns, excluded, masked,
             may_exceed_jsonb, only_binary_changes;
     END IF;

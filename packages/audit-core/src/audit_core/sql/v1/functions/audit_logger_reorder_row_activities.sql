@@ -22,6 +22,7 @@ DECLARE
     befores integer[];
     afters integer[];
     are_led boolean[];
+    has_deltas boolean;
     is_gapless boolean;
     new_order integer[];
     place integer;
@@ -72,11 +73,16 @@ BEGIN
         FROM unnest(keys) WITH ORDINALITY AS k (key, place)
         CROSS JOIN LATERAL @schema@.audit_logger_find_state_before(own.schema, own.table_name, k.key, ids[1]) AS s
     ), change AS MATERIALIZED (
-        SELECT i.place, a.issued_at, coalesce(a.old_row_key, a.row_key) AS old_key, a.row_key AS new_key,
-               CASE WHEN a.verb <> 'insert' THEN a.old_data END AS before,
-               CASE WHEN a.verb <> 'delete' THEN a.old_data || a.changed_data END AS after
+        SELECT i.place, a.issued_at, a.delta_depth IS NOT NULL AS is_delta, coalesce(a.old_row_key, a.row_key) AS old_key, a.row_key AS new_key,
+               CASE WHEN a.verb <> 'insert' THEN a.whole END AS before,
+               CASE WHEN a.verb <> 'delete' THEN a.whole || a.changed_data END AS after
         FROM unnest(ids) WITH ORDINALITY AS i (id, place)
-        CROSS JOIN LATERAL (SELECT e.* FROM @schema@.activity AS e WHERE e.id = i.id OFFSET 0) AS a
+        CROSS JOIN LATERAL (
+            SELECT e.*,
+@include whole_old_data activity=e@
+                AS whole
+            FROM @schema@.activity AS e WHERE e.id = i.id OFFSET 0
+        ) AS a
     ), state AS MATERIALIZED (
         SELECT s.state, row_number() OVER () AS number
         FROM (SELECT before FROM change UNION SELECT after FROM change UNION SELECT key.state FROM key) AS s (state)
@@ -115,9 +121,10 @@ BEGIN
            array_agg(l.before ORDER BY l.place), array_agg(l.after ORDER BY l.place),
            array_agg(l.is_led ORDER BY l.place), array_agg(l.issued_at ORDER BY l.place),
            (SELECT array_agg(k.state ORDER BY k.place) FROM known AS k),
+           (SELECT bool_or(c.is_delta) FROM change AS c),
            NOT EXISTS (
                SELECT FROM begun AS b LEFT JOIN ended AS e ON e.state = b.state WHERE b.times > coalesce(e.times, 0))
-    INTO old_keys, new_keys, befores, afters, are_led, times, states, is_gapless
+    INTO old_keys, new_keys, befores, afters, are_led, times, states, has_deltas, is_gapless
     FROM led AS l;
     IF NOT is_gapless THEN
         RETURN ids; -- while the statement around them is not recorded, changes begin where none ends
@@ -127,6 +134,13 @@ BEGIN
         ARRAY(SELECT generate_series(1, cardinality(ids))));
     IF new_order IS NULL THEN
         RETURN ids; -- something is missing in between
+    END IF;
+    IF has_deltas AND new_order <> ARRAY(SELECT generate_series(1, cardinality(ids))) THEN
+        -- A delta rests on the activities before it, and others will be there.
+        UPDATE @schema@.activity AS a
+        SET delta_depth = NULL, old_data =
+@include whole_old_data activity=a@
+        WHERE a.id = ANY (ids) AND a.delta_depth IS NOT NULL;
     END IF;
     -- Rows that change places have the same time: as long as there are two under a key, the change is not over. A row
     -- that leaves a key later than it came there has another time.
