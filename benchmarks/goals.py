@@ -150,6 +150,16 @@ def _years(results: Results) -> Iterator[Goal]:
     yield Goal(12, "the oldest partition removed", _median(results, "years:retain", OURS), 1, unit="s")
 
 
+def _wide(results: Results) -> Iterator[Goal]:
+    for figure, title, limit in (
+        ("wide_growth_{}", "bytes of an activity", 0.15),
+        ("wide_{}:single", "time of updates one by one", 1.5),
+        ("wide_{}:bulk", "time of an update of many rows", 2.5),
+    ):
+        rows, changes = (_median(results, figure.format(store), OURS) for store in ("rows", "changes"))
+        yield Goal(13, f"wide rows, {title}: changes / rows", changes / rows if rows and changes else None, limit)
+
+
 RULES: tuple[Callable[[Results], Iterator[Goal]], ...] = (
     _orm,
     _single,
@@ -163,6 +173,7 @@ RULES: tuple[Callable[[Results], Iterator[Goal]], ...] = (
     _many_tables,
     _stream,
     _years,
+    _wide,
 )
 
 

@@ -63,6 +63,7 @@ class Sizes:
     backlog: int = 100_000
     months: int = 84
     of_a_month: int = 10_000
+    wide: int = 50_000
     #: The maximum number of rounds, whatever a workload says.
     rounds: int = 100
 
@@ -93,6 +94,7 @@ SMOKE = Sizes(
     backlog=1_000,
     months=3,
     of_a_month=200,
+    wide=200,
     rounds=1,
 )
 
@@ -344,5 +346,36 @@ def _workloads(sizes: Sizes) -> list[Workload]:
             rounds=1,
             seconds=120,
             least=1,
+        ),
+        Workload(
+            13,
+            "wide rows: one integer of 60 columns",
+            (
+                *(
+                    Step(
+                        f"wide_{store}",
+                        f"{store} stored, {sizes.wide:,} at once",
+                        "wide",
+                        {"store": store, "size": sizes.statements, "many": sizes.wide},
+                        warm_up={"size": 20, "many": 200},
+                        subjects=(OURS,),
+                    )
+                    for store in ("rows", "changes")
+                ),
+                *(
+                    Step(
+                        f"wide_growth_{store}",
+                        f"{store} stored, an activity",
+                        "wide_growth",
+                        {"store": store, "size": 20, "times": 102},
+                        warm_up=None,
+                        subjects=(OURS,),
+                        unit="B",
+                    )
+                    for store in ("rows", "changes")
+                ),
+            ),
+            rounds=5,
+            seconds=120,
         ),
     ]

@@ -16,6 +16,7 @@ from benchmarks.workloads import (
     reading,
     single,
     stream,
+    wide,
     years,
 )
 
@@ -35,4 +36,6 @@ STEPS: Mapping[str, Callable[..., Figures]] = {
     "many_tables": many_tables.install,
     "stream": stream.backlog,
     "years": years.partitions,
+    "wide": wide.updates,
+    "wide_growth": wide.growth,
 }

@@ -101,6 +101,19 @@ def test_an_added_column_has_its_default_in_every_row_and_in_no_change(recorded:
     assert history(recorded) == before
 
 
+def test_an_added_column_is_not_added_to_what_leaves_out_others(recorded: MigratedProject) -> None:
+    recorded.execute(
+        "SET audit_logger.maintenance = 'on'; "
+        "UPDATE \"Audit Logs\".activity SET delta_depth = 1, old_data = old_data - 'id' WHERE table_name = 'articles' "
+        "AND schema = 'public' AND verb = 'update'"
+    )
+    after = rewrite(recorded, "op.add_audited_column('articles', 'n', 1, audit_schema='Audit Logs')")
+    assert after[:2] == [
+        ("insert", {}, {"id": 1, "title": "first", "n": 1}),
+        ("update", {"title": "first"}, {"title": "second"}),
+    ]
+
+
 def test_an_added_column_does_not_replace_what_was_recorded(recorded: MigratedProject) -> None:
     before = history(recorded)
     assert rewrite(recorded, "op.add_audited_column('articles', 'title', 'x', audit_schema='Audit Logs')") == before

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,10 @@ from audit_core.archive.catalog import opened_archive
 from audit_core.audit_log import scope_of
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.expressions import EqualTo
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, select, text
 from sqlalchemy.orm import Session
 
-from tests.archive.trail import Item, Part, Trail, said
+from tests.archive.trail import YEAR, Item, Part, Trail, said
 
 DIGITS = "0.1234567890123456789012345678901234567890"
 
@@ -55,6 +56,41 @@ def test_dropped_partitions_are_read_from_the_archive(trail: Trail) -> None:
         assert said(archived.history(Item, 20)) == moved
         assert len(moved) == 3
         assert [each for each in said(archived.activities()) if each[0] in {row[0] for row in everything}] == everything
+
+
+def test_deltas_are_completed_from_the_archive(trail: Trail) -> None:
+    """Also where what they rest on is not in the answer."""
+    trail.add(Item(id=1, name="one", price=Decimal("1.10")), Item(id=2, name="two"))
+    for name, actor in (("uno", "ben"), ("eins", "ann"), ("un", "ben")):
+        trail.change(Item, 1, name=name, actor=actor)
+    trail.close(2 * YEAR)
+    trail.change(Item, 1, name="moja", actor="ben")
+    activity = trail.log.activity_cls
+    with Session(trail.engine) as session:
+        of_ben = said(session.scalars(trail.log.activities(actor="ben")))
+        of_updates = select(activity.delta_depth).where(activity.verb == "update").order_by(activity.id)
+        depths = list(session.scalars(of_updates))
+        third = session.scalars(select(activity).where(activity.delta_depth == 3)).one()
+        number, when, before = third.id, third.issued_at, third.row_before
+        row = trail.log.get_as_of(session, Item, 1, when)
+    assert depths == [1, 2, 3, None]
+    with trail.engine.begin() as connection:
+        trail.log.hold(connection, "case 17", table=Item, key=1, since=when)
+    trail.archive(drop=True)
+    with trail.log.archived(trail.engine) as archived:
+        found = list(archived.activities(actor="ben"))
+        held = archived.activity(number)
+        assert held is not None
+        past = archived.get_as_of(Item, 1, when)
+        (first, _, second, _) = list(archived.activities(table=Item, verb="update", oldest_first=True))
+    # What is held is whole in the database.
+    assert (held.delta_depth, held.old_data, held.row_before) == (None, before, before)
+    assert [each[14] for each in said(found)] == [each[14] for each in of_ben]
+    assert (first.before.name, second.before.name, second.before.price) == ("one", "eins", Decimal("1.10"))
+    assert (past.name, past.price) == (row.name, row.price) == ("un", Decimal("1.10"))
+    trail.log.unarchive(trail.engine, "activity_p0001")
+    with Session(trail.engine) as session:
+        assert said(session.scalars(trail.log.activities(actor="ben"))) == of_ben
 
 
 def test_json_is_exact_to_the_digit(trail: Trail) -> None:

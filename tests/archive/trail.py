@@ -22,7 +22,7 @@ class Base(DeclarativeBase):
 
 class Item(Base):
     __tablename__ = "items"
-    __table_args__: Any = ({"info": {"versioned": {"mask": ["secret"]}}},)
+    __table_args__: Any = ({"info": {"versioned": {"mask": ["secret"], "store": "changes"}}},)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]

@@ -66,6 +66,7 @@ def test_an_activity_has_one_shape_in_json(told: Shop) -> None:
         "row_key": "1",
         "old_data": {"id": 1, "name": "Eva", "ssn": "***"},
         "changed_data": {"name": "Eve"},
+        "delta_depth": None,
         "changes": {"name": {"old": "Eva", "new": "Eve"}},
     }
 

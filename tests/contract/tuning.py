@@ -21,12 +21,13 @@ def test_options_are_part_of_the_migration_and_restored_by_a_downgrade(project: 
         "operations": ["update", "insert", "truncate"],
         "truncate": "rows",
         "bypass": "reject",
+        "store": "changes",
     }
     project.write_app(USER + model("Person", *COLUMNS, versioned=options, table="people"))
     migration = project.must_migrate()
     assert migration.upgrade == [
         "init_audit_logger_triggers('people', masked_columns=['ssn'], "
-        "recorded_operations=['insert', 'update', 'truncate'], truncate='rows', bypass='reject')"
+        "recorded_operations=['insert', 'update', 'truncate'], truncate='rows', bypass='reject', store='changes')"
     ]
     assert migration.downgrade == ["init_audit_logger_triggers('people')"]
     project.check()

@@ -37,6 +37,7 @@ from tests.contract.tables import log_of_users
         ({"exclude": ["id"]}, r"'users'.*'id'.*primary key"),
         ({"exclude": "name"}, r"'users'.*'exclude' is 'name'; make it a list"),
         ({"exclud": ["name"]}, r"'users'.*'exclud' is not an option.*'exclude'"),
+        ({"store": "all"}, r"'users'.*'store' is 'all'; it can be 'rows' or 'changes'"),
         (["name"], r"'users'.*make it a dict"),
         (True, r"'users'.*make it a dict"),
     ],

@@ -13,6 +13,7 @@ from audit_core.options import TableOptions
         TableOptions(exclude=("a=b", "exclude=c", "d,e'")),
         TableOptions(include=("x",), mask=("y", "z"), truncate="rows", require_actor="reject", bypass="reject"),
         TableOptions(operations=("delete", "insert")),
+        TableOptions(store="changes"),
     ],
 )
 def test_options_are_read_back_from_the_arguments_of_triggers(versioned: TableOptions) -> None:

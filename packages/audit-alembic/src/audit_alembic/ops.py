@@ -223,7 +223,7 @@ class InitAuditLoggerTriggersOp(TriggersOperation):
         :param truncate: ``rows`` records the rows that a TRUNCATE removes, not only their number.
         :param require_actor: ``reject`` makes writes without an actor fail.
         :param bypass: ``reject`` makes writes in a block of ``disable()`` fail.
-        :param store: ``changes`` records of an update only the columns that it changes, wherever the trail has the rest.
+        :param store: ``changes`` records of an update only the columns that it changes, where the trail has the rest.
         :param partitioned: whether the table is partitioned.
         :param version: the version of the SQL.
         """

@@ -224,8 +224,8 @@ class AddAuditedColumnOp(RewriteOperation):
         column = _text(self.column_name)
         value = literal(json.dumps(self.default))
         added = f"pg_catalog.jsonb_build_object({column}, {value}::jsonb)"
-        # A whole row stands in old_data of an update or a delete, and in changed_data of an insert or a snapshot. What a
-        # delta leaves out is in one of these.
+        # A whole row stands in old_data of an update or a delete, and in changed_data of an insert or a snapshot.
+        # One of these has what a delta leaves out.
         return (
             f"old_data = CASE WHEN verb IN ('update', 'delete') AND delta_depth IS NULL AND NOT old_data ? {column}"
             f" THEN old_data || {added} ELSE old_data END,\n"

@@ -95,8 +95,8 @@ class TableOptions:
                 )
         if values["store"] != _CHOICES["store"][0] and not table.primary_key.columns:
             raise ConfigurationError(
-                f"Table {table.fullname!r}: 'store' is {values['store']!r}, and the table has no primary key; without one "
-                "nobody could tell which earlier change has the rest of a row. Take 'store' out."
+                f"Table {table.fullname!r}: 'store' is {values['store']!r}, and the table has no primary key; without "
+                "one nobody could tell which earlier change has the rest of a row. Take 'store' out."
             )
         values["keep"] = _read_keep(table, options.get("keep", ""))
         values["operations"] = _read_operations(table, options.get("operations", OPERATIONS))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine
 
 from ..errors import ConfigurationError, MaintenanceError
-from ..lifecycle.checksum import checksum_of_partition
+from ..lifecycle.checksum import ACTIVITY, checksum_of_partition
 from ..lifecycle.holds import hold
 from ..lifecycle.owner import WhoIsAtWork, one_transaction, owner_connection, statement, try_lock
 from ..lifecycle.retention import Run
@@ -32,6 +32,11 @@ _WANTED = (
     " AND p.last_issued_at >= CAST(:since AS timestamptz)) ORDER BY p.end_id"
 )
 _CREATE = "CREATE TABLE {schema}.{name} (LIKE {schema}.activity INCLUDING DEFAULTS INCLUDING INDEXES)"
+# What was rewritten since stays, so that the checksum differs.
+_FORGET_COMPLETED = (
+    "DELETE FROM {schema}.{name} AS a USING unnest(CAST(:ids AS bigint[]), CAST(:changed AS text[])) AS x (id, changed)"
+    " WHERE a.id = x.id AND a.delta_depth IS NULL AND a.changed_data = CAST(x.changed AS jsonb)"
+)
 _BACK = (
     "UPDATE {schema}.activity_partition AS p SET removed_at = NULL, held_count = NULL, row_count = :rows"
     " WHERE p.name = :partition"
@@ -93,6 +98,8 @@ def _bring_back(
         numbers: set[int] = set()
         wanted = scanning.Wanted(ids=[(partition.from_id, partition.end_id)])
         for rows in scanning.activities(archive, wanted):
+            if partition.held_count is not None:
+                _forget_completed(connection, schema, name, rows)
             loader.activities(rows, schema)
             numbers.update(row[1] for row in rows)
         for rows in scanning.transactions(archive, numbers):
@@ -128,6 +135,14 @@ def _bring_back(
     return Archived(
         name, rows_, transactions, partition.first_issued_at, partition.last_issued_at, checksum, is_dropped=False
     )
+
+
+def _forget_completed(connection: Connection, schema: str, name: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Delete what was made whole to be held, and comes back as it was: as a delta."""
+    id_, changed, depth = (list(ACTIVITY).index(each) for each in ("id", "changed_data", "delta_depth"))
+    if deltas := [row for row in rows if row[depth] is not None]:
+        values = {"ids": [row[id_] for row in deltas], "changed": [row[changed] for row in deltas]}
+        connection.execute(statement(_FORGET_COMPLETED, schema=schema, name=name), values)
 
 
 def _month(which: str) -> tuple[dt.datetime | None, dt.datetime | None]:

@@ -45,6 +45,7 @@ def activity_json(activity: AuditLogActivity) -> dict[str, Any]:
         "row_key": activity.row_key,
         "old_data": activity.old_data,
         "changed_data": activity.changed_data,
+        "delta_depth": activity.delta_depth,
         "changes": {name: {"old": old, "new": new} for name, (old, new) in recorded_changes(activity).items()},
     }
 

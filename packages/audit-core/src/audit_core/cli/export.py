@@ -105,6 +105,7 @@ def _columns(log: AuditLog | Timeline, activities: Select[Any]) -> Select[Any]:
         "schema": activity.schema,
         "table": activity.table_name,
         "row_key": activity.row_key,
+        "delta_depth": activity.delta_depth,
         **{name: cast(column, Text) for name, column in json.items()},
     }
     ordered = [columns[name].label(name) for name in COLUMNS]

@@ -12,6 +12,7 @@ from .writer import COLUMNS, Rows, Writer
 _TYPES: dict[str, Any] = {
     "id": pa.int64(),
     "transaction_id": pa.int64(),
+    "delta_depth": pa.int16(),
     "issued_at": pa.timestamp("us", tz="UTC"),
 }
 _REQUIRED = frozenset({"id", "transaction_id", "issued_at", "verb", "schema", "table", "old_data", "changed_data"})

@@ -24,6 +24,7 @@ COLUMNS = (
     "row_key",
     "old_data",
     "changed_data",
+    "delta_depth",
 )
 JSON_COLUMNS = frozenset({"meta", "old_data", "changed_data"})
 

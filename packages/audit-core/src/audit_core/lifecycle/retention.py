@@ -383,8 +383,8 @@ class Run:
             if sqlstate(error.orig) != _LOCK_NOT_AVAILABLE:
                 raise
             raise MaintenanceError(
-                f"Some transaction that changed {schema}.{table} was in progress for {self._patience:g} seconds. Of this "
-                "table nothing was removed; try again when no long transaction is writing."
+                f"Some transaction that changed {schema}.{table} was in progress for {self._patience:g} seconds. Of "
+                "this table nothing was removed; try again when no long transaction is writing."
             ) from error
         finally:
             self._execute(_SET_PATIENCE, patience="0")

@@ -29,10 +29,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from ..reading.audited_table import ROW_VERBS
 from ..reading.chain import differs, shown
 from ..reading.exact import ExactText, pg
-from ..reading.merging import merged, whole_before
+from ..reading.merging import ROW_VERBS, merged, whole_before
 from ..reading.relations import pg_class
 from .events import Event
 from .facts import TableFacts
@@ -178,12 +177,13 @@ class TableCheck:
     def _events(self, keys: list[str] | None = None) -> Subquery:
         """Select each activity under its key, and where it changes the key under both: what was there, and what is."""
         given, left = self.facts.audited.activities, self.facts.audited.activities
+        model = self.facts.audited.scope.activity_cls
         is_gone_before = or_(given.c.verb.in_(("insert", "snapshot")), given.c.old_row_key.is_not(None))
         come = select(
             given.c.row_key.label("key"),
             *(given.c[name] for name in ("id", "verb", "relid", "native_transaction_id", "issued_at", "masked")),
-            case((not_(is_gone_before), shown(given.c, whole_before(given.c, self.facts.audited.scope.activity_cls)))).label("before"),
-            case((given.c.verb != "delete", shown(given.c, merged(given.c, self.facts.audited.scope.activity_cls)))).label("after"),
+            case((not_(is_gone_before), shown(given.c, whole_before(given.c, model)))).label("before"),
+            case((given.c.verb != "delete", shown(given.c, merged(given.c, model)))).label("after"),
         ).where(given.c.row_key.is_not(None), given.c.verb.in_(ROW_VERBS))
         gone = select(
             left.c.old_row_key,

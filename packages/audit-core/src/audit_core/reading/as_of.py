@@ -37,13 +37,13 @@ from sqlalchemy.dialects.postgresql import ARRAY, HSTORE, JSONB
 from sqlalchemy.sql.selectable import Subquery
 
 from ..errors import HistoryError, HistoryWarning
-from .audited_table import ROW_VERBS, AuditedTable, array_of, execute
+from .audited_table import AuditedTable, array_of, execute
 from .chain import is_torn
 from .coverage import begun_empty, last_loss, limit, limits
 from .entities import Entity
 from .exact import ExactText, exact_text, operate, pg
 from .instants import past
-from .merging import changed, whole_before
+from .merging import ROW_VERBS, changed, whole_before
 from .past_objects import (
     BYPASS_NOTE,
     LOSS_NOTE,

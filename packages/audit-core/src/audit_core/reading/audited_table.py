@@ -45,9 +45,6 @@ from .row_keys import key_text, key_value
 if TYPE_CHECKING:
     from ..scope import Scope
 
-#: The verbs of activities that hold a row.
-ROW_VERBS = ("insert", "update", "delete", "snapshot")
-
 #: The number of activities with made-up names, which record reads, that are passed at once.
 _PASSED = 500
 

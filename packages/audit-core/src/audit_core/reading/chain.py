@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, column, exists, func, literal, not_, or_, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 
-from .audited_table import ROW_VERBS, AuditedTable
+from .audited_table import AuditedTable
 from .exact import ExactText, operate, pg
-from .merging import merged, whole_before
+from .merging import ROW_VERBS, merged
 
 _PAIR = (column("key", ExactText), column("value", JSONB()))
 
@@ -53,7 +53,8 @@ def is_torn(audited: AuditedTable, activity: Any) -> ColumnElement[bool]:
     )
     # Where rows change places, it may be another one that has come.
     is_other = and_(last.c.old_row_key.is_not(None), last.c.native_transaction_id == activity.native_transaction_id)
-    begins = shown(activity, whole_before(activity, audited.scope.activity_cls))
+    # What a delta leaves out is what the activity before it left.
+    begins = shown(activity, activity.old_data)
     bypass = audited.activities
     is_explained = exists(
         select(literal(1))

@@ -18,7 +18,6 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapper
@@ -27,9 +26,9 @@ from sqlalchemy.sql.elements import BinaryExpression
 
 from ..audited import is_audited
 from ..errors import HistoryError
-from .audited_table import ROW_VERBS, AuditedTable
+from .audited_table import AuditedTable
 from .exact import exact_text, operate, pg
-from .merging import merged, whole_before
+from .merging import ROW_VERBS, merged, whole_before
 from .types import StoredType
 
 if TYPE_CHECKING:

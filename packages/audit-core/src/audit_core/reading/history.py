@@ -33,11 +33,11 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from ..audited import is_audited
 from ..errors import HistoryError
-from .audited_table import ROW_VERBS, AuditedTable
+from .audited_table import AuditedTable
 from .bounds import LAST_ID
 from .entities import Entity
 from .exact import ExactText
-from .merging import merged, whole_before
+from .merging import ROW_VERBS, merged, whole_before
 
 if TYPE_CHECKING:
     from ..scope import Scope

@@ -13,8 +13,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, column, func, inspect, literal, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 
-from .audited_table import ROW_VERBS
 from .exact import ExactText, exact_text, operate, pg
+
+#: The verbs of activities that hold a row.
+ROW_VERBS = ("insert", "update", "delete", "snapshot")
 
 _PAIR = (column("key", ExactText), column("value", JSONB()))
 

@@ -28,10 +28,9 @@ from sqlalchemy import (
     null,
     select,
     table,
-    type_coerce,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, OID, REGCLASS
+from sqlalchemy.dialects.postgresql import ARRAY, OID, REGCLASS
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeEngine, UserDefinedType
 

@@ -13,8 +13,7 @@ from sqlalchemy import Connection, Text, cast, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ..errors import HistoryError
-from ..reading.audited_table import ROW_VERBS
-from ..reading.merging import whole_before
+from ..reading.merging import ROW_VERBS, whole_before
 from ..reading.values import as_object
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from sqlalchemy.orm import aliased
 from ..connections import unwrapped
 from ..errors import HistoryError, UndoConflictError
 from ..reading.as_of import get_as_of
-from ..reading.audited_table import ROW_VERBS
 from ..reading.changes import table_of
 from ..reading.coverage import is_off, limit
 from ..reading.entities import Entity
 from ..reading.instants import past
+from ..reading.merging import ROW_VERBS
 from ..settings import recorded_settings
 from .recorded import RecordedChange, load
 from .reversal import Reversal

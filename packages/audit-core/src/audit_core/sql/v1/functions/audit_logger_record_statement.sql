@@ -181,10 +181,11 @@ BEGIN
             INTO has_twins;
             IF NOT has_twins THEN
                 stored := format($query$
-                    SELECT CASE WHEN d.delta_depth IS NULL THEN whole ELSE
-@include old_values data=whole changes=changes@
+                    SELECT CASE WHEN d.delta_depth IS NULL THEN d.whole ELSE
+@include old_values data=d.whole changes=d.changes@
                            END AS old_data, d.delta_depth
-                    FROM (SELECT CASE WHEN nullif(old_key, new_key) IS NULL THEN
+                    FROM (SELECT whole, changes,
+                                 CASE WHEN nullif(old_key, new_key) IS NULL THEN
                                      %I.audit_logger_find_delta_depth($4::text, $5::text, new_key, whole)
                                  END AS delta_depth
                           OFFSET 0) AS d
