@@ -34,7 +34,7 @@ def _chosen(context: click.Context, parameter: click.Parameter, value: str | Non
 @click.option("--url", help="Use this server, with a superuser, instead of one that is started.")
 @click.option("--only", "subjects", callback=_chosen, metavar="SUBJECTS", help=f"Of {','.join(SUBJECTS)}.")
 @click.option(
-    "--workload", "numbers", type=click.IntRange(1, 12), multiple=True, help="Its number; may be given several times."
+    "--workload", "numbers", type=click.IntRange(1, 13), multiple=True, help="Its number; may be given several times."
 )
 @click.option("--minutes", default=10.0, show_default=True, help="How long about the workloads may take.")
 @click.option("--large", is_flag=True, help="Read a trail of 10 million changes too: some minutes, and 30 GB of disk.")
