@@ -52,7 +52,7 @@ class Customer(Base):
 
 class Order(Base):
     __tablename__ = "orders"
-    __table_args__: Any = ({"info": {"versioned": {}}},)
+    __table_args__: Any = ({"info": {"versioned": {"store": "changes"}}},)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     customer_id: Mapped[int] = mapped_column(ForeignKey(Customer.id, onupdate="CASCADE", ondelete="CASCADE"))
@@ -93,7 +93,7 @@ class Delivery(Base):
 
 class Person(Base):
     __tablename__ = "people"
-    __table_args__: Any = ({"info": {"versioned": {"exclude": ["hair"], "mask": ["ssn", "age"]}}},)
+    __table_args__: Any = ({"info": {"versioned": {"store": "changes", "exclude": ["hair"], "mask": ["ssn", "age"]}}},)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
