@@ -16,6 +16,9 @@ from tests.wire.proxy import Message, Proxy, Recording
 
 Work = Callable[[Session], object]
 
+# Some are counted without a trail, and nobody has forgotten to attach one.
+pytestmark = pytest.mark.filterwarnings("ignore:What audit_context says:audit_core.ContextWarning")
+
 # psycopg prepares a statement at its sixth execution, asyncpg at the first.
 WARMED_UP = 7
 
