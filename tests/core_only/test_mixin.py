@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from audit_core import Audited, AuditLog, HistoryError
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 
@@ -40,7 +40,7 @@ log = AuditLog(Base)
 def test_an_object_knows_its_history(connection: Connection) -> None:
     Base.metadata.create_all(connection)
     log.install(connection)
-    with Session(connection) as session:
+    with Session(connection, join_transaction_mode="create_savepoint") as session:
         seat = Seat(row=1, number=2, taken_by="Ann")
         session.add_all([seat, Seat(row=2, number=1)])
         session.flush()
@@ -56,6 +56,11 @@ def test_an_object_knows_its_history(connection: Connection) -> None:
         assert isinstance(was, Seat)
         assert was.taken_by == "Ann"
         assert was not in session
+        session.commit()
+        session.execute(delete(Seat))
+        gone = seat.as_of(then)
+        assert gone is not None
+        assert gone.taken_by == "Ann"
 
 
 def test_without_a_session_or_a_trail_it_says_what_to_do(connection: Connection) -> None:

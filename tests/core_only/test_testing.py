@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from audit_core import AuditLog, ConfigurationError, audit_context
 from audit_core.testing import AuditTrail, assert_changes, assert_unchanged, changes
-from sqlalchemy import URL, Connection, Engine, ForeignKey, text
+from sqlalchemy import URL, Column, Connection, Engine, ForeignKey, Integer, MetaData, Table, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 
@@ -125,6 +125,17 @@ def test_what_is_not_expected_fails_and_shows_what_was_recorded(session: Session
     assert first == f"{message}."
     assert "      title: 'Hello' -> 'Bye'" in rest
     assert any(line.endswith("insert users 9, by 1") for line in rest)
+
+
+def test_tables_of_one_name_are_told_apart(session: Session) -> None:
+    namesake = Table("users", MetaData(), Column("id", Integer), schema="shop")
+
+    def edit() -> None:
+        with assert_changes(session, insert=namesake, audit_log=log):
+            session.add(User(name="Ann"))
+
+    with pytest.raises(AssertionError, match="no insert of 'users' was recorded; 1 unexpected: insert of 'users'"):
+        edit()
 
 
 def test_nothing_at_all_says_what_may_be_missing(session: Session) -> None:

@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy.orm import object_mapper, object_session
 
-from .audit_log import AuditLog, find_audit_log
+from .audit_log import AuditLog, find_audit_log, scope_of
 from .errors import HistoryError
 from .models import AuditLogActivity
+from .reading.entities import Entity
 
 _T = TypeVar("_T", bound="Audited")
 
@@ -32,7 +33,8 @@ class Audited:
         :raises HistoryError: if it is in no session, or as in :meth:`AuditLog.get_as_of`.
         """
         session, audit_log = _of(self)
-        return audit_log.get_as_of(session, type(self), object_mapper(self).primary_key_from_instance(self), when)
+        key = Entity.find(scope_of(audit_log), type(self)).audited.key_of(self)
+        return audit_log.get_as_of(session, type(self), key, when)
 
 
 def _of(obj: Any) -> tuple[Any, AuditLog]:

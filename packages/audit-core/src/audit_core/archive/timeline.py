@@ -26,7 +26,6 @@ from ..models import AuditLogActivity, AuditLogTransaction, map_models
 from ..reading.activities import actor_id_text, transaction_id
 from ..reading.audited_table import AuditedTable
 from ..reading.entities import Entity
-from ..reading.history import found_first
 from ..reading.instants import past
 from ..scope import Scope
 from ..settings import fixed_search_path
@@ -184,8 +183,7 @@ class Timeline:
         :param limit: at most so many.
         :raises HistoryError: if the model is not audited, or the key cannot be one of its keys.
         """
-        newest_first = found_first(self._scope.activity_cls.id).desc()
-        query = reading.history(self._scope, target, *key).order_by(None).order_by(newest_first).limit(limit)
+        query = reading.history(self._scope, target, *key).limit(limit)
         given = key[0] if key else target
         entity = Entity.find(self._scope, target if key else type(target))
         self._load_record(entity, given if key else entity.audited.key_of(target), with_table=False)

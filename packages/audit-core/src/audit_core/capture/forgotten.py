@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any
 from weakref import WeakSet
 
@@ -34,7 +33,9 @@ def leave_unattached(engine: Engine) -> None:
 
 def _after_flush(session: Session, flush_context: Any) -> None:
     if current_context() is not NOTHING_SAID:
-        _notice(session, map(object_mapper, chain(session.new, session.dirty, session.deleted)))
+        # Most often the first object tells, and the others need not be gathered.
+        written = (obj for name in ("new", "dirty", "deleted") for obj in getattr(session, name))
+        _notice(session, map(object_mapper, written))
 
 
 def _do_orm_execute(state: ORMExecuteState) -> None:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
-from sqlalchemy import Connection, Table, func, inspect, select
+from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from ..audit_log import AuditLog, find_audit_log, scope_of
 from ..connections import Target, connection_of, unwrapped
 from ..errors import ConfigurationError
-from ..reading import ANY
+from ..reading.activities import ANY, actor_id_of
 from .change import Change
 from .report import report
-
-#: The verbs that an assertion can expect; whatever else is recorded is unexpected.
-_VERBS = ("insert", "update", "delete")
 
 #: The trails that were installed for tests: the one that is meant where nothing says which.
 installed: WeakSet[AuditLog] = WeakSet()
@@ -59,7 +57,7 @@ def assert_changes(
     recorded = _changes(session, log, last)
     problems = list(_problems(recorded, expected))
     if by is not ANY:
-        actor_id = by if by is None or not hasattr(by, "__mapper__") else inspect(by).identity[0]
+        actor_id = actor_id_of(by)
         wrong = sorted({str(each.actor_id) for each in recorded if each.actor_id != actor_id})
         if wrong:
             problems.append(f"made by {', '.join(wrong)} instead of {actor_id}")
@@ -77,25 +75,29 @@ def assert_unchanged(session: Target, *, audit_log: AuditLog | None = None) -> I
         yield
 
 
-def _problems(recorded: list[Change], expected: dict[str, dict[str, Any]]) -> Iterator[str]:
-    found: dict[tuple[str, str], list[Change]] = {}
-    for change in recorded:
-        found.setdefault((change.verb, change.table), []).append(change)
-    for verb in _VERBS:
-        for table, how in expected[verb].items():
-            those = found.pop((verb, table), [])
+def _problems(recorded: list[Change], expected: dict[str, dict[Table, Any]]) -> Iterator[str]:
+    left = recorded
+    for verb, tables in expected.items():
+        for table, how in tables.items():
+            those = [each for each in left if each.verb == verb and _is_of(each, table)]
+            left = [each for each in left if each.verb != verb or not _is_of(each, table)]
             if not those:
-                yield f"no {verb} of {table!r} was recorded"
+                yield f"no {verb} of {table.name!r} was recorded"
             elif isinstance(how, int) and len(those) != how:
-                yield f"{len(those)} instead of {how}: {verb} of {table!r}"
+                yield f"{len(those)} instead of {how}: {verb} of {table.name!r}"
             elif isinstance(how, frozenset):
                 for columns in sorted({tuple(sorted(each.columns)) for each in those if each.columns != how}):
-                    yield f"update of {table!r} changes {', '.join(columns)} instead of {', '.join(sorted(how))}"
-    for (verb, table), those in sorted(found.items()):
-        yield f"{len(those)} unexpected: {verb} of {table!r}"
+                    yield f"update of {table.name!r} changes {', '.join(columns)} instead of {', '.join(sorted(how))}"
+    for (verb, name), number in sorted(Counter((each.verb, each.table) for each in left).items()):
+        yield f"{number} unexpected: {verb} of {name!r}"
 
 
-def _tables(given: Any) -> dict[str, Any]:
+def _is_of(change: Change, table: Table) -> bool:
+    """Return whether a change is of a table; without a schema, the search path says which one it is."""
+    return change.table == table.name and table.schema in (None, change.activity.schema)
+
+
+def _tables(given: Any) -> dict[Table, Any]:
     """Return what is expected of each table: a number, columns, or None for one change or more."""
     if isinstance(given, Mapping):
         return {_table(each): how if isinstance(how, int) else _columns(how) for each, how in given.items()}
@@ -108,25 +110,18 @@ def _columns(given: Any) -> frozenset[str]:
     return frozenset(str(getattr(each, "name", each)) for each in names)
 
 
-class _Named(str):
-    """The name of a table, which remembers its MetaData."""
-
-    log: AuditLog | None
-
-
-def _table(model: Any) -> _Named:
+def _table(model: Any) -> Table:
     table = model if isinstance(model, Table) else getattr(model, "__table__", None)
     if not isinstance(table, Table):
         raise ConfigurationError(f"{model!r} is neither a model nor a Table.")
-    name = _Named(table.name)
-    name.log = find_audit_log(table.metadata)
-    return name
+    return table
 
 
-def _log(given: AuditLog | None, tables: Iterable[Any]) -> AuditLog:
+def _log(given: AuditLog | None, tables: Iterable[Table]) -> AuditLog:
     if given is not None:
         return given
-    found: set[AuditLog] = {each.log for each in tables if each.log is not None} or set(installed)
+    known = (find_audit_log(each.metadata) for each in tables)
+    found: set[AuditLog] = {each for each in known if each is not None} or set(installed)
     if len(found) == 1:
         return found.pop()
     raise ConfigurationError(
