@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,7 @@ def test_failure(engine, audit_trail):
 
 
 def run_pytest(folder: Path, source: str, **environment: str) -> str:
+    assert entry_points(group="pytest11", name="audit_trail"), "made before there was a plugin: hatch env prune"
     (folder / "test_project.py").write_text(textwrap.dedent(source))
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)],
