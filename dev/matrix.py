@@ -41,6 +41,7 @@ LONGEST = (
     "alembic_only",
     "stress",
     "default",
+    "upgrades",
     "page",
     "multi_bind",
     "packages",

@@ -67,7 +67,7 @@ def test_the_open_partition_is_closed_and_another_one_begun(trail: Trail) -> Non
     closed, open_ = trail.partitions()
     assert (closed.name, closed.rows, closed.is_open) == ("activity_p0001", 3, False)
     assert closed.first_issued_at < closed.last_issued_at <= open_.first_issued_at
-    assert (closed.from_id, closed.end_id, open_.end_id) == (None, open_.from_id, None)
+    assert (closed.from_id, closed.end_id, open_.end_id) == (0, open_.from_id, None)
     assert [identity < closed.end_id for identity in trail.ids()] == [True] * 3 + [False] * 2
     (operation,) = trail.operations()
     assert (operation["operation"], operation["partition"], operation["rows"]) == ("split", "activity_p0001", 3)

@@ -26,12 +26,27 @@ from sqlalchemy import (
 from tests.contract.tables import log_of_users
 
 
-def test_the_key_of_2x_is_not_passed_over() -> None:
+@pytest.mark.parametrize(
+    ("options", "excluded"), [(True, ()), ({}, ()), ({"exclude": ["name"]}, ("name",)), (None, None), (False, None)]
+)
+def test_the_key_of_2x_still_works(options: object, excluded: tuple[str, ...] | None) -> None:
     metadata = MetaData()
     log = AuditLog(metadata)
-    Table("users", metadata, Column("id", Integer, primary_key=True), info={"audit_logged": True})
-    with pytest.raises(ConfigurationError, match=r"'users'.*'audit_logged'.*'versioned'"):
-        wanted_triggers(scope_of(log))
+    id_, name = Column("id", Integer, primary_key=True), Column("name", Integer)
+    Table("users", metadata, id_, name, info={"audit_logged": options})
+    if excluded is None:
+        assert wanted_triggers(scope_of(log)) == []
+        return
+    with pytest.warns(DeprecationWarning, match="Table 'users'.*Write 'versioned' instead, and {} instead of True"):
+        (triggers,) = wanted_triggers(scope_of(log))
+    assert triggers.options.exclude == excluded
+
+
+def test_the_key_of_today_wins() -> None:
+    metadata = MetaData()
+    log = AuditLog(metadata)
+    Table("users", metadata, Column("id", Integer, primary_key=True), info={"audit_logged": True, "versioned": None})
+    assert wanted_triggers(scope_of(log)) == []
 
 
 @pytest.mark.parametrize("options", [None, False])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from alembic.autogenerate.api import AutogenContext
@@ -16,21 +17,25 @@ from alembic.operations.ops import DropTableOp, UpgradeOps
 from alembic.util import PriorityDispatchResult, to_list
 from audit_core import AuditLog
 from audit_core.siblings import (
+    INFO_KEY,
     Difference,
     InitTrail,
     InitTriggers,
+    Predecessor,
     RefreshTrail,
     RemoveTriggers,
     UpgradeTrail,
     actor_id_type_problem,
     audit_relations,
     creators,
+    deprecation,
     differences,
     find_audit_log,
     fixed_search_path,
     function_names,
     is_audited,
     read_installed,
+    read_predecessors,
     require_postgresql,
     scope_of,
 )
@@ -45,6 +50,7 @@ from .ops import (
     RemoveAuditLoggerTriggersOp,
     UpgradeAuditLoggerOp,
 )
+from .predecessor import ASIDE, SetAuditTrailAsideOp
 
 # Below "alembic", so that the logging configuration of an alembic.ini does not switch it off.
 log = logging.getLogger("alembic.autogenerate.audit_logger")
@@ -60,7 +66,7 @@ def hide_trail(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> Prio
     if connection.dialect.name == "postgresql":
         # All trails of the database: a logger that moves to another schema leaves one behind.
         with fixed_search_path(connection):
-            hidden = audit_relations(connection)
+            hidden = audit_relations(connection) | _others(autogen_context, read_predecessors(connection))
         default_schema = connection.dialect.default_schema_name or "public"
         autogen_context._name_filters.append(_name_filter(hidden, default_schema))
         autogen_context._object_filters.append(_object_filter(hidden))
@@ -81,11 +87,21 @@ def add_operations(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> 
     for audit_log in _audit_logs(autogen_context):
         with fixed_search_path(connection):
             installed = read_installed(connection, audit_log.schema)
+            predecessors = read_predecessors(connection)
+        for operation in _set_aside(audit_log, predecessors, installed.default_schema):
+            found = operation.predecessor
+            log.info("Detected an audit trail of %s in schema %r", found.source, found.schema)
+            before.append(operation)
+            if operation.into is not None:
+                installed = replace(installed, trail=replace(installed.trail, foreign_tables=frozenset()))
         if message := installed.version_problem:
             log.warning("%s Nothing is generated for it.", message)
             continue
         if message := actor_id_type_problem(scope_of(audit_log), connection):
             log.warning("%s", message)
+        for table in audit_log.metadata.tables.values():
+            if is_audited(table) and INFO_KEY not in table.info:
+                log.warning("%s", deprecation(table))
         for difference in differences(scope_of(audit_log), installed, dropped):
             log.info("Detected %s", difference.summary)
             if isinstance(difference, InitTrail):
@@ -95,6 +111,31 @@ def add_operations(autogen_context: AutogenContext, upgrade_ops: UpgradeOps) -> 
             (before if early else after).append(_operation(difference))
     upgrade_ops.ops[:] = [*before, *upgrade_ops.ops, *after]
     return PriorityDispatchResult.CONTINUE
+
+
+def _others(autogen_context: AutogenContext, predecessors: list[Predecessor]) -> set[tuple[str, str]]:
+    """Return the tables of other trails, which nobody declares any more, and which hold what was recorded."""
+    declared = {
+        (table.schema or "public", table.name)
+        for metadata in _metadatas(autogen_context)
+        for table in metadata.tables.values()
+    }
+    tables = {(each.schema, name) for each in predecessors for name in ("activity", "transaction")}
+    return tables - declared
+
+
+def _set_aside(
+    audit_log: AuditLog, predecessors: list[Predecessor], default_schema: str
+) -> Iterator[SetAuditTrailAsideOp]:
+    """Set aside what is in the place of a trail, and what records its tables beside it."""
+    known = {(table.schema or default_schema, table.name) for table in audit_log.metadata.tables.values()}
+    if known & {(audit_log.schema, "activity"), (audit_log.schema, "transaction")}:
+        return
+    for each in predecessors:
+        if each.schema == audit_log.schema:
+            yield SetAuditTrailAsideOp(each, ASIDE[each.source])
+        elif each.tables and known.issuperset(each.tables):
+            yield SetAuditTrailAsideOp(each, None)
 
 
 def _metadatas(autogen_context: AutogenContext) -> list[MetaData]:

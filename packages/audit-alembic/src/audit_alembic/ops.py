@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 from alembic.operations import MigrateOperation, Operations
 from audit_core.siblings import OPERATIONS, TableOptions, TableTriggers, Trail, literal, qualified
 
+from . import stand_ins
+
 
 class AuditOperation(MigrateOperation):
     """An operation that consists of statements, and that is rendered as a call with its arguments."""
@@ -19,6 +21,10 @@ class AuditOperation(MigrateOperation):
     name: ClassVar[str]
     #: Whether the statements commit, and so cannot run within a transaction.
     commits: ClassVar[bool] = False
+
+    def notes(self) -> list[str]:
+        """Return what a migration says above the operation."""
+        return []
 
     def arguments(self) -> tuple[list[Any], dict[str, Any]]:
         """Return the arguments of the call that makes this operation."""
@@ -208,7 +214,8 @@ class InitAuditLoggerTriggersOp(TriggersOperation):
         store: str = "rows",
         partitioned: bool = False,
         key_columns: Iterable[str] | None = None,
-        version: int = 1,
+        version: int | None = None,
+        original_excluded_columns: Iterable[str] | None = None,
     ) -> None:
         """Record the changes of a table from now on, or change what is recorded of it.
 
@@ -225,8 +232,13 @@ class InitAuditLoggerTriggersOp(TriggersOperation):
         :param bypass: ``reject`` makes writes in a block of ``disable()`` fail.
         :param store: ``changes`` records of an update only the columns that it changes, where the trail has the rest.
         :param partitioned: whether the table is partitioned.
-        :param version: the version of the SQL.
+        :param version: the version of the SQL; 1 if None.
+        :param original_excluded_columns: of a migration of flask-audit-logger 1.x or 2.x, which has no version. Where
+            that trail still is in place, nothing is done.
         """
+        if version is None and stand_ins.is_of_2x(operations, audit_schema):
+            stand_ins.init_triggers(operations)
+            return
         options = TableOptions(
             exclude=tuple(excluded_columns or ()),
             include=tuple(included_columns or ()),
@@ -238,7 +250,7 @@ class InitAuditLoggerTriggersOp(TriggersOperation):
             store=store,
         )
         triggers = TableTriggers(
-            table_name, schema, audit_schema, options, partitioned, tuple(key_columns or ()), version
+            table_name, schema, audit_schema, options, partitioned, tuple(key_columns or ()), version or 1
         )
         operations.invoke(cls(triggers))
 
@@ -267,14 +279,18 @@ class RemoveAuditLoggerTriggersOp(TriggersOperation):
         schema: str | None = None,
         audit_schema: str = "public",
         *,
-        version: int = 1,
+        version: int | None = None,
         **how_it_was_recorded: Any,
     ) -> None:
         """Record the changes of a table no longer. What was recorded stays.
 
+        :param version: as in ``init_audit_logger_triggers``.
         :param how_it_was_recorded: the other arguments of ``init_audit_logger_triggers``, for whoever reads it.
         """
-        operations.invoke(cls(TableTriggers(table_name, schema, audit_schema, version=version)))
+        if version is None and stand_ins.is_of_2x(operations, audit_schema):
+            stand_ins.remove_triggers(operations, table_name)
+            return
+        operations.invoke(cls(TableTriggers(table_name, schema, audit_schema, version=version or 1)))
 
     def statements(self) -> list[str]:
         return self.triggers.drop()

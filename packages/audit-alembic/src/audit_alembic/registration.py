@@ -8,9 +8,10 @@ from alembic.autogenerate import comparators, renderers
 from alembic.operations import Operations
 from alembic.util import DispatchPriority
 
-from . import compare, impl, render
+from . import compare, impl, render, stand_ins
 from . import rewrite as rewrite  # its operations register themselves, as those of ops do
 from .ops import AuditOperation
+from .predecessor import ImportAuditTrailOp
 
 
 @cache
@@ -20,6 +21,8 @@ def register() -> None:
     Importing this package does it, too; the call makes that visible in ``env.py``. Calling it again does nothing.
     """
     Operations.implementation_for(AuditOperation)(impl.run)
+    Operations.implementation_for(stand_ins.StandInOp)(stand_ins.run)
+    Operations.implementation_for(ImportAuditTrailOp)(impl.import_trail)
     renderers.dispatch_for(AuditOperation)(render.render)
     comparators.dispatch_for("autogenerate", priority=DispatchPriority.FIRST, subgroup="audit_logger_filters")(
         compare.hide_trail

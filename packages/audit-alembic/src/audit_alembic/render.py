@@ -14,4 +14,5 @@ def render(autogen_context: AutogenContext, operation: AuditOperation) -> str:
     autogen_context.imports.add(IMPORT)
     positional, named = operation.arguments()
     arguments = [*map(repr, positional), *(f"{name}={value!r}" for name, value in named.items())]
-    return f"op.{operation.name}({', '.join(arguments)})"
+    call = f"op.{operation.name}({', '.join(arguments)})"
+    return "\n".join([*(f"# {note}" for note in operation.notes()), call])

@@ -18,6 +18,7 @@ from .errors import (
     UndoConflictError,
     UnsupportedDatabaseError,
 )
+from .importing import Imported, Skipped
 from .installation.checking import Problem
 from .lifecycle import Hold, Partition, Removal
 from .lifecycle.stream import Stream, StreamBatch
@@ -44,11 +45,13 @@ __all__ = [
     "HistoryError",
     "HistoryWarning",
     "Hold",
+    "Imported",
     "MaintenanceError",
     "Partition",
     "Problem",
     "ProtectionWarning",
     "Removal",
+    "Skipped",
     "Stream",
     "StreamBatch",
     "StreamError",

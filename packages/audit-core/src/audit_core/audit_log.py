@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from sqlalchemy import Connection, Dialect, Engine, MetaData, Select, Table
 from sqlalchemy.orm import DeclarativeBase, registry
 
-from . import lifecycle, proof, reading, undo
+from . import importing, lifecycle, proof, reading, undo
 from .actor import ActorClass
 from .archive import Archived, Timeline
 from .archive.extra import imported
@@ -20,6 +20,8 @@ from .capture.disabling import Disabled
 from .capture.resolving import Resolvers, SettingsSource
 from .connections import AsyncTarget, Target, connection_of
 from .errors import ConfigurationError, ProtectionWarning
+from .importing import Imported
+from .importing.rows import Rows
 from .installation import catalog, checking, ddl
 from .installation.checking import Problem
 from .installation.compare import InitTriggers, RemoveTriggers
@@ -528,6 +530,73 @@ class AuditLog:
         :param catalog: as in :meth:`archive`.
         """
         return Timeline(self._scope, engine, catalog)
+
+    def import_trail(
+        self,
+        engine: Engine,
+        source: str,
+        *,
+        schema: str = "public",
+        names: Mapping[str, str] | None = None,
+        keys: Mapping[str, Sequence[str]] | None = None,
+        patience: dt.timedelta = dt.timedelta(minutes=1),
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Imported:
+        """Take over the history that another audit trail recorded in this database.
+
+        Its changes keep their times, actors and order, and come before the first own one: their ids are negative. Their
+        transactions have ``imported_from`` in ``meta``. Nothing of the other trail is changed. It reads in batches, and
+        goes on where it stopped if it is interrupted; readers see the history when all of it is there. It commits, on a
+        connection of its own, which needs the rights of the trail's owner.
+
+        :param source: ``flask-audit-logger-2``, ``flask-audit-logger-1``, ``postgresql-audit`` or
+            ``sqlalchemy-continuum``.
+        :param schema: the schema of its tables.
+        :param names: new names of tables that were renamed since, by their old ones.
+        :param keys: the columns of the primary keys of tables that are gone, by their names.
+        :param patience: how long to try while transactions that are writing hold locks.
+        :param progress: called after each batch with how many changes were read and how many there are.
+        :raises ConfigurationError: if there is no such trail, if it was imported already, or if its actors do not fit.
+        :raises MaintenanceError: if somebody else is at it, or another import is not finished.
+        """
+        found = importing.find_source(source, schema)
+        return self._import(engine, found, names, keys, patience, progress)
+
+    def import_rows(
+        self,
+        engine: Engine,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        source: str = "jsonl",
+        names: Mapping[str, str] | None = None,
+        keys: Mapping[str, Sequence[str]] | None = None,
+        patience: dt.timedelta = dt.timedelta(minutes=1),
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Imported:
+        """Take over a history that is not in this database, as :meth:`import_trail` does.
+
+        :param rows: changes, sorted by their times, as dicts: ``issued_at`` (a datetime or a text, with an offset),
+            ``table``, ``verb`` (``insert``, ``update``, ``delete`` or ``snapshot``), ``old_data`` (the row before, of
+            updates and deletes), and ``changed_data`` (what is new) or ``new_data`` (the whole row after); and, if they
+            are known, ``schema``, ``actor_id``, ``client_addr``, ``transaction_id`` (what it is called there; equal
+            ones are one transaction) and ``meta``.
+        :param source: what made them, for ``meta``.
+        :raises ConfigurationError: if a row cannot be read; it says which, and nothing is imported then.
+        """
+        found = Rows("public", rows, source)
+        return self._import(engine, found, names, keys, patience, progress)
+
+    def _import(
+        self,
+        engine: Engine,
+        source: importing.Source,
+        names: Mapping[str, str] | None,
+        keys: Mapping[str, Sequence[str]] | None,
+        patience: dt.timedelta,
+        progress: Callable[[int, int], None] | None,
+    ) -> Imported:
+        renamed = importing.Renamed(dict(names or {}), {name: list(each) for name, each in (keys or {}).items()})
+        return importing.import_trail(self.schema, engine, self._settings, source, renamed, progress, patience)
 
     def hold(
         self,

@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from sqlalchemy import MetaData, Table
 
 from .errors import ConfigurationError
-from .options import INFO_KEY, TableOptions
-
-_KEY_OF_2X = "audit_logged"
+from .options import TableOptions, declared
 
 
 def is_audited(table: Table) -> bool:
     """Return whether a table is audited; ``False`` and ``None`` are ways to say that it is not."""
-    return table.info.get(INFO_KEY) not in (None, False)
+    return declared(table) not in (None, False)
 
 
 def is_partitioned(table: Table) -> bool:
@@ -30,11 +28,6 @@ def audited_tables(metadata: MetaData) -> Iterator[tuple[Table, TableOptions]]:
     for _, table in sorted(metadata.tables.items()):
         if is_audited(table):
             yield table, TableOptions.read(table)
-        elif table.info.get(_KEY_OF_2X) and INFO_KEY not in table.info:
-            raise ConfigurationError(
-                f"Table {table.fullname!r} is declared with {_KEY_OF_2X!r}, the key of flask-audit-logger 2.x, and "
-                f"would not be recorded. Write {INFO_KEY!r} instead, and {{}} instead of True."
-            )
 
 
 def refuse_name_clash(metadata: MetaData, schema: str, names: tuple[str, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -12,6 +13,8 @@ from .errors import ConfigurationError
 from .period import period
 
 INFO_KEY = "versioned"
+#: The key of flask-audit-logger 2.x, which is read where there is no other.
+KEY_OF_2X = "audit_logged"
 
 OPERATIONS = ("insert", "update", "delete", "truncate")
 
@@ -62,7 +65,9 @@ class TableOptions:
 
         :raises ConfigurationError: if a key or a value is not what the table can take.
         """
-        options = table.info[INFO_KEY]
+        options = declared(table)
+        if INFO_KEY not in table.info:
+            warnings.warn(deprecation(table), DeprecationWarning, stacklevel=3)
         if not isinstance(options, Mapping):
             raise ConfigurationError(
                 f"Table {table.fullname!r}: info[{INFO_KEY!r}] is {options!r}; "
@@ -152,6 +157,24 @@ class TableOptions:
 
 _COLUMN_OPTIONS = tuple(each.name for each in fields(TableOptions) if "names_columns" in each.metadata)
 _CHOICES = {each.name: each.metadata["choices"] for each in fields(TableOptions) if "choices" in each.metadata}
+
+
+def declared(table: Table) -> Any:
+    """Return what a table says of its auditing, in the way of today; None and False say that it is not audited."""
+    if INFO_KEY in table.info or KEY_OF_2X not in table.info:
+        return table.info.get(INFO_KEY)
+    options = table.info[KEY_OF_2X]
+    if options in (None, False):
+        return options
+    return options if isinstance(options, Mapping) else {}
+
+
+def deprecation(table: Table) -> str:
+    """Say what to write where the key of 2.x is used."""
+    return (
+        f"Table {table.fullname!r} is declared with {KEY_OF_2X!r}, the key of flask-audit-logger 2.x. Write "
+        f"{INFO_KEY!r} instead, and {{}} instead of True."
+    )
 
 
 def _read_columns(table: Table, option: str, names: object) -> tuple[str, ...]:

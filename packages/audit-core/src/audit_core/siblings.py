@@ -8,15 +8,18 @@ from .audit_log import find_audit_log, scope_of
 from .audited import audited_tables, is_audited
 from .capture.forgotten import leave_unattached
 from .capture.resolving import Resolvers
+from .importing import Renamed, find_source, import_within
 from .installation.catalog import audit_relations, function_names
 from .installation.catalog import read as read_installed
 from .installation.checking import creators
 from .installation.compare import Difference, InitTrail, InitTriggers, RefreshTrail, RemoveTriggers, UpgradeTrail
 from .installation.ddl import Statement, require_postgresql
 from .installation.objects import TableTriggers, Trail
+from .installation.predecessor import TRIGGERS as TRIGGERS_OF_PREDECESSORS
+from .installation.predecessor import Predecessor, read_predecessors
 from .installation.wanted import actor_id_type_problem, differences
-from .options import OPERATIONS, TableOptions
-from .quoting import BODY_TAG, literal, qualified
+from .options import INFO_KEY, OPERATIONS, TableOptions, deprecation
+from .quoting import BODY_TAG, literal, qualified, quote
 from .reading import find_table, parse_actor, parse_key, row_as_of, schema_of
 from .reading.activities import VERBS, is_of_actor
 from .reading.audited_table import execute
@@ -31,14 +34,18 @@ from .undo.refusals import headline
 
 __all__ = [
     "BODY_TAG",
+    "INFO_KEY",
     "LAST_ID",
     "OPERATIONS",
+    "TRIGGERS_OF_PREDECESSORS",
     "VERBS",
     "Difference",
     "InitTrail",
     "InitTriggers",
+    "Predecessor",
     "RefreshTrail",
     "RemoveTriggers",
+    "Renamed",
     "Resolvers",
     "Scope",
     "Statement",
@@ -50,15 +57,18 @@ __all__ = [
     "audit_relations",
     "audited_tables",
     "creators",
+    "deprecation",
     "differences",
     "dump_json",
     "equal",
     "execute",
     "find_audit_log",
+    "find_source",
     "find_table",
     "fixed_search_path",
     "function_names",
     "headline",
+    "import_within",
     "is_audited",
     "is_of_actor",
     "leave_unattached",
@@ -67,7 +77,9 @@ __all__ = [
     "parse_key",
     "pg",
     "qualified",
+    "quote",
     "read_installed",
+    "read_predecessors",
     "request_id_of",
     "request_meta",
     "require_postgresql",

@@ -12,6 +12,7 @@ from .coverage import coverage
 from .errors import EXIT_CODES, mistakes_in_one_line
 from .export import export
 from .hold import hold
+from .import_ import import_
 from .log import log
 from .partitions import partitions
 from .retain import retain
@@ -27,7 +28,7 @@ class AuditGroup(click.Group):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         reading = (history, log, show, as_of, stats, export, stream, coverage, check, verify)
-        commands = (*reading, undo, partitions, retain, archive, unarchive, hold)
+        commands = (*reading, undo, partitions, retain, archive, unarchive, hold, import_)
         kwargs.setdefault("commands", commands)
         kwargs.setdefault("epilog", EXIT_CODES)
         super().__init__(*args, **kwargs)

@@ -11,13 +11,16 @@ from sqlalchemy.orm import Session
 from audit_core import AuditLog, AuditLogTransaction
 from audit_core.audit_log import scope_of
 from audit_core.reading import find_table, parse_key
-from audit_core.reading.bounds import LAST_ID, recorded_before
+from audit_core.reading.bounds import FIRST_ID, LAST_ID, recorded_before
 
 from .errors import CommandError
 from .times import read_time
 
 #: An id of the trail.
 ID = click.IntRange(1, LAST_ID)
+#: One of something that may have been imported, whose ids are negative; a number is no option then.
+ANY_ID = click.IntRange(FIRST_ID, LAST_ID)
+NEGATIVE_NUMBERS = {"ignore_unknown_options": True}
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 as_json_lines = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
@@ -30,7 +33,7 @@ catalog = click.option(
     "--catalog", metavar="NAME", help="The catalog of the archive in .pyiceberg.yaml; else that of the database."
 )
 archive = click.option("--archive", "with_archive", is_flag=True, help="Read the archive, too.")
-transaction_argument = click.argument("transaction", type=ID)
+transaction_argument = click.argument("transaction", type=ANY_ID)
 
 
 def find_row(log: AuditLog, table: str, key: str) -> tuple[Table, tuple[Any, ...]]:

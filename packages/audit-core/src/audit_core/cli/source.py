@@ -64,7 +64,7 @@ def with_database(command: _F) -> _F:
 
     @functools.wraps(command)
     @click.pass_obj
-    def called(source: TrailSource, *args: Any, **kwargs: Any) -> Any:
+    def called(source: TrailSource, /, *args: Any, **kwargs: Any) -> Any:
         database = source.database()
         database.require_trail()
         return command(database, *args, **kwargs)

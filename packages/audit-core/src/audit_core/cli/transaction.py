@@ -22,7 +22,7 @@ from .source import Database, with_database
 from .times import shown
 
 
-@click.command()
+@click.command(context_settings=options.NEGATIVE_NUMBERS)
 @options.transaction_argument
 @options.archive
 @options.catalog
@@ -59,7 +59,7 @@ def _without_id(described: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in described.items() if name != "transaction_id"}
 
 
-@click.command()
+@click.command(context_settings=options.NEGATIVE_NUMBERS)
 @options.transaction_argument
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

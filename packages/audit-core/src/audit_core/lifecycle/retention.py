@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from ..period import FOREVER, period
 from ..quoting import literal, qualified
 from ..reading.audited_table import schema_of
 from ..reading.bounds import LAST_ID
+from .attaching import LOCK_NOT_AVAILABLE, alter, attachment
 from .checksum import ACTIVITY, checksum_of_partition
 from .holds import HELD, has_holds
 from .owner import WhoIsAtWork, one_transaction, owner_connection, statement, try_lock
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 BATCH = 10_000
 #: So many pages of a table are recorded in one transaction.
 _PAGES = 1000
-#: How long a change of the partitions waits for a lock, while writers wait behind it.
-_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '200ms'"
-_LOCK_NOT_AVAILABLE = "55P03"
 
 _UNTIL = "SELECT pg_catalog.clock_timestamp() - CAST(CAST(:keep AS text) AS interval)"
 _REMEMBER = (
@@ -380,7 +377,7 @@ class Run:
             self._execute(_SET_PATIENCE, patience=f"{self._patience:.3f}s")
             self._execute(_LOCK_DELTAS, **lock)
         except DBAPIError as error:
-            if sqlstate(error.orig) != _LOCK_NOT_AVAILABLE:
+            if sqlstate(error.orig) != LOCK_NOT_AVAILABLE:
                 raise
             raise MaintenanceError(
                 f"Some transaction that changed {schema}.{table} was in progress for {self._patience:g} seconds. Of "
@@ -426,18 +423,8 @@ class Run:
 
     def put_back(self, name: str | None, from_id: int | None, end_id: int | None) -> None:
         """Make a table a partition of the trail, within a transaction."""
-        self._alter(*self._putting_back(name, from_id, end_id))
-
-    def _putting_back(self, name: str | None, from_id: int | None, end_id: int | None) -> list[str]:
-        own = self._named(name)
-        copied = ", ".join(f"{literal(each)}::pg_catalog.regclass" for each in (self._named("activity_open"), own))
-        bounds = f"FROM ({'MINVALUE' if from_id is None else from_id}) TO ({end_id})"
-        return [
-            f"ALTER TABLE {self._named('activity')} ATTACH PARTITION {own} FOR VALUES {bounds}",
-            f"COMMENT ON TABLE {own} IS 'audit trail: a closed partition'",
-            f"SELECT {self._named('audit_logger_copy_grants')}({copied})",
-            f"SELECT {self._named('audit_logger_protect_partitions')}()",
-        ]
+        assert name is not None
+        self._alter(*attachment(self._schema, name, from_id, end_id))
 
     def _keep_held(self, partition: Partition, removal: Removal, keep: str | None) -> None:
         """Put what is held in the place of the partition."""
@@ -454,34 +441,14 @@ class Run:
                 f"ALTER TABLE {activity} DETACH PARTITION {old}",
                 f"DROP TABLE {old}",
                 f"ALTER TABLE {new} RENAME TO {qualified(partition.name, None)}",
-                *self._putting_back(partition.name, partition.from_id, partition.end_id),
+                *attachment(self._schema, partition.name, partition.from_id, partition.end_id),
             )
             self._execute(_SHRUNK, rows=removal.held, partition=partition.name)
             self._execute(_KNOWN_SINCE, of_schema="", of_table="", known_since=removal.until)
             self._record(removal, keep)
 
     def _alter(self, *statements: str) -> None:
-        """Run statements that lock the trail for a moment, and try again if somebody has a lock."""
-        deadline = time.monotonic() + self._patience
-        while True:
-            self._run("SAVEPOINT audit_logger_alter")
-            try:
-                self._run(_LOCK_TIMEOUT)
-                for each in statements:
-                    self._run(each)
-            except DBAPIError as error:
-                if sqlstate(error.orig) != _LOCK_NOT_AVAILABLE:
-                    raise
-                self._run("ROLLBACK TO SAVEPOINT audit_logger_alter")
-                if time.monotonic() > deadline:
-                    raise MaintenanceError(
-                        f"Some transaction held a lock on {self._schema}.activity for {self._patience:g} seconds. "
-                        "Nothing was removed; try again when no long transaction is writing."
-                    ) from error
-                time.sleep(min(1.0, self._patience / 10))
-            else:
-                self._run("SET LOCAL lock_timeout = 0")
-                return
+        alter(self._connection, self._schema, self._patience, *statements)
 
     def _record(self, removal: Removal, keep: str | None) -> None:
         self._execute(

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
-from sqlalchemy import Connection, Engine, or_, select, text
+from sqlalchemy import Connection, Engine, func, or_, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, joinedload
 
@@ -159,12 +159,12 @@ class Stream:
     def _first_id(self, connection: Connection, start: str | dt.datetime) -> int:
         """Return the last id that the stream leaves out."""
         if start == "beginning":
-            return 0
+            return self._before_first_id(connection)
         if start == "now":
             return self._last_id(connection)
         if not isinstance(start, dt.datetime):
             raise StreamError(f"start is {start!r}; make it 'now', 'beginning' or a datetime with a time zone.")
-        low, high = 0, self._last_id(connection)
+        low, high = self._before_first_id(connection), self._last_id(connection)
         activity = self._scope.activity_cls
         with Session(connection) as session:
             # Ids grow with time, give or take the length of a statement.
@@ -184,6 +184,10 @@ class Stream:
                 .limit(1)
             )
             return self._last_id(connection) if first is None else first - 1
+
+    def _before_first_id(self, connection: Connection) -> int:
+        first: int | None = connection.scalar(select(func.min(self._scope.activity_cls.id)))
+        return 0 if first is None else min(first - 1, 0)
 
     def _last_id(self, connection: Connection) -> int:
         found = connection.scalar(

@@ -33,8 +33,8 @@ from .exact import ExactText, exact_text
 if TYPE_CHECKING:
     from ..scope import Scope
 
-#: The greatest id that a bigint can be.
-LAST_ID = 2**63 - 1
+#: The smallest and the greatest id that a bigint can be. Those of what was imported from another trail are negative.
+FIRST_ID, LAST_ID = -(2**63), 2**63 - 1
 # An id is drawn when a row is written, and its time was taken when the trigger began.
 _OUT_OF_STEP = dt.timedelta(days=1)
 
@@ -45,7 +45,7 @@ def first_id_since(scope: Scope, when: dt.datetime) -> ColumnElement[int]:
     older = select(func.max(closed.c.end_id)).where(closed.c.row_count.is_not(None), closed.c.last_issued_at < when)
     # Its first id would leave out the closed ones, which may hold some as well.
     found = func.nullif(_first_in_open(scope, when - _OUT_OF_STEP), _open_begins(scope))
-    return func.coalesce(found, older.scalar_subquery(), literal(0), type_=BigInteger())
+    return func.coalesce(found, older.scalar_subquery(), literal(FIRST_ID, BigInteger()), type_=BigInteger())
 
 
 def end_id_until(scope: Scope, when: dt.datetime) -> ColumnElement[int]:
@@ -61,7 +61,7 @@ def first_id_of(scope: Scope, transaction_id: int) -> ColumnElement[int]:
     """Return an id below which no activity is of a transaction."""
     closed = _closed(scope)
     before = select(func.max(closed.c.end_id)).where(closed.c.last_transaction_id < transaction_id)
-    return func.coalesce(before.scalar_subquery(), literal(0), type_=BigInteger())
+    return func.coalesce(before.scalar_subquery(), literal(FIRST_ID, BigInteger()), type_=BigInteger())
 
 
 def end_id_of(scope: Scope, transaction_id: int) -> ColumnElement[int]:

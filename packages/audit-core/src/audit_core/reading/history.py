@@ -35,7 +35,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from ..audited import is_audited
 from ..errors import HistoryError
 from .audited_table import AuditedTable, array_of
-from .bounds import LAST_ID
+from .bounds import FIRST_ID, LAST_ID
 from .entities import Entity
 from .exact import ExactText
 from .merging import ROW_VERBS, merged, whole_before
@@ -144,7 +144,7 @@ def _under(
         .lateral()
         for activity, conditions in ((arrival, ()), (departure, (~is_taken_over,)))
     )
-    since = func.greatest(came.c.id, left.c.id, literal(0), type_=BigInteger())
+    since = func.greatest(came.c.id, left.c.id, literal(FIRST_ID, BigInteger()), type_=BigInteger())
     return (
         select(
             row_key.label("row_key"),
@@ -163,7 +163,9 @@ def _under(
 def _last_key(audited: AuditedTable, row_key: ColumnElement[str]) -> Subquery:
     """Follow a record that left a key, and whose place nobody took, to the key that it has now."""
     # A recursion has one collation from the start: that of the columns of the trail.
-    start = select(collate(row_key, "C").label("row_key"), cast(literal(0), BigInteger()).label("since"))
+    start = select(
+        collate(row_key, "C").label("row_key"), cast(literal(FIRST_ID, BigInteger()), BigInteger).label("since")
+    )
     walk = start.cte(recursive=True)
     departure = audited.found_by(lambda left: left.old_row_key == walk.c.row_key)
     other = audited.found_by(lambda one: one.row_key == departure.c.old_row_key)

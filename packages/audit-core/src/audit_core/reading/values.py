@@ -18,6 +18,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 _DIALECT: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
+
 _INTERVAL = re.compile(
     r"(?:(?P<years>-?\d+) years? ?)?(?:(?P<months>[+-]?\d+) mons? ?)?(?:(?P<days>[+-]?\d+) days? ?)?"
     r"(?:(?P<sign>[+-])?(?P<hours>\d+):(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d+)?))?"
@@ -65,11 +67,11 @@ def _dumped(value: Any) -> str:
     if isinstance(value, ExactFloat):
         return value.text
     if isinstance(value, dict):
-        pairs = (f"{json.dumps(str(name), ensure_ascii=False)}: {_dumped(each)}" for name, each in value.items())
+        pairs = (f"{_ENCODER.encode(str(name))}: {_dumped(each)}" for name, each in value.items())
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(_dumped, value)) + "]"
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return _ENCODER.encode(value)
 
 
 def to_python(value: Any, type_: TypeEngine[Any]) -> Any:

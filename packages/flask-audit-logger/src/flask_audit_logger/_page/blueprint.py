@@ -68,8 +68,9 @@ def _blueprint(name: str, views: Views, access: Access, presentation: Presentati
     blueprint.add_url_rule("/record", "record", views.show_record)
     blueprint.add_url_rule("/coverage", "coverage", views.show_coverage)
     blueprint.add_url_rule("/record/as-of", "as_of", views.show_as_of)
-    blueprint.add_url_rule("/transaction/<int:id>", "transaction", views.show_transaction)
+    transaction = "/transaction/<int(signed=True):id>"
+    blueprint.add_url_rule(transaction, "transaction", views.show_transaction)
     if access.allow_undo is not None:
-        blueprint.add_url_rule("/transaction/<int:id>/undo", "undo", views.show_undo)
-        blueprint.add_url_rule("/transaction/<int:id>/undo", "apply_undo", views.apply_undo, methods=["POST"])
+        blueprint.add_url_rule(f"{transaction}/undo", "undo", views.show_undo)
+        blueprint.add_url_rule(f"{transaction}/undo", "apply_undo", views.apply_undo, methods=["POST"])
     return blueprint

@@ -55,7 +55,8 @@ def number(text: str, name: str) -> int:
 
     :raises HistoryError: if it is none.
     """
-    if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > LAST_ID:
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 19 or int(digits) > LAST_ID:
         raise HistoryError(f"{name} is {text!r}, which is not an id; ids are whole numbers.")
     return int(text)
 

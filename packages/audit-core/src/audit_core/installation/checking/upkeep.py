@@ -30,6 +30,9 @@ _INTERRUPTED = text(
 )
 
 
+_IMPORT = text("SELECT pg_catalog.to_regclass(CAST(:pending AS pg_catalog.text)) IS NOT NULL")
+
+
 def problems(connection: Connection, schema: str) -> Iterator[Problem]:
     """List what was left half done, and what was not done for too long."""
     name = connection.scalar(_OPEN, {"schema": schema})
@@ -54,6 +57,12 @@ def problems(connection: Connection, schema: str) -> Iterator[Problem]:
             f"A split of {schema}.{name} was interrupted, and ids will reach the constraint that it left: writes would "
             f"fail then. Run audit-log partitions --split, or: ALTER TABLE {qualified(name, schema)} DROP CONSTRAINT "
             "audit_logger_split",
+        )
+    if connection.scalar(_IMPORT, {"pending": qualified("activity_pending_transaction", schema)}):
+        yield Problem(
+            None,
+            f"An import into {schema}.activity was interrupted, and nothing of it can be seen. Run it again to go on, "
+            "or drop the tables whose comment says that they are of an import that is not finished.",
         )
     for row in connection.execute(_late(schema)):
         what = f"Retention of {row.schema}.{row.table_name}" if row.table_name else "Retention"

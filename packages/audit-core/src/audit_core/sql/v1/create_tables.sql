@@ -1,6 +1,7 @@
 -- Creates the tables of the trail: who did something (transaction), each change (activity), since when each table is
 -- audited (activity_coverage), which partitions were closed (activity_partition), how long activities are kept
--- (activity_retention), and what has to stay (activity_hold). The comment of activity names the SQL version.
+-- (activity_retention), and what has to stay (activity_hold). The comment of activity names the SQL version. Below 0 is
+-- room for what another trail recorded before.
 CREATE TABLE @schema@.transaction (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     native_transaction_id bigint NOT NULL,
@@ -39,7 +40,7 @@ CREATE TABLE @schema@.activity (
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id)
 ;;
-CREATE TABLE @schema@.activity_open PARTITION OF @schema@.activity FOR VALUES FROM (MINVALUE) TO (MAXVALUE)
+CREATE TABLE @schema@.activity_open PARTITION OF @schema@.activity FOR VALUES FROM (0) TO (MAXVALUE)
 ;;
 CREATE INDEX activity_row_key_idx ON @schema@.activity (table_name, row_key, id)
 ;;
