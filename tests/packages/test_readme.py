@@ -1,4 +1,4 @@
-"""What the README tells a new user to do, done."""
+"""What the README and the pages of docs/ tell a user to do, done."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from tests.contract.project import Project
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-BLOCKS: dict[str, str] = dict(re.findall(r"<!-- (.+?) -->\n```\w+\n(.*?)```", README, flags=re.DOTALL))
+PAGES = {path.name: path.read_text() for path in (ROOT / "docs").glob("*.md")}
+FOUND = [
+    block
+    for page in (README, *PAGES.values())
+    for block in re.findall(r"<!-- (.+?) -->\n```\w+\n(.*?)```", page, flags=re.DOTALL)
+]
+BLOCKS: dict[str, str] = dict(FOUND)
 
 
 def write(directory: Path, mark: str) -> None:
@@ -35,6 +41,31 @@ def project(tmp_path: Path, database: URL) -> Project:
     project = Project(tmp_path, database, "app")
     project.environment["FLASK_SQLALCHEMY_DATABASE_URI"] = database.render_as_string(hide_password=False)
     return project
+
+
+def test_each_block_has_a_name_of_its_own() -> None:
+    named = [name for name, _ in FOUND if name.startswith(("file:", "commands:", "env.py:", "migration:", "sql:"))]
+    assert sorted(named) == sorted(set(named))
+
+
+def test_the_readme_fits_on_two_screens() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+def test_the_readme(project: Project) -> None:
+    write(project.directory, "file: readme/app.py")
+    for command in commands("commands: readme"):
+        project.run(command[0], "--app", "app", *command[1:])
+    client = "from app import app; print(app.test_client().post('/articles', data={'title': 'Hello'}).json)"
+    (project.directory / "use.py").write_text(client)
+    assert last_line(project.run("use")) == "{'id': 1}"
+    log, history, as_of, undo = commands("commands: readme reading")
+    for command in (log, history):
+        assert "insert  article  1    id: 1; title: Hello" in project.run(command[0], "--app", "app", *command[1:])
+    too_early = project.process(as_of[0], "--app", "app", *as_of[1:])
+    assert too_early.returncode == 2
+    assert "begins" in too_early.stderr
+    assert "delete  article  1" in project.run(undo[0], "--app", "app", *undo[1:])
 
 
 def test_quick_start_for_flask(project: Project) -> None:
@@ -64,7 +95,8 @@ def test_quick_start_for_flask(project: Project) -> None:
     )
     assert "No changes in schema detected" in project.flask("db", "migrate")
     migration = project.last_migration()
-    shown = re.search(r"```python\ndef upgrade\(\):\n(    op\.init_audit_logger\(.*?)```", README, flags=re.DOTALL)
+    page = PAGES["start.md"]
+    shown = re.search(r"```python\ndef upgrade\(\):\n(    op\.init_audit_logger\(.*?)```", page, flags=re.DOTALL)
     assert shown is not None
     for line in shown[1].splitlines():
         assert line.strip().removesuffix(" ...)") in migration
@@ -216,6 +248,11 @@ def _models() -> str:
     )
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?:)([^)#]+)", README))))
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?:)([^)]+)", README))))
 def test_links_lead_somewhere(link: str) -> None:
-    assert (ROOT / link).exists()
+    """Those between the pages are Sphinx's to find."""
+    name, _, anchor = link.partition("#")
+    assert (ROOT / name).exists()
+    if anchor:
+        headings = re.findall(r"^#+ (.+)", (ROOT / name).read_text(), flags=re.MULTILINE)
+        assert anchor in {re.sub(r"[^\w-]", "", heading.lower().replace(" ", "-")) for heading in headings}
