@@ -126,6 +126,17 @@ def test_demo_serves_until_ctrl_c(database: URL, engine: Engine, tmp_path: Path)
     assert databases(engine) == []
 
 
+def test_python_m_dev_hands_sigterm_on() -> None:
+    child = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit('told')); print(1); signal.pause()"
+    program = "import sys; from dev.__main__ import wait_for; sys.exit(wait_for([sys.executable, '-c', sys.argv[1]]))"
+    with started(sys.executable, "-c", program, child) as process:
+        read_until(process, "1")
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=60)
+    assert output == "told\n"
+    assert process.returncode == 128 + signal.SIGTERM
+
+
 def ask(method: str, url: str, body: object = None, *, user: str = "") -> object:
     """Send a request and return what it answers."""
     headers = {"Content-Type": "application/json", "X-User": user}
