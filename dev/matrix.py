@@ -36,6 +36,7 @@ LONGEST = (
     "core_only",
     "alembic_utils",
     "cli",
+    "packages",
     "backup",
     "archive",
     "alembic_only",
@@ -43,7 +44,6 @@ LONGEST = (
     "default",
     "page",
     "multi_bind",
-    "packages",
     "wire",
 )
 BYTECODE = Path(__file__).parents[1] / ".pytest_cache" / "bytecode"
