@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ VENV = ROOT / ".venv"
 PROGRAMS = VENV / ("Scripts" if os.name == "nt" else "bin")
 COMMANDS = {"demo": "demo", "test": "test:run"}
 OLDEST_PYTHON, OLDEST_HATCH = (3, 10), (1, 16)
+#: What shells add to the number of a signal that ended a program.
+SIGNALLED = 128
 USAGE = f"usage: python3 -m dev {'|'.join(COMMANDS)} [arguments of `hatch run {'|'.join(COMMANDS.values())}`]"
 
 
@@ -37,8 +40,8 @@ def main(arguments: list[str]) -> int:
         again(arguments)
         return error.returncode
     say(f"hatch run {shlex.join([COMMANDS[command], *rest])}")
-    code = subprocess.run([hatch, "run", COMMANDS[command], *rest], cwd=ROOT, env=environment()).returncode
-    if code and command != "test":
+    code = wait_for([hatch, "run", COMMANDS[command], *rest])
+    if 0 < code < SIGNALLED and command != "test":
         again(arguments)
     return code
 
@@ -71,6 +74,22 @@ def install_hatch() -> str:
         raise
     run([str(PROGRAMS / "python"), "-m", "pip", "install", "--quiet", f"hatch>={wanted}", "uv"])
     return str(PROGRAMS / "hatch")
+
+
+def wait_for(command: list[str]) -> int:
+    """Return how a command ended, or which signal ended it; Ctrl-C the terminal sends to both, and SIGTERM nobody."""
+    process = subprocess.Popen(command, cwd=ROOT, env=environment())
+    signals: list[int] = []
+
+    def hand_on(number: int, frame: object) -> None:
+        signals.append(number)
+        if number == signal.SIGTERM:
+            process.terminate()
+
+    signal.signal(signal.SIGINT, hand_on)
+    signal.signal(signal.SIGTERM, hand_on)
+    code = process.wait()
+    return SIGNALLED + signals[0] if signals else code
 
 
 def run(command: list[str], *, stdout: int | None = None) -> None:

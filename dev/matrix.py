@@ -36,6 +36,7 @@ LONGEST = (
     "core_only",
     "alembic_utils",
     "cli",
+    "packages",
     "backup",
     "archive",
     "alembic_only",
@@ -44,7 +45,6 @@ LONGEST = (
     "upgrades",
     "page",
     "multi_bind",
-    "packages",
     "wire",
 )
 BYTECODE = Path(__file__).parents[1] / ".pytest_cache" / "bytecode"

@@ -1,4 +1,4 @@
-"""The application of app.py with a trail whose owner is not a superuser, set up as the README says."""
+"""The application of app.py with a trail whose owner is not a superuser, set up as docs/least-privilege.md says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 from tests.contract.models import ArticleColumns, UserColumns
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/least-privilege.md"
 
 
 class Base(DeclarativeBase):
@@ -61,7 +61,7 @@ def installed(database: URL, owners: str) -> Iterator[URL]:
 
 
 def _block(owners: str) -> str:
-    """Return the statements that the README has for a number of owners."""
-    match = re.search(rf"<!-- sql: {owners} -->\n```sql\n(.*?)```", README.read_text(), re.DOTALL)
+    """Return the statements that the page has for a number of owners."""
+    match = re.search(rf"<!-- sql: {owners} -->\n```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert match is not None
     return match[1]

@@ -1,4 +1,4 @@
-"""A database for the demo: on an embedded PostgreSQL, or on a server of one's own."""
+"""A database for an example: on an embedded PostgreSQL, or on a server of one's own."""
 
 from __future__ import annotations
 

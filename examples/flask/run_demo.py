@@ -6,7 +6,6 @@ import logging
 import os
 import secrets
 import shlex
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -23,14 +22,15 @@ from rich.syntax import Syntax
 from sqlalchemy import func, select
 from werkzeug.serving import make_server
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from examples.country_register import create_app
-from examples.country_register.iso3166 import former_countries, former_subdivisions
-from examples.country_register.models import audit_logger, db
-from examples.demo import edits, migration, past, trail
-from examples.demo.database import SETTING, Database, demo_database
-from examples.demo.errors import DemoError
+from examples.database import SETTING, Database, demo_database
+from examples.ending import leave_at_signals
+from examples.errors import DemoError
+from examples.flask.country_register import create_app
+from examples.flask.country_register.iso3166 import former_countries, former_subdivisions
+from examples.flask.country_register.models import audit_logger, db
+from examples.flask.demo import edits, migration, past, trail
 
 EMBEDDED = """\
 PostgreSQL {version}, embedded: its data lies in {directory}
@@ -56,8 +56,7 @@ PostgreSQL {version} of {setting}. The demo uses a database of its own,
 )
 def main(once: bool, directory: Path) -> None:
     """Edit a register of the world's countries and print the audit trail."""
-    # Leave through the with blocks, so that the database goes too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    leave_at_signals()
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 100
     console = Console(highlight=False, width=width)
     with demo_database() as database:
@@ -127,7 +126,7 @@ def migrate(console: Console, database: Database, directory: Path) -> None:
     """Run the commands of Flask-Migrate and show what they did."""
     migrations = migration.prepare(directory)
     shown = migrations.relative_to(Path.cwd()) if migrations.is_relative_to(Path.cwd()) else migrations
-    console.print(f"[dim]Each with --app examples.country_register --directory {escape(str(shown))}")
+    console.print(f"[dim]Each with --app examples.flask.country_register --directory {escape(str(shown))}")
     for arguments in (["init"], ["migrate", "-m", "Register"], ["upgrade"], ["check"]):
         console.print(f"[bold]$ {escape(shlex.join(['flask', 'db', *arguments]))}")
         for message in migration.flask_db(arguments, migrations, database.url_text):

@@ -10,9 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .errors import DemoError
+from examples.errors import DemoError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 #: Keeps the directory of the demo out of git, and tells that what is in it may be replaced.
 MARKER = ".gitignore"
 MARK = "# Made by the demo, which replaces the migrations at each run.\n*\n"
@@ -42,7 +42,7 @@ def flask_db(arguments: list[str], migrations: Path, database_url: str) -> list[
 
     :raises DemoError: with all that it printed, if it fails.
     """
-    command = ["--app", "examples.country_register", "db", *arguments, "--directory", str(migrations)]
+    command = ["--app", "examples.flask.country_register", "db", *arguments, "--directory", str(migrations)]
     done = subprocess.run(
         [sys.executable, "-m", "flask", *command],
         cwd=ROOT,

@@ -12,6 +12,8 @@ import psycopg
 from flask_audit_logger import audit_context
 from sqlalchemy import URL, insert
 
+from examples.errors import DemoError
+
 from ..country_register.iso3166 import (
     FORMER_COUNTRIES,
     FORMER_SUBDIVISIONS,
@@ -21,7 +23,6 @@ from ..country_register.iso3166 import (
 )
 from ..country_register.models import Country, Subdivision, User, db
 from .browser import Browser
-from .errors import DemoError
 from .trail import Change, Expected
 
 APPLICATION = "country_register"

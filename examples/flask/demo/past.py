@@ -12,9 +12,10 @@ from rich.text import Text
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
+from examples.errors import DemoError
+
 from ..country_register.models import Country, Subdivision, audit_logger
 from .edits import USERS
-from .errors import DemoError
 from .trail import Entry
 
 RENAMED = "TR"
