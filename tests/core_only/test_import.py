@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from audit_core import AuditLog, ConfigurationError, MaintenanceError, audit_context
-from sqlalchemy import URL, Engine, create_engine, select, text
+from sqlalchemy import URL, DateTime, Engine, create_engine, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from .old_trails import create_flask_audit_logger, create_postgresql_audit
@@ -31,7 +31,7 @@ class Article(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     title: Mapped[str]
     price: Mapped[float | None]
-    at: Mapped[dt.datetime | None] = mapped_column()
+    at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class Line(Base):
@@ -62,8 +62,9 @@ def install(engine: Engine) -> None:
 
 
 OLD = """
+SET TIME ZONE 'Asia/Kathmandu';
 SET audit_old.actor = '1';
-INSERT INTO articles VALUES (1, 'Hello', 12.5, '2024-01-01 10:00');
+INSERT INTO articles VALUES (1, 'Hello', 12.5, '2024-01-01 10:00+00');
 UPDATE articles SET price = 13 WHERE id = 1;
 SET audit_old.actor = '2';
 INSERT INTO articles VALUES (2, 'Bye', NULL, NULL);
@@ -111,7 +112,8 @@ def test_the_old_history_is_read_as_our_own(engine: Engine, source: str, create:
         assert [each.transaction.actor_id for each in found] == [5, 1, 1]
         assert found[0].id > 0 > found[1].id > found[2].id
         assert found[1].changes == {"price": (12.5, 13.0)}
-        assert found[2].after.at == dt.datetime(2024, 1, 1, 10)
+        assert found[2].after.at == dt.datetime(2024, 1, 1, 10, tzinfo=dt.timezone.utc)
+        assert found[1].old_data["at"] == "2024-01-01T10:00:00+00:00"
         assert found[1].transaction.meta == {"imported_from": source}
         assert str(found[1].transaction.client_addr) == "127.0.0.1"
         assert [each.verb for each in session.scalars(log.history(Article, 3))] == ["delete", "update", "insert"]
@@ -319,3 +321,11 @@ def test_rows_of_one_transaction_stay_together(engine: Engine) -> None:
         assert first.transaction is middle.transaction is not last.transaction
         assert first.transaction.meta == {"imported_from": "jsonl", "reason": "Import"}
         assert middle.changed_data == {"title": "y"}
+
+
+def test_a_time_that_cannot_be_read_is_named(engine: Engine) -> None:
+    install(engine)
+    data = {"id": 9, "at": "2024-13-01T10:00:00+02:00"}
+    row = {"issued_at": "2020-01-01T00:00:00Z", "table": "articles", "verb": "insert", "changed_data": data}
+    with pytest.raises(ConfigurationError, match=r"jsonl holds a value .*: .*2024-13-01.* Nothing was imported"):
+        log.import_rows(engine, [row])

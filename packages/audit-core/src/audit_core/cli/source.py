@@ -14,6 +14,7 @@ from sqlalchemy import Engine, inspect
 from audit_core import AuditLog, Problem
 from audit_core.installation.ddl import require_postgresql
 from audit_core.installation.objects import TABLE_NAMES
+from audit_core.installation.predecessor import read_predecessors
 from audit_core.settings import fixed_search_path
 
 from .errors import CommandError
@@ -35,6 +36,12 @@ class Database:
         with self.engine.connect() as connection, fixed_search_path(connection):
             inspector = inspect(connection)
             missing = [name for name in TABLE_NAMES if not inspector.has_table(name, schema)]
+            others = [each for each in read_predecessors(connection) if each.schema == schema] if missing else []
+        if others:
+            raise CommandError(
+                f"Database {self.engine.url.database!r} has the trail of {others[0].source} still. Write the migration "
+                "to this version (flask db migrate, or alembic revision --autogenerate) and run it."
+            )
         if missing:
             raise CommandError(
                 f"Database {self.engine.url.database!r} has no trail: there is no table {missing[0]!r} in schema "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -18,7 +18,7 @@ from ..errors import ConfigurationError, MaintenanceError
 from ..lifecycle.attaching import alter, attachment
 from ..lifecycle.owner import WhoIsAtWork, one_transaction, owner_connection, statement, try_lock
 from ..quoting import literal, qualified
-from ..settings import fixed_search_path
+from ..settings import fixed_search_path, recorded_settings
 from .outcome import Imported, Skipped
 from .source import COLUMNS, Source, in_text
 
@@ -47,7 +47,9 @@ _SURVEY = (
 )
 _TABLES = (
     "SELECT n.nspname AS schema, c.relname AS table_name, CAST(c.oid AS bigint) AS relid,"
-    " {schema}.audit_logger_key_columns(c.oid) AS key_columns "
+    " {schema}.audit_logger_key_columns(c.oid) AS key_columns,"
+    " ARRAY(SELECT CAST(a.attname AS text) FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0"
+    " AND NOT a.attisdropped AND a.atttypid = CAST('pg_catalog.timestamptz' AS regtype)) AS zoned "
     "FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
     "WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
 )
@@ -82,6 +84,13 @@ _NEXT = (
     "SELECT max(b.position) FROM (SELECT r.position FROM ({rows}) AS r WHERE r.position > CAST(:after AS bigint)"
     " ORDER BY r.position LIMIT :batch) AS b"
 )
+# Other trails write a time in the zone of whoever wrote it; ours in UTC, so that equal times are equal texts.
+_IN_UTC = (
+    "{0} || coalesce((SELECT jsonb_object_agg(z.name, to_jsonb(CAST({0} ->> z.name AS timestamptz)))"
+    " FROM unnest(t.zoned) AS z (name) WHERE {0} ->> z.name NOT LIKE '%+00\\:00'"
+    " AND {0} ->> z.name ~ '^\\d{{{{4,6}}}}-\\d\\d-\\d\\dT\\d\\d\\:\\d\\d\\:\\d\\d(\\.\\d+)?[+-]\\d\\d(\\:\\d\\d)*$'),"
+    " jsonb '{{{{}}}}')"
+)
 # As the triggers write it, without a call for a short key of one column.
 _KEY = (
     "CASE WHEN cardinality(k.key_columns) = 1 AND octet_length({0} ->> k.key_columns[1]) <= 1000"
@@ -96,12 +105,17 @@ _INSERT = (
     " CASE WHEN w.verb = 'update' THEN nullif(w.key_before, w.row_key) END, w.old_data, w.changed_data "
     f"FROM (SELECT k.*, s.id AS transaction_id, {_KEY.format('k.data')} AS row_key,"
     f" {_KEY.format('k.old_data')} AS key_before "
-    "FROM (SELECT r.*, r.old_data || r.changed_data AS data, t.to_schema, t.to_table, t.to_relid, t.key_columns"
+    "FROM (SELECT c.*, c.old_data || c.changed_data AS data FROM ("
+    "SELECT r.position, r.transaction_key, r.issued_at, r.native_transaction_id, r.verb, t.to_schema, t.to_table,"
+    f" t.to_relid, t.key_columns, {_IN_UTC.format('r.old_data')} AS old_data,"
+    f" {_IN_UTC.format('r.changed_data')} AS changed_data"
     " FROM ({rows}) AS r JOIN jsonb_to_recordset(CAST(:tables AS jsonb)) AS t (of_schema text, of_table text,"
-    " of_relid bigint, to_schema text, to_table text, to_relid bigint, key_columns text[])"
+    " of_relid bigint, to_schema text, to_table text, to_relid bigint, key_columns text[],"
+    " zoned text[])"
     " ON t.of_table = r.table_name AND t.of_schema IS NOT DISTINCT FROM r.schema"
     " AND t.of_relid IS NOT DISTINCT FROM r.relid"
-    f" WHERE r.position > CAST(:after AS bigint) AND r.position <= CAST(:until AS bigint) AND {_PROBLEM} IS NULL) AS k"
+    f" WHERE r.position > CAST(:after AS bigint) AND r.position <= CAST(:until AS bigint) AND {_PROBLEM} IS NULL"
+    ") AS c) AS k"
     " JOIN {schema}.{pending} AS s ON s.key = k.transaction_key) AS w"
 )
 _ACTOR_ID_TYPE = (
@@ -163,7 +177,8 @@ def import_trail(
         if not try_lock(connection, f"audit_logger_import {schema}"):
             raise MaintenanceError("Another session is importing: two cannot do that at once.")
         transaction = partial(one_transaction, connection)
-        return _Run(schema, connection, source, renamed, transaction, progress, patience).run()
+        with _unusable_data(source):
+            return _Run(schema, connection, source, renamed, transaction, progress, patience).run()
 
 
 def import_within(schema: str, connection: Connection, source: Source, renamed: Renamed) -> Imported:
@@ -177,6 +192,18 @@ def import_within(schema: str, connection: Connection, source: Source, renamed: 
             statement("SELECT set_config('audit_logger.maintenance', :before, true)"), {"before": before or ""}
         )
         return done
+
+
+@contextmanager
+def _unusable_data(source: Source) -> Iterator[None]:
+    """Say which trail it is that has a value that PostgreSQL does not take for the type of its column."""
+    try:
+        yield
+    except DataError as error:
+        message = str(error.orig).splitlines()[0]
+        raise ConfigurationError(
+            f"{source.name} holds a value that PostgreSQL does not accept: {message}. Nothing was imported."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -294,7 +321,7 @@ class _Run:
         after = self._execute(_LAST, name=target.partition, shift=target.shift).scalar() or first - 1
         total = sum(each.rows for each in found)
         while after < last:
-            with self._transaction():
+            with self._transaction(), recorded_settings(self._connection):
                 until = self._execute(_NEXT, after=after, batch=_BATCH).scalar_one()
                 values = {"after": after, "until": until, "shift": target.shift, "tables": tables}
                 self._execute(_INSERT, name=target.partition, **values)
@@ -320,6 +347,7 @@ class _Run:
                     "to_table": to_name,
                     "to_relid": 0 if now is None else now.relid,
                     "key_columns": keys or None,
+                    "zoned": [] if now is None else list(now.zoned),
                 }
             )
         return said

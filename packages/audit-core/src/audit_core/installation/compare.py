@@ -160,7 +160,8 @@ def _trail_steps(wanted: Trail, installed: Installed) -> Iterable[Difference]:
         names = " and ".join(f"{wanted.schema}.{name}" for name in sorted(found.foreign_tables))
         raise ConfigurationError(
             f"The database has {names}, not made by this version of the audit trail. Put the trail into another "
-            "schema with schema='audit', or rename that table first. (flask-audit-logger 2.x used these names, too.)"
+            "schema with schema='audit', or rename that table first. (flask-audit-logger 2.x and PostgreSQL-Audit use "
+            "these names, too: a migration by autogenerate sets their trail aside.)"
         )
     if not found.tables:
         yield InitTrail(wanted)
