@@ -17,6 +17,7 @@ PAGES = Path(__file__).parents[1] / "docs" / "api"
 MODULES = (
     "audit_core",
     "audit_core.asgi",
+    "audit_core.celery",
     "audit_core.testing",
     "audit_core.wsgi",
     "audit_alembic",

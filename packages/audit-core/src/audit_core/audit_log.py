@@ -599,3 +599,8 @@ def find_audit_log(metadata: MetaData) -> AuditLog | None:
 def scope_of(audit_log: AuditLog) -> Scope:
     """Return what the trail of an AuditLog is about, for what works on it."""
     return audit_log._scope
+
+
+def resolvers_of(audit_log: AuditLog) -> Resolvers:
+    """Return whom an AuditLog asks for what no context says, on whatever engine."""
+    return audit_log._given_resolvers
