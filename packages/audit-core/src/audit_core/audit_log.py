@@ -62,6 +62,9 @@ class AuditLog:
     :raises ConfigurationError: if the MetaData has an AuditLog already, or a table with a name of the trail.
     """
 
+    # Whether nobody has to call attach().
+    _attaches_by_itself = False
+
     def __init__(
         self,
         base: type[DeclarativeBase] | registry | MetaData | Any,
@@ -177,10 +180,19 @@ class AuditLog:
     def check(self, connection: Target) -> list[Problem]:
         """List every table that is not audited, and everything that is not protected, as it should be.
 
+        It also says where :meth:`attach` seems to be forgotten, as far as this process can tell: on an engine on which
+        something was lost, or beside one with the same database and role that is attached; and if there are resolvers
+        and no engine of this process is attached.
+
         :param connection: a Connection or a Session.
         :raises ConfigurationError: if a setting or an audited table cannot be used.
         """
-        return checking.check(self._scope, self._connection(connection))
+        connection = self._connection(connection)
+        problems = checking.check(self._scope, connection)
+        is_asking = any(self._given_resolvers) and not self._attaches_by_itself
+        if forgot := forgotten.find_problem(connection.engine, self._settings, is_asking):
+            problems.append(Problem(None, forgot))
+        return problems
 
     def send_context(self, connection: Target) -> None:
         """Send the context now, for writes that SQLAlchemy does not see, such as COPY on the driver's cursor.
