@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import json
 import subprocess
 import sys
 import uuid
@@ -17,7 +18,12 @@ from audit_core import AuditLog, ContextError, audit_context
 from audit_core.celery import HEADER, setup, teardown
 from celery import Celery, chain, chord, group, signals
 from celery.exceptions import Retry
+from flask import Flask
+from flask_audit_logger import AuditLogger
+from flask_login import LoginManager, UserMixin, login_user
+from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import URL, Engine, MetaData, create_engine
+from sqlalchemy.orm import make_transient_to_detached
 
 from tests.frameworks import celery_app as tasks
 from tests.frameworks.conftest import Base, audit_log, recorded
@@ -228,6 +234,34 @@ def test_what_the_resolvers_answer_travels_too(app: Celery, sent: list[dict[str,
         '{"meta": {"path": "/a", "reason": "b"}, "actor_id": 8, "client_addr": null}',
         '{"meta": {"path": "/a"}, "client_addr": "10.0.0.7"}',
     ]
+
+
+def test_the_user_of_a_request_to_flask_travels(app: Celery, sent: list[dict[str, Any]]) -> None:
+    db = SQLAlchemy()
+
+    class User(UserMixin, db.Model):  # type: ignore[name-defined]
+        id = db.Column(db.Integer, primary_key=True)
+
+    flask = Flask(__name__)
+    flask.config.update(SECRET_KEY="secret", SQLALCHEMY_DATABASE_URI="postgresql+psycopg://")
+    db.init_app(flask)
+    LoginManager(flask)
+    audit_logger = AuditLogger(db)
+    setup(app, audit_logger)
+    ann = User(id=7)
+    make_transient_to_detached(ann)  # as one that was loaded
+    said_by_client = {"headers": {"X-Request-ID": "r1"}, "environ_base": {"REMOTE_ADDR": "10.0.0.7"}}
+    with flask.test_request_context("/queue", **said_by_client):
+        login_user(ann)
+        app.send_task("task")
+    with flask.app_context():
+        app.send_task("task")
+    audit_logger.close()
+    first, second = sent
+    said = json.loads(first[HEADER])
+    assert (said["actor_id"], said["client_addr"]) == (7, "10.0.0.7")
+    assert (said["meta"]["path"], said["meta"]["request_id"]) == ("/queue", "r1")
+    assert HEADER not in second
 
 
 def test_apps_do_not_meet_and_there_is_a_way_back(app: Celery, sent: list[dict[str, Any]]) -> None:

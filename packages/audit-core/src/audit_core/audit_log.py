@@ -87,7 +87,7 @@ class AuditLog:
                 f"{metadata!r} has an AuditLog already. Use that one, or give the tables a MetaData of their own."
             )
         refuse_name_clash(metadata, self.schema, TABLE_NAMES)
-        models: registry | None = base if isinstance(base, registry) else getattr(base, "registry", None)
+        models: registry | None = base if isinstance(base, registry) else _registry_of(base)
         actor = ActorClass(actor_cls, models)
         activity_cls, transaction_cls = map_models(schema=self.schema, info=dict(metadata.info), actor=actor)
         #: The ORM model of the table ``activity``.
@@ -600,6 +600,12 @@ class AuditLog:
     def _resolvers(self, dialect: Dialect) -> Resolvers:
         """Return whom to ask for the actor, the client address and meta data, on the engine of a dialect."""
         return self._given_resolvers
+
+
+def _registry_of(base: Any) -> registry | None:
+    """Return the registry of a declarative base, which SQLModel keeps under SQLAlchemy's own name alone."""
+    found: registry | None = getattr(base, "registry", None) or getattr(base, "_sa_registry", None)
+    return found
 
 
 def find_audit_log(metadata: MetaData) -> AuditLog | None:
