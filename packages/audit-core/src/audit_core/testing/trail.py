@@ -34,7 +34,7 @@ class AuditTrail:
         self._databases: set[str] = set()
 
     def install(self, target: Engine | Target) -> None:
-        """Install the trail after ``create_all()``; with an Engine it commits, and attaches it if it is not attached.
+        """Install the trail after ``create_all()``; with an Engine it commits.
 
         :raises ConfigurationError: if there is a trail already that holds something: the database may not be one of
             tests.
