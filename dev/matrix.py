@@ -40,6 +40,7 @@ LONGEST = (
     "archive",
     "alembic_only",
     "stress",
+    "frameworks",
     "default",
     "page",
     "multi_bind",

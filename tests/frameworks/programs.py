@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 # Its standard input closes when the process that started it ends, even by SIGKILL. What it would write itself, it does
 # not: so the output ends with the program.
-KEEPER = '"$@" <&- & exec >&- 2>&-; read -r _; kill $!; wait $!'
+KEEPER = '"$@" </dev/null & exec >&- 2>&-; read -r _; kill $!; wait $!'
 
 
 @contextlib.contextmanager

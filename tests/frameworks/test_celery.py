@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import gc
 import json
 import subprocess
 import sys
@@ -45,6 +46,7 @@ def broker(directory: Path) -> Iterator[str]:
     with redis(directory) as url:
         tasks.app.conf.update(broker_url=url, result_backend=url)
         yield url
+        gc.collect()  # a result that is forgotten tells the broker so
         tasks.app.pool.force_close_all()
 
 
@@ -145,6 +147,21 @@ def test_a_task_queued_by_name_is_one_like_others(engine: Engine, pool: str) -> 
     with audit_context(actor_id="ann"):
         done(tasks.app.send_task(f"{APP}.write", [f"name {pool}"], headers={"own": "1"}))
     assert named(engine, f"name {pool}") == {"": ("ann", None, job("write"))}
+
+
+@pytest.mark.parametrize("how", ["prefork", "threads"])
+def test_tasks_at_once_keep_their_contexts_apart(engine: Engine, broker: str, tmp_path: Path, how: str) -> None:
+    database = engine.url.render_as_string(hide_password=False)
+    options = ("--pool", how, "--concurrency", "4", "--queues", how)
+    expected = {str(number): f"user {number}" if number % 3 else None for number in range(60)}
+    with worker(APP, tmp_path, *options, TASKS_DATABASE=database, TASKS_BROKER=broker):
+        results = []
+        for name, actor_id in expected.items():
+            with audit_context(actor_id=actor_id) if actor_id else contextlib.nullcontext():
+                results.append(tasks.write.apply_async((f"{how} at once {name}",), queue=how))
+        places = {done(result) for result in results}
+    assert len(places) > 1
+    assert {name: actor for name, (actor, _, _) in named(engine, f"{how} at once").items()} == expected
 
 
 @pytest.mark.parametrize("actor_id", [7, "7", uuid.UUID(int=7), 2**80, "ann ☃", None])

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from textwrap import dedent
 
-import pytest
 from sqlalchemy import URL
 
 from tests.frameworks.documentation import page_of, python, write_files
@@ -56,13 +55,12 @@ def test_an_actor_out_of_a_bearer_token(database: URL, tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("pool", ["prefork"])
-def test_celery(database: URL, tmp_path: Path, pool: str) -> None:
+def test_celery(database: URL, tmp_path: Path) -> None:
     write_files("frameworks", "celery", tmp_path)
     url = database.render_as_string(hide_password=False)
     with redis(tmp_path) as broker:
         environment = {"DATABASE_URL": url, "BROKER_URL": broker}
-        with worker("tasks", tmp_path, "--pool", pool, "--concurrency", "2", **environment):
+        with worker("tasks", tmp_path, "--concurrency", "2", **environment):
             assert python(tmp_path, database, "use.py", BROKER_URL=broker) == PRINTED["Celery"]
 
 
