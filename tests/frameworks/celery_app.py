@@ -50,11 +50,10 @@ def leave(name: str) -> None:
 
 
 @app.task(bind=True, max_retries=2)
-def write_again(self: Task, name: str, acting: str | None = None) -> None:
+def write_again(self: Task, name: str) -> None:
     add(engine, f"{name} {self.request.retries}")
     if self.request.retries < 2:
-        with audit_context(**({"actor_id": acting} if acting else {})):
-            raise self.retry(countdown=0)
+        raise self.retry(countdown=0)
 
 
 @app.task

@@ -99,6 +99,10 @@ def test_who_made_the_changes_takes_one_query_for_all_of_them(database: URL, dri
                 assert await queries_of(engine, lambda s, q=query: transactions(s, q)) == (2, [3, 2, 1])
                 assert await queries_of(engine, lambda s, q=query: actors(s, q.options(actor))) == (3, [3, 2, 1])
                 assert await queries_of(engine, lambda s, q=query: actors(s, q.options(joined))) == (1, [3, 2, 1])
+            query = select(Transaction).options(selectinload(Transaction.activities)).order_by(Transaction.id)
+            async with AsyncSession(engine) as session:
+                found = (await session.scalars(query)).all()
+                assert [[each.verb for each in one.activities] for one in found] == [["insert"], ["update"], ["update"]]
 
     asyncio.run(run())
 

@@ -8,6 +8,7 @@ import gc
 import json
 import subprocess
 import sys
+import textwrap
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
@@ -309,9 +310,24 @@ def test_what_cannot_travel_is_an_error_of_who_queues(app: Celery, said: dict[st
         app.send_task("task")
 
 
-def test_importing_it_registers_nothing() -> None:
-    code = "import audit_core.celery, celery.signals as s; print(s.task_prerun.receivers, s.task_postrun.receivers)"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[] []\n"
+def test_importing_it_registers_nothing_and_twice_is_once() -> None:
+    code = """
+        from audit_core.celery import setup, teardown
+        from celery import Celery, signals
+        def show():
+            print(len(signals.task_prerun.receivers), len(signals.task_postrun.receivers), end=", ")
+        one, other = Celery("one"), Celery("other")
+        show()
+        for app in (one, one, other):
+            setup(app)
+        show()
+        teardown(one)
+        show()
+        teardown(other)
+        show()
+        """
+    printed = subprocess.check_output([sys.executable, "-c", textwrap.dedent(code)], text=True)
+    assert printed == "0 0, 1 1, 1 1, 0 0, "
 
 
 def test_a_retry_is_still_one(app: Celery) -> None:
