@@ -22,7 +22,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from dev.postgres import WHEELS
-from dev.programs import CHROMIUM, INSIST, PGBOUNCER, CannotInstallError, Program, debian_postgres
+from dev.programs import CHROMIUM, INSIST, PGBOUNCER, REDIS, CannotInstallError, Program, debian_postgres
 
 #: The environments of configurations, and those of what is tested once.
 GROUPS = ("config.", "suite.")
@@ -41,6 +41,7 @@ LONGEST = (
     "archive",
     "alembic_only",
     "stress",
+    "frameworks",
     "default",
     "upgrades",
     "page",
@@ -48,7 +49,12 @@ LONGEST = (
     "wire",
 )
 BYTECODE = Path(__file__).parents[1] / ".pytest_cache" / "bytecode"
-PROGRAMS = {"wire": [PGBOUNCER], "page": [CHROMIUM], "backup": [debian_postgres("15")]}
+PROGRAMS = {
+    "wire": [PGBOUNCER],
+    "page": [CHROMIUM],
+    "backup": [debian_postgres("15")],
+    "frameworks": [REDIS],
+}
 
 
 @dataclass

@@ -75,6 +75,7 @@ class Program:
 
 
 PGBOUNCER = Program("PgBouncer", "pgbouncer", ("pgbouncer",))
+REDIS = Program("Redis", "redis-server", ("redis-server", "valkey-server"))
 CHROMIUM = Program(
     "Chromium",
     "chromium",

@@ -47,5 +47,6 @@ class Unaudited(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
 
 
-audit_log = AuditLog(Base)
+#: In the application it answers; a command that only reads has nobody to name.
+audit_log = AuditLog(Base, get_actor_id=lambda: None)
 without_log = MetaData()

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from audit_core import (
     AuditLog,
@@ -17,6 +18,7 @@ from audit_core import (
     UnsupportedDatabaseError,
     audit_context,
 )
+from audit_core.capture.forgotten import leave_unattached
 from audit_core.capture.statements import may_write
 from sqlalchemy import (
     URL,
@@ -313,3 +315,65 @@ def test_an_engine_that_is_attached_needs_no_warning(audited: Engine) -> None:
         warnings.simplefilter("error")
         session.add(Thing())
         session.commit()
+
+
+def forgotten(log: AuditLog, engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        return [each.message for each in log.check(connection) if "attach" in each.message]
+
+
+def test_check_says_where_something_was_lost(audited: Engine, database: URL) -> None:
+    AUDIT_LOG.detach(audited)
+    assert forgotten(AUDIT_LOG, audited) == []
+    with Session(audited) as session, audit_context(reason="why"):
+        session.add(Thing())
+        with pytest.warns(ContextWarning) as noticed:
+            session.flush()
+        # Also in the transaction that has written it.
+        (problem,) = [each.message for each in AUDIT_LOG.check(session) if "attach" in each.message]
+    assert problem == str(noticed[0].message)
+    assert f"no AuditLog is attached to {audited!r}" in problem
+    AUDIT_LOG.attach(audited)
+    assert forgotten(AUDIT_LOG, audited) == []
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_check_says_which_engine_was_left_out(audited: Engine, database: URL, driver: str) -> None:
+    second = create_engine(database.set(drivername=f"postgresql+{driver}"))
+    (problem,) = forgotten(AUDIT_LOG, second)
+    assert problem.startswith(f"{second!r} is not attached, and another engine with the same database and role is")
+    AUDIT_LOG.attach(second)
+    assert forgotten(AUDIT_LOG, second) == []
+    AUDIT_LOG.detach(second)
+    leave_unattached(second)
+    assert forgotten(AUDIT_LOG, second) == []
+    second.dispose()
+
+
+def test_an_engine_of_somebody_else_was_not_forgotten(audited: Engine, database: URL) -> None:
+    """Who maintains the trail has another role, and where a function connects, nothing is known."""
+    owner = f"owner_{database.database}"
+    conninfo = database.set(drivername="postgresql").render_as_string(hide_password=False)
+    with audited.begin() as connection:
+        connection.exec_driver_sql(f"CREATE ROLE {owner} SUPERUSER LOGIN PASSWORD 'secret'")
+    others = [
+        create_engine(database.set(username=owner, password="secret")),
+        create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo)),
+    ]
+    for other in others:
+        assert forgotten(AUDIT_LOG, other) == []
+        other.dispose()
+    with audited.begin() as connection:
+        connection.exec_driver_sql(f"DROP ROLE {owner}")
+
+
+def test_check_says_that_nobody_asks_the_resolvers(engine: Engine) -> None:
+    asking = AuditLog(MetaData(), get_actor_id=lambda: "7")
+    silent = AuditLog(MetaData())
+    (problem,) = forgotten(asking, engine)
+    assert "no engine of this process is attached: nobody asks them" in problem
+    assert forgotten(silent, engine) == []
+    asking.attach(engine)
+    assert forgotten(asking, engine) == []
+    asking.detach(engine)
+    assert forgotten(asking, engine) == [problem]

@@ -15,6 +15,7 @@ def test_importing_it_imports_no_framework_and_no_driver() -> None:
         "alembic",
         "asyncpg",
         "audit_alembic",
+        "celery",
         "click",
         "flask",
         "matplotlib",

@@ -64,6 +64,9 @@ class AuditLog:
     :raises ConfigurationError: if the MetaData has an AuditLog already, or a table with a name of the trail.
     """
 
+    # Whether nobody has to call attach().
+    _attaches_by_itself = False
+
     def __init__(
         self,
         base: type[DeclarativeBase] | registry | MetaData | Any,
@@ -86,7 +89,7 @@ class AuditLog:
                 f"{metadata!r} has an AuditLog already. Use that one, or give the tables a MetaData of their own."
             )
         refuse_name_clash(metadata, self.schema, TABLE_NAMES)
-        models: registry | None = base if isinstance(base, registry) else getattr(base, "registry", None)
+        models: registry | None = base if isinstance(base, registry) else _registry_of(base)
         actor = ActorClass(actor_cls, models)
         activity_cls, transaction_cls = map_models(schema=self.schema, info=dict(metadata.info), actor=actor)
         #: The ORM model of the table ``activity``.
@@ -179,10 +182,19 @@ class AuditLog:
     def check(self, connection: Target) -> list[Problem]:
         """List every table that is not audited, and everything that is not protected, as it should be.
 
+        It also says where :meth:`attach` seems to be forgotten, as far as this process can tell: on an engine on which
+        something was lost, or beside one with the same database and role that is attached; and if there are resolvers
+        and no engine of this process is attached.
+
         :param connection: a Connection or a Session.
         :raises ConfigurationError: if a setting or an audited table cannot be used.
         """
-        return checking.check(self._scope, self._connection(connection))
+        connection = self._connection(connection)
+        problems = checking.check(self._scope, connection)
+        is_asking = any(self._given_resolvers) and not self._attaches_by_itself
+        if forgot := forgotten.find_problem(connection.engine, self._settings, is_asking):
+            problems.append(Problem(None, forgot))
+        return problems
 
     def send_context(self, connection: Target) -> None:
         """Send the context now, for writes that SQLAlchemy does not see, such as COPY on the driver's cursor.
@@ -659,6 +671,12 @@ class AuditLog:
         return self._given_resolvers
 
 
+def _registry_of(base: Any) -> registry | None:
+    """Return the registry of a declarative base, which SQLModel keeps under SQLAlchemy's own name alone."""
+    found: registry | None = getattr(base, "registry", None) or getattr(base, "_sa_registry", None)
+    return found
+
+
 def find_audit_log(metadata: MetaData) -> AuditLog | None:
     """Return the AuditLog that records the tables of a MetaData, if one has been made."""
     found: AuditLog | None = metadata.info.get(_METADATA_KEY)
@@ -668,3 +686,8 @@ def find_audit_log(metadata: MetaData) -> AuditLog | None:
 def scope_of(audit_log: AuditLog) -> Scope:
     """Return what the trail of an AuditLog is about, for what works on it."""
     return audit_log._scope
+
+
+def resolvers_of(audit_log: AuditLog) -> Resolvers:
+    """Return whom an AuditLog asks for what no context says, on whatever engine."""
+    return audit_log._given_resolvers

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import MissingGreenlet, StatementError
 from sqlalchemy.orm import Session, scoped_session
 
-from .errors import AuditError, ConfigurationError
+from .errors import AuditError, ConfigurationError, HistoryError
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
@@ -49,7 +52,27 @@ def connection_of(
             f"{type(target).__name__!r} is asynchronous: write await {given}.run_sync(lambda {name}: ...), and call "
             f"this in there with what it gives you."
         )
+    if hasattr(found, "begin") and hasattr(found, "dispose"):
+        begin = "async with engine.begin() as connection: await connection.run_sync(...)"
+        raise error(
+            f"{target!r} is neither a Session nor a Connection. Open one: "
+            + (begin if hasattr(found, "sync_engine") else "with engine.begin() as connection: ...")
+        )
     raise error(f"{target!r} is neither a Session nor a Connection.")
+
+
+@contextmanager
+def told_to_await(message: str) -> Iterator[None]:
+    """Say how it is awaited, where an asynchronous session had to query and could not.
+
+    :raises HistoryError: with the message.
+    """
+    try:
+        yield
+    except (MissingGreenlet, StatementError) as error:
+        if isinstance(error, MissingGreenlet) or isinstance(error.orig, MissingGreenlet):
+            raise HistoryError(message) from error
+        raise
 
 
 def sqlstate(error: BaseException | None) -> str | None:

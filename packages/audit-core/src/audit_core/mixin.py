@@ -8,11 +8,14 @@ from typing import Any, TypeVar
 from sqlalchemy.orm import object_mapper, object_session
 
 from .audit_log import AuditLog, find_audit_log, scope_of
+from .connections import told_to_await
 from .errors import HistoryError
 from .models import AuditLogActivity
 from .reading.entities import Entity
 
 _T = TypeVar("_T", bound="Audited")
+
+_HOW = "The session of this object is asynchronous: write await session.run_sync(lambda _: obj.{})."
 
 
 class Audited:
@@ -22,10 +25,12 @@ class Audited:
     def history(self) -> list[AuditLogActivity]:
         """The activities of this object, newest first, read by its session; see :meth:`AuditLog.history`.
 
-        :raises HistoryError: if it is in no session, or its table is not audited.
+        :raises HistoryError: if it is in no session, or in an asynchronous one outside of ``run_sync()``, or its table
+            is not audited.
         """
         session, audit_log = _of(self)
-        return list(session.scalars(audit_log.history(self)))
+        with told_to_await(_HOW.format("history")):
+            return list(session.scalars(audit_log.history(self)))
 
     def as_of(self: _T, when: dt.datetime) -> _T | None:
         """Return this object as it was at an instant, in no session; None if it was not there.
@@ -34,7 +39,8 @@ class Audited:
         """
         session, audit_log = _of(self)
         key = Entity.find(scope_of(audit_log), type(self)).audited.key_of(self)
-        return audit_log.get_as_of(session, type(self), key, when)
+        with told_to_await(_HOW.format("as_of(when)")):
+            return audit_log.get_as_of(session, type(self), key, when)
 
 
 def _of(obj: Any) -> tuple[Any, AuditLog]:

@@ -31,6 +31,7 @@ from sqlalchemy.orm import Mapped, column_property, foreign, mapped_column, regi
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from .actor import ActorClass
+from .connections import told_to_await
 from .reading.exact import ExactText, require_trail
 from .reading.merging import merged, whole_before
 from .reading.values import as_object, load_json
@@ -159,8 +160,16 @@ class AuditLogActivity:
         """The row before the change, also where ``old_data`` has only what changed of it; empty for an insert.
 
         It takes a query then, unless it was loaded with the activity: ``undefer(AuditLogActivity.completed_old_data)``.
+
+        :raises HistoryError: if it takes a query, in an asynchronous session.
         """
-        return as_object(self.old_data if self.delta_depth is None else self.completed_old_data)
+        if self.delta_depth is None:
+            return as_object(self.old_data)
+        with told_to_await(
+            f"{self!r} was recorded without the columns that did not change, and an asynchronous session cannot load "
+            "them now. Add to the query .options(undefer(AuditLogActivity.completed_old_data))."
+        ):
+            return as_object(self.completed_old_data)
 
     @property
     def changes(self) -> dict[str, tuple[Any, Any]]:
@@ -227,6 +236,9 @@ def map_models(
         lambda: transaction_cls,
         primaryjoin=lambda: foreign(activity_cls.transaction_id) == transaction_cls.id,
         viewonly=True,
+        # Whoever reads activities asks who made them: one query for all of them, instead of one for each transaction,
+        # which an asynchronous session could not make.
+        lazy="selectin",
     )
     if actor.named is not None:
         # The class is looked up when the mappers are configured, and all models are declared.

@@ -40,6 +40,8 @@ class AuditLogger(AuditLog):
     :raises ConfigurationError: if the models have a logger already, or a table with a name of the trail.
     """
 
+    _attaches_by_itself = True
+
     def __init__(
         self,
         db: SQLAlchemy,

@@ -71,6 +71,11 @@ def ask_from_now_on(ask: Callable[[], Context]) -> Token[Context]:
     return _current.set(_current.get().merge(Context(ask=ask)))
 
 
+def replace_context(context: Context) -> None:
+    """Let nothing hold but a context, from now on; for what begins and ends a task of a worker."""
+    _current.set(context)
+
+
 @contextmanager
 def asking(ask: Callable[[], Context]) -> Iterator[None]:
     """Let a function be asked within a block."""

@@ -22,7 +22,8 @@ from .statements import forgets_settings, may_commit, may_go_back, may_write
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    Resolve = Callable[[Dialect], Settings]
+#: Returns the settings of a trail, as they should be at this moment on the engine of a dialect.
+Resolve = Callable[[Dialect], Settings]
 
 #: The SQLSTATE of a COMMIT or ROLLBACK inside of a statement that does not run alone.
 _INVALID_TRANSACTION_TERMINATION = "2D000"
@@ -199,6 +200,11 @@ _listeners: WeakValueDictionary[int, Listener] = WeakValueDictionary()
 def is_attached(dialect: Dialect) -> bool:
     """Return whether a trail is attached to the engine of a dialect."""
     return id(dialect) in _listeners
+
+
+def attached_engines(resolve: Resolve) -> list[Engine]:
+    """Return the engines of this process to which a trail is attached."""
+    return [each.engine for each in list(_listeners.values()) if each.resolve == resolve]
 
 
 def attach(engine: Engine | AsyncEngine, resolve: Resolve) -> None:

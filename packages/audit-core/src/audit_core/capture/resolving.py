@@ -20,6 +20,26 @@ class Resolvers(NamedTuple):
     get_meta: Callable[[], Mapping[str, Any] | None] | None = None
 
 
+def known_context(resolvers: Resolvers) -> Context:
+    """Return what the context says at this moment, and where it says nothing, what the resolvers answer."""
+    return _answered(resolvers, current_context().known())
+
+
+def _answered(resolvers: Resolvers, context: Context) -> Context:
+    get_actor_id, get_client_addr, get_meta = resolvers
+    return Context(
+        _said_or_answered(context.actor_id, get_actor_id),
+        _said_or_answered(context.client_addr, get_client_addr),
+        {**((get_meta and get_meta()) or {}), **context.meta},
+    )
+
+
+def _said_or_answered(said: Any, ask: Callable[[], Any] | None) -> Any:
+    answer = ask() if said is UNSET and ask is not None else said
+    # A resolver that knows nobody leaves it open, where the context may say that there is nobody.
+    return UNSET if answer is None and said is UNSET else answer
+
+
 class SettingsSource:
     """The settings of one trail, as they should be at this moment.
 
@@ -47,16 +67,13 @@ class SettingsSource:
         return settings
 
     def _written(self, resolvers: Resolvers, context: Context, dialect: Dialect) -> Settings:
-        get_actor_id, get_client_addr, get_meta = resolvers
-        actor_id = context.actor_id
-        if actor_id is UNSET:
-            actor_id = get_actor_id and get_actor_id()
-        client_addr = context.client_addr
-        if client_addr is UNSET:
-            client_addr = get_client_addr and get_client_addr()
-        meta = {**((get_meta and get_meta()) or {}), **context.meta}
+        known = _answered(resolvers, context)
         return Settings(
-            "" if actor_id is None else actor_id_text(actor_id, self._actor.key_type(), dialect),
-            "" if client_addr is None else client_addr_text(client_addr),
-            meta_text(meta) if meta else "",
+            "" if _is_open(known.actor_id) else actor_id_text(known.actor_id, self._actor.key_type(), dialect),
+            "" if _is_open(known.client_addr) else client_addr_text(known.client_addr),
+            meta_text(known.meta) if known.meta else "",
         )
+
+
+def _is_open(value: Any) -> bool:
+    return value is None or value is UNSET

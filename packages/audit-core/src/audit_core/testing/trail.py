@@ -8,11 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
-from ..audit_log import AuditLog
+from ..audit_log import AuditLog, scope_of
 from ..audited import audited_tables
 from ..connections import Target
 from ..errors import ConfigurationError
+from ..installation import catalog
+from ..installation.wanted import differences
 from ..quoting import qualified
+from ..settings import fixed_search_path
 from . import assertions
 from .change import Change
 
@@ -31,24 +34,35 @@ class AuditTrail:
         self._databases: set[str] = set()
 
     def install(self, target: Engine | Target) -> None:
-        """Install the trail after ``create_all()``; with an Engine it commits, and attaches it if it is not attached.
+        """Install the trail after ``create_all()``; with an Engine it commits.
 
         :raises ConfigurationError: if there is a trail already that holds something: the database may not be one of
             tests.
         """
         with self._connection(target) as connection:
-            exists = connection.scalar(
-                text("SELECT pg_catalog.to_regclass(CAST(:name AS text)) IS NOT NULL"),
-                {"name": qualified("activity", self.audit_log.schema)},
-            )
-            if exists and connection.scalar(text(f"SELECT EXISTS (SELECT FROM {self._name('activity')})")):
-                raise ConfigurationError(
-                    f"Database {connection.engine.url.database!r} has a trail that is not empty, so it may be more "
-                    "than one of tests. Use another database, or drop it and create it anew."
-                )
+            self._refuse_what_it_holds(connection)
             self.audit_log.install(connection)
-            self._databases.add(self._database(connection))
-        assertions.installed.add(self.audit_log)
+            self._know(connection)
+
+    def use(self, target: Engine | Target, *, filled: bool = False) -> None:
+        """Take the trail that migrations have made, and change nothing.
+
+        :param filled: the trail may hold something, since the migrations write rows of audited tables.
+        :raises ConfigurationError: if something is missing or differs from what the models want; and if the trail
+            holds something, as in :meth:`install`.
+        """
+        with self._connection(target) as connection:
+            if not filled:
+                self._refuse_what_it_holds(connection)
+            with fixed_search_path(connection):
+                installed = catalog.read(connection, self.audit_log.schema)
+            found = [each.summary for each in differences(scope_of(self.audit_log), installed)]
+            if found or installed.version_problem:
+                raise ConfigurationError(
+                    f"The migrations of database {connection.engine.url.database!r} do not make what the models want: "
+                    f"{installed.version_problem or ', '.join(found)}. Write one with autogenerate."
+                )
+            self._know(connection)
 
     def truncate(self, target: Engine | Target, *, trail_only: bool = False) -> None:
         """Empty the trail and the audited tables, and begin their identities anew; with an Engine it commits.
@@ -56,13 +70,13 @@ class AuditTrail:
         Nowhere else than in tests can a trail be emptied, and no row of the tables is recorded as lost.
 
         :param trail_only: leave the tables of the application alone.
-        :raises ConfigurationError: if :meth:`install` did not install the trail in this database.
+        :raises ConfigurationError: if neither :meth:`install` nor :meth:`use` was called for this database.
         """
         with self._connection(target) as connection:
             if self._database(connection) not in self._databases:
                 raise ConfigurationError(
                     f"The trail of database {connection.engine.url.database!r} was not installed by this AuditTrail, "
-                    "so it is not emptied. Call install() first, on a database for tests."
+                    "so it is not emptied. Call install() first, or use(), on a database for tests."
                 )
             if not trail_only:
                 preparer = connection.dialect.identifier_preparer
@@ -85,6 +99,22 @@ class AuditTrail:
     def assert_unchanged(self, session: Target) -> AbstractContextManager[None]:
         """Fail if the block changes a row of an audited table; see :func:`assert_unchanged`."""
         return assertions.assert_unchanged(session, audit_log=self.audit_log)
+
+    def _refuse_what_it_holds(self, connection: Connection) -> None:
+        exists = connection.scalar(
+            text("SELECT pg_catalog.to_regclass(CAST(:name AS text)) IS NOT NULL"),
+            {"name": qualified("activity", self.audit_log.schema)},
+        )
+        if exists and connection.scalar(text(f"SELECT EXISTS (SELECT FROM {self._name('activity')})")):
+            raise ConfigurationError(
+                f"Database {connection.engine.url.database!r} has a trail that is not empty, so it may be more "
+                "than one of tests. Use another database, or drop it and create it anew."
+            )
+
+    def _know(self, connection: Connection) -> None:
+        """Remember that the database is one of tests."""
+        self._databases.add(self._database(connection))
+        assertions.installed.add(self.audit_log)
 
     def _name(self, table: str) -> str:
         return qualified(table, self.audit_log.schema)
