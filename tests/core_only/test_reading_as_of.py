@@ -473,3 +473,25 @@ def test_an_activity_without_a_model(session: Session) -> None:
     assert activity.changes == {"id": (None, 1), "name": (None, "Ann"), "code": (None, None)}
     with pytest.raises(HistoryError, match="No model is mapped to table 'clients' of schema 'public'"):
         _ = activity.after
+
+
+def test_one_row_by_its_key(session: Session) -> None:
+    first = run(session, "INSERT INTO customers VALUES (1, 'Ann'), (2, 'Ben')")
+    second = run(session, "UPDATE customers SET id = 3, name = 'Anna' WHERE id = 1")
+    for when, key, found in ((first, 1, ["Ann"]), (second, 1, []), (second, 3, ["Anna"]), (second, 2, ["Ben"])):
+        rows = audit_log.as_of(Customer, when, key=key)
+        assert list(session.scalars(select(rows.c.name))) == found
+    (customer,) = session.scalars(select(audit_log.as_of(Customer, first, key=1).objects))
+    assert customer.name == "Ann"
+    rows = audit_log.as_of(Customer, LONG_AGO, key=1)
+    with pytest.raises(DataError, match="the history of customers begins at"):
+        session.execute(select(rows)).all()
+
+
+def test_one_row_is_found_by_an_index(session: Session) -> None:
+    when = run(session, "INSERT INTO customers SELECT g, 'name' FROM generate_series(1, 2000) AS g", "ANALYZE")
+    query = select(audit_log.as_of(Customer, when, key=77))
+    read = "SELECT sum(seq_tup_read) FROM pg_stat_xact_user_tables WHERE relname LIKE 'activity%'"
+    before = session.scalar(text(read))
+    assert len(session.execute(query).all()) == 1
+    assert session.scalar(text(read)) - before < 500

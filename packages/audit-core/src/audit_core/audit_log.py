@@ -265,7 +265,7 @@ class AuditLog:
             after=after,
         )
 
-    def as_of(self, model: Any, when: dt.datetime) -> AsOf:
+    def as_of(self, model: Any, when: dt.datetime, *, key: Any = reading.ANY) -> AsOf:
         """Select the rows of a model, or of a Table, as they were at an instant.
 
         Filter it and join it with others as a table: ``rows.c.name``. ``select(rows.objects)`` gives objects
@@ -274,9 +274,11 @@ class AuditLog:
 
         Changes count from when they were made, even if they were committed later.
 
+        :param key: only the row with this primary key, which an index finds; a condition on ``rows`` is applied to
+            rows that were put together.
         :raises HistoryError: if the model is not audited, or the time has no time zone or is in the future.
         """
-        return reading.as_of(self._scope, model, when)
+        return reading.as_of(self._scope, model, when, key)
 
     def get_as_of(self, session: Target, model: type[_T], key: Any, when: dt.datetime) -> _T | None:
         """Load one row as it was at an instant, as an object that belongs to no session; None if it was gone.

@@ -37,7 +37,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, HSTORE, JSONB
 from sqlalchemy.sql.selectable import Subquery
 
 from ..errors import HistoryError, HistoryWarning
+from .activities import ANY
 from .audited_table import AuditedTable, array_of, execute
+from .bounds import LAST_ID, end_id_until
 from .chain import is_torn
 from .coverage import begun_empty, last_loss, limit, limits
 from .entities import Entity
@@ -63,8 +65,6 @@ if TYPE_CHECKING:
 
 _PAIR = (column("key", ExactText), column("value", ExactText))
 _EXTRA_COLUMNS = ("audit_activity_id", "audit_notes")
-
-_ALL: Any = object()
 
 
 class AsOf(Subquery):
@@ -92,10 +92,12 @@ class AsOf(Subquery):
         return PastObjects(entity.mapper, entity.labels, self.c)
 
 
-def as_of(scope: Scope, model: Any, when: dt.datetime) -> AsOf:
+def as_of(scope: Scope, model: Any, when: dt.datetime, key: Any = ANY) -> AsOf:
     """Select the rows of a model as they were; see :meth:`audit_core.AuditLog.as_of`."""
-    entity = Entity.find(scope, model)
-    return _as_of(entity, _rows_of(entity, past(when)))
+    entity, when = Entity.find(scope, model), past(when)
+    rows = _rows_of(entity, when, key)
+    # A row of which nothing is recorded yet would be taken for one that was not there.
+    return _as_of(entity, rows if key is ANY else rows.where(_has_begun(entity.audited, when)))
 
 
 def get_as_of(scope: Scope, session: Any, model: Any, key: Any, when: dt.datetime) -> Any:
@@ -149,14 +151,14 @@ def _as_of(entity: Entity, rows: Select[Any]) -> AsOf:
     return found
 
 
-def _rows_of(entity: Entity, when: dt.datetime, key: Any = _ALL) -> Select[Any]:
+def _rows_of(entity: Entity, when: dt.datetime, key: Any = ANY) -> Select[Any]:
     """Select the objects of a model, or one of them; of all, only at a time of which something is recorded."""
     parts = {}
     for part in entity.parts:
-        row_key = None if key is _ALL else part.row_key(entity.key_of(part, key))
+        row_key = None if key is ANY else part.row_key(entity.key_of(part, key))
         parts[part.table] = _rows(part, when, row_key)
         # Of a subclass there may be no object yet.
-        if key is _ALL and part in entity.own:
+        if key is ANY and part in entity.own:
             parts[part.table] = parts[part.table].where(_has_begun(part, when))
     rows = parts[entity.audited.table]
     if len(parts) > 1:
@@ -213,7 +215,7 @@ def _rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str] 
                 f"Table {audited.table.fullname!r} has a column {name!r}, which is what as_of() calls one of its own."
             )
     until = literal(when, DateTime(timezone=True))
-    latest = _latest(audited, until, row_key)
+    latest = _latest(audited, when, row_key)
     activity = audited.activities
     before = whole_before(activity.c, audited.scope.activity_cls)
     left = case(
@@ -265,16 +267,22 @@ def _as(wanted: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
     return coerced.label(wanted.key)
 
 
-def _latest(audited: AuditedTable, until: ColumnElement[dt.datetime], row_key: ColumnElement[str] | None) -> Subquery:
+def _latest(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str] | None) -> Subquery:
     """Select each key with the last activity that gave it to a row or took it from one.
 
     Where retention removed what was before, the first activity afterwards says what a row was before it.
     """
+    until = literal(when, DateTime(timezone=True))
     cut = func.coalesce(limit(audited, "removed_until"), cast(exact_text("-infinity"), DateTime(timezone=True)))
     given = audited.activities
-    query = select(given.c.row_key, given.c.id).where(
-        given.c.verb.in_(ROW_VERBS), given.c.issued_at <= until, given.c.issued_at >= cut
-    )
+
+    # Of one row an index finds what there is.
+    end = end_id_until(audited.scope, when) if row_key is None else literal(LAST_ID, BigInteger())
+
+    def is_before(activity: Any) -> ColumnElement[bool]:
+        return and_(activity.id < end, activity.issued_at <= until, activity.issued_at >= cut)
+
+    query = select(given.c.row_key, given.c.id).where(given.c.verb.in_(ROW_VERBS), is_before(given.c))
     taken = audited.activities
     other = audited.activities
     # Where rows change places in one statement, the key that one gives up belongs to another one.
@@ -287,17 +295,22 @@ def _latest(audited: AuditedTable, until: ColumnElement[dt.datetime], row_key: C
         )
     )
     left = select(taken.c.old_row_key, taken.c.id).where(
-        taken.c.old_row_key.is_not(None), taken.c.issued_at <= until, taken.c.issued_at >= cut, not_(is_taken_over)
+        taken.c.old_row_key.is_not(None), is_before(taken.c), not_(is_taken_over)
     )
     if row_key is not None:
         query = query.where(given.c.row_key == row_key)
         left = left.where(taken.c.old_row_key == row_key)
-    events = union_all(query, left).cte()
+    # Named once: what is named twice would be written down, all of it, before it is grouped.
+    events = union_all(query, left).subquery()
     last = select(events.c.row_key, func.max(events.c.id).label("id"), false().label("is_before")).group_by(
         events.c.row_key
     )
     later = _first_afterwards(audited, until, row_key).cte()
-    is_known = exists(_one().where(events.c.row_key == later.c.row_key))
+    known, gone = audited.activities, audited.activities
+    is_known = or_(
+        exists(_one().where(known.c.row_key == later.c.row_key, known.c.verb.in_(ROW_VERBS), is_before(known.c))),
+        exists(_one().where(gone.c.old_row_key == later.c.row_key, is_before(gone.c))),
+    )
     return union_all(last, select(later.c.row_key, later.c.id, later.c.is_before).where(not_(is_known))).subquery()
 
 
@@ -433,7 +446,19 @@ def _notes(
     if not audited.options.is_complete:
         only = ", ".join(audited.options.operations)
         said.append(select(exact_text(f"of this table only {only} is recorded")))
-    return type_coerce(array_of(union_all(*said)), ARRAY(Text()))
+        return type_coerce(array_of(union_all(*said)), ARRAY(Text()))
+    # Of most rows there is nothing to say, and finding that out is cheaper than putting nothing together.
+    names = literal([each.name for each in audited.table.columns], ARRAY(Text()))
+    is_silent = and_(
+        operate(data, "?&", names),
+        activity.c.masked.is_(None),
+        activity.c.id >= func.coalesce(_last_bypass(audited, until).scalar_subquery(), activity.c.id),
+        activity.c.issued_at >= func.coalesce(last_loss(audited, until), activity.c.issued_at),
+        not_(audited.is_partitioned),
+        not_(is_torn(audited, activity.c)),
+    )
+    nothing = literal([], ARRAY(Text()))
+    return type_coerce(case((is_silent, nothing), else_=array_of(union_all(*said))), ARRAY(Text()))
 
 
 def _unnest(names: list[str]) -> ColumnElement[str]:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     DateTime,
+    Interval,
     ScalarSelect,
     TableClause,
     any_,
@@ -28,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from .exact import ExactText, exact_text
+from .exact import ExactText, exact_text, operate
 
 if TYPE_CHECKING:
     from ..scope import Scope
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 #: The smallest and the greatest id that a bigint can be. Those of what was imported from another trail are negative.
 FIRST_ID, LAST_ID = -(2**63), 2**63 - 1
 # An id is drawn when a row is written, and its time was taken when the trigger began.
-_OUT_OF_STEP = dt.timedelta(days=1)
+_OUT_OF_STEP = "1 day"
 
 
 def first_id_since(scope: Scope, when: dt.datetime) -> ColumnElement[int]:
@@ -44,7 +45,7 @@ def first_id_since(scope: Scope, when: dt.datetime) -> ColumnElement[int]:
     closed = _closed(scope)
     older = select(func.max(closed.c.end_id)).where(closed.c.row_count.is_not(None), closed.c.last_issued_at < when)
     # Its first id would leave out the closed ones, which may hold some as well.
-    found = func.nullif(_first_in_open(scope, when - _OUT_OF_STEP), _open_begins(scope))
+    found = func.nullif(_first_in_open(scope, when, "-"), _open_begins(scope))
     return func.coalesce(found, older.scalar_subquery(), literal(FIRST_ID, BigInteger()), type_=BigInteger())
 
 
@@ -53,7 +54,7 @@ def end_id_until(scope: Scope, when: dt.datetime) -> ColumnElement[int]:
     closed = _closed(scope)
     younger = select(func.min(closed.c.from_id)).where(closed.c.row_count.is_not(None), closed.c.first_issued_at > when)
     last = literal(LAST_ID, BigInteger())
-    found = func.coalesce(_first_in_open(scope, when + _OUT_OF_STEP), last)
+    found = func.coalesce(_first_in_open(scope, when, "+"), last)
     return func.least(found, func.coalesce(younger.scalar_subquery(), last), type_=BigInteger())
 
 
@@ -99,8 +100,8 @@ def _open_begins(scope: Scope) -> ScalarSelect[Any]:
     return select(func.min(_open(scope).c.id)).scalar_subquery()
 
 
-def _first_in_open(scope: Scope, when: dt.datetime) -> ScalarSelect[Any]:
-    """Select the first id of an instant in the open partition, by a binary search.
+def _first_in_open(scope: Scope, when: dt.datetime, sign: str) -> ScalarSelect[Any]:
+    """Select the first id of an instant in the open partition, by a binary search, or of one that surely is past it.
 
     It is the first id of all if all are younger, and the one after the last if all are older.
     """
@@ -115,7 +116,9 @@ def _first_in_open(scope: Scope, when: dt.datetime) -> ScalarSelect[Any]:
         .limit(1)
         .lateral()
     )
-    is_older = found.c.issued_at < literal(when, DateTime(timezone=True))
+    # The database does the sum: there is no later day in Python than 9999-12-31.
+    instant = operate(literal(when, DateTime(timezone=True)), sign, cast(exact_text(_OUT_OF_STEP), Interval))
+    is_older = found.c.issued_at < instant
     search = search.union_all(
         select(
             case((is_older, found.c.id + 1), else_=search.c.low),
