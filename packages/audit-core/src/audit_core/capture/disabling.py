@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from ..connections import connection_of, is_asynchronous, unwrapped
 from ..errors import ConfigurationError
 from .conversion import bypass_reason_text
+from .forgotten import is_left_unattached
 from .listeners import TransactionState, transaction_state
 
 
@@ -46,6 +47,8 @@ class Disabled:
     def _enter(self, target: Any) -> None:
         _flush(target)
         connection = connection_of(target, self._bind_arguments)
+        if connection.dialect.name != "postgresql" or is_left_unattached(connection.dialect):
+            return  # as in the tests of an application: there is nothing to switch off
         if not connection.in_transaction():
             connection.begin()
         state = transaction_state(connection)

@@ -35,6 +35,11 @@ def leave_unattached(engine: Engine) -> None:
     _left.add(engine.dialect)
 
 
+def is_left_unattached(dialect: Dialect) -> bool:
+    """Return whether somebody said so."""
+    return dialect in _left
+
+
 def find_problem(engine: Engine, resolve: Resolve, is_asking: bool) -> str | None:
     """Say why an engine of this process seems to be forgotten; None where nothing tells.
 

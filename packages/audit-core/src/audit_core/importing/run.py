@@ -20,6 +20,7 @@ from ..lifecycle.owner import WhoIsAtWork, one_transaction, owner_connection, st
 from ..quoting import literal, qualified
 from ..settings import fixed_search_path, recorded_settings
 from .outcome import Imported, Skipped
+from .rows import Rows
 from .source import COLUMNS, Source, in_text
 
 #: Called after each batch with how many changes were read and how many there are.
@@ -279,9 +280,10 @@ class _Run:
     def _refuse_twice(self) -> None:
         done = self._execute(_IS_IMPORTED, source=self._source.name, of_schema=self._source.schema).scalar()
         if done is not None:
+            others = " If these are others, give them another source." if isinstance(self._source, Rows) else ""
             raise ConfigurationError(
-                f"{self._identity} was imported already, at {done.isoformat()}: its changes would be there twice. "
-                "Rows that are others need another name of their source."
+                f"{self._identity} was imported already, at {done.isoformat()}: its changes would be there twice."
+                f"{others}"
             )
 
     def _read(self) -> None:
