@@ -127,9 +127,9 @@ _INSERT_TRANSACTIONS = (
     "INSERT INTO {{schema}}.transaction (id, native_transaction_id, issued_at, actor_id, client_addr, meta, db_user,"
     " application_name) OVERRIDING SYSTEM VALUE "
     "SELECT s.id, s.native_transaction_id, s.begun_at, CAST(s.actor_id AS {actor_id_type}),"
-    " CAST(s.client_addr AS inet), jsonb_build_object('imported_from', CAST(:source AS text)) ||"
-    " CASE WHEN jsonb_typeof(s.meta) = 'object' THEN s.meta WHEN s.meta IS NULL THEN jsonb '{{{{}}}}'"
-    " ELSE jsonb_build_object('meta', s.meta) END, '', '' FROM {{schema}}.{{name}} AS s ORDER BY s.id"
+    " CAST(s.client_addr AS inet), CASE WHEN jsonb_typeof(s.meta) = 'object' THEN s.meta"
+    " WHEN s.meta IS NULL THEN jsonb '{{{{}}}}' ELSE jsonb_build_object('meta', s.meta) END"
+    " || jsonb_build_object('imported_from', CAST(:source AS text)), '', '' FROM {{schema}}.{{name}} AS s ORDER BY s.id"
 )
 _WHOLE = (
     "SELECT count(*) AS activities, min(a.issued_at) AS since, max(a.issued_at) AS until,"
