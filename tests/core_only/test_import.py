@@ -329,3 +329,23 @@ def test_a_time_that_cannot_be_read_is_named(engine: Engine) -> None:
     row = {"issued_at": "2020-01-01T00:00:00Z", "table": "articles", "verb": "insert", "changed_data": data}
     with pytest.raises(ConfigurationError, match=r"jsonl holds a value .*: .*2024-13-01.* Nothing was imported"):
         log.import_rows(engine, [row])
+
+
+def test_a_stream_that_starts_at_the_beginning_has_it(engine: Engine) -> None:
+    old_articles(engine, "INSERT INTO articles VALUES (1, 'Hello')")
+    import_old(engine)
+    found = []
+    for batch in log.stream(engine, "consumer", start="beginning", interval=0.1).batches(wait=False):
+        found += [(each.row_key, each.verb, (each.transaction.meta or {}).get("imported_from")) for each in batch]
+        batch.acknowledge()
+    assert found == [("1", "insert", "flask-audit-logger-2"), (None, "maintenance", None)]
+
+
+def test_what_it_says_of_its_origin_cannot_be_said_by_a_row(engine: Engine) -> None:
+    install(engine)
+    row = {"issued_at": "2020-01-01T00:00:00Z", "table": "articles", "verb": "insert", "changed_data": {"id": 9}}
+    log.import_rows(engine, [{**row, "meta": {"imported_from": "here"}}], source="there")
+    with Session(engine) as session:
+        assert session.scalars(select(log.transaction_cls.meta).where(log.transaction_cls.id < 0)).all() == [
+            {"imported_from": "there"}
+        ]
