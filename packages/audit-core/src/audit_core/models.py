@@ -34,7 +34,7 @@ from .actor import ActorClass
 from .connections import told_to_await
 from .reading.exact import ExactText, require_trail
 from .reading.merging import merged, whole_before
-from .reading.values import as_object, load_json
+from .reading.values import as_object, load_recorded
 
 
 class TrailTable(Table):
@@ -64,7 +64,7 @@ class RecordedData(TypeDecorator[dict[str, Any]]):
         return type_coerce(sql_cast(column, Text), self)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        return load_json(value) if isinstance(value, str) else value
+        return load_recorded(value) if isinstance(value, str) else value
 
 
 class AuditLogTransaction:
