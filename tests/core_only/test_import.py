@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -349,3 +352,36 @@ def test_what_it_says_of_its_origin_cannot_be_said_by_a_row(engine: Engine) -> N
         assert session.scalars(select(log.transaction_cls.meta).where(log.transaction_cls.id < 0)).all() == [
             {"imported_from": "there"}
         ]
+
+
+KILLED = """
+import sys
+import tests.core_only.test_import as t
+from audit_core.importing import run
+from sqlalchemy import create_engine
+
+run._BATCH = 10
+t.import_old(create_engine(sys.argv[1]), progress=lambda done, total: (print(done, flush=True), sys.stdin.readline()))
+"""
+
+
+def test_one_that_was_killed_goes_on(engine: Engine, database: URL) -> None:
+    values = "\n".join(f"INSERT INTO articles VALUES ({number}, 'Title')" for number in range(50))
+    old_articles(engine, values)
+    command = [sys.executable, "-c", KILLED, database.render_as_string(hide_password=False)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "10\n"
+        print(file=process.stdin, flush=True)
+        assert process.stdout.readline() == "20\n"
+        process.kill()
+    seen: list[int] = []
+    done = import_old(engine, progress=lambda done, total: seen.append(done))
+    assert seen == [50]  # what is left is less than a batch
+    assert done.activities == 50
+    with Session(engine) as session:
+        assert len(session.scalars(log.history(Article, 7)).all()) == 1
+        assert session.scalar(text("SELECT count(*) FROM activity WHERE id < 0")) == 50
+        assert session.scalar(text("SELECT count(*) FROM transaction WHERE id < 0")) == 50
