@@ -99,6 +99,9 @@ def test_who_made_the_changes_takes_one_query_for_all_of_them(database: URL, dri
                 assert await queries_of(engine, lambda s, q=query: transactions(s, q)) == (2, [3, 2, 1])
                 assert await queries_of(engine, lambda s, q=query: actors(s, q.options(actor))) == (3, [3, 2, 1])
                 assert await queries_of(engine, lambda s, q=query: actors(s, q.options(joined))) == (1, [3, 2, 1])
+            async with AsyncSession(engine) as session:
+                newest = (await session.scalars(history)).first()
+                assert (await newest.transaction.awaitable_attrs.actor).id == 3
             query = select(Transaction).options(selectinload(Transaction.activities)).order_by(Transaction.id)
             async with AsyncSession(engine) as session:
                 found = (await session.scalars(query)).all()

@@ -67,7 +67,20 @@ class RecordedData(TypeDecorator[dict[str, Any]]):
         return load_recorded(value) if isinstance(value, str) else value
 
 
-class AuditLogTransaction:
+class Awaitable:
+    """What is loaded when it is needed, for an ``AsyncSession``, as SQLAlchemy's ``AsyncAttrs`` has it."""
+
+    @property
+    def awaitable_attrs(self) -> Any:
+        """Each attribute as something to await: ``await transaction.awaitable_attrs.actor``."""
+        # Importing it costs those who need none.
+        from sqlalchemy.ext.asyncio import AsyncAttrs
+
+        found: Any = AsyncAttrs.awaitable_attrs
+        return found.fget(self)
+
+
+class AuditLogTransaction(Awaitable):
     """Who made the changes of one database transaction, from where and why."""
 
     __tablename__ = "transaction"
@@ -108,7 +121,7 @@ class ActivityReader(Protocol):
         """Return the row after the change."""
 
 
-class AuditLogActivity:
+class AuditLogActivity(Awaitable):
     """One change of one row."""
 
     __tablename__ = "activity"
