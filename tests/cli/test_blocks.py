@@ -27,7 +27,7 @@ def test_each_transaction_is_a_block_newest_first(told: Shop) -> None:
     assert (head["transaction"], head["who"], head["from"]) == ("2", "ben", "192.0.2.7 as postgres")
     changes = [line.split()[:3] for line in by_hand.splitlines()[-2:]]
     assert changes == [["update", "customers", key] for key in ("31", "1")]
-    assert "from         as postgres nepal.py" in by_hand
+    assert "from         postgres, nepal.py" in by_hand
     assert "why          import\n" in imported
     assert 'meta         {"source": "csv"}' in imported
     assert imported.count("insert") == 10
@@ -49,7 +49,7 @@ def test_of_very_many_changes_not_all_are_counted(told: Shop, monkeypatch: pytes
     assert told.lines("log", "--by-transaction", "--actor", "ann")[0]["more_is_exact"] is False
 
 
-def test_a_terminal_has_the_changes_of_a_row_below_it(told: Shop) -> None:
+def test_a_terminal_has_verbs_in_colours(told: Shop) -> None:
     assert "\x1b[33mupdate\x1b[0m" in on_terminal(told, "log", "--by-transaction", "--verb", "update")
 
 

@@ -119,7 +119,7 @@ class _Block:
         head.add([name, head.fitted(text)] for name, text in pairs.items() if text)
         changes = Listing("", "verb", "table", "key", "changes", heading=False, full=full)
         changes.add(
-            ["", each.verb, each.table_name, text_or_dash(each.row_key), change_lines(each, changes)]
+            ["", each.verb, each.table_name, text_or_dash(each.row_key), _summary(each, changes)]
             for each in self._activities
         )
         if self._more:
@@ -132,3 +132,9 @@ class _Block:
         meta = self._transaction.meta
         rest = {name: each for name, each in meta.items() if name != "reason"} if isinstance(meta, dict) else meta
         return value_text(rest) if rest else ""
+
+
+def _summary(activity: AuditLogActivity, listing: Listing) -> str:
+    """Show what changed in one line; of a row that came or went, as much as fits."""
+    line = "; ".join(change_lines(activity, listing))
+    return line if activity.verb == "update" else listing.fitted(line)

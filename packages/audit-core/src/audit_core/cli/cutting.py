@@ -9,9 +9,9 @@ _WIDEST = 120
 _BEFORE = 20
 
 
-def cut(text: str) -> str:
+def cut(text: str, widest: int = _WIDEST) -> str:
     """Cut a long text, and say how long it is."""
-    return text if len(text) <= _WIDEST else f"{text[:_WIDEST]}… ({len(text):,} characters)"
+    return text if len(text) <= widest else f"{text[:widest]}… ({len(text):,} characters)"
 
 
 def cut_pair(old: str, new: str) -> tuple[str, str]:

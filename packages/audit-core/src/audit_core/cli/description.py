@@ -41,8 +41,8 @@ def actor_text(actor_id: Any, names: Mapping[Any, str]) -> str:
 def witness(transaction: AuditLogTransaction) -> str:
     """Show from where a transaction came: the address, the role and the program, as far as they are known."""
     address = None if transaction.client_addr is None else str(transaction.client_addr)
-    role = transaction.db_user and f"as {transaction.db_user}"
-    return value_text(" ".join(filter(None, (address, role, transaction.application_name))) or "-")
+    role = f"{address} as {transaction.db_user}" if address and transaction.db_user else address or transaction.db_user
+    return value_text(", ".join(filter(None, (role, transaction.application_name))) or "-")
 
 
 def reason_of(transaction: AuditLogTransaction) -> str:

@@ -77,9 +77,11 @@ class Listing:
         self.is_cut = self._console.is_terminal and not full
         self.is_below = below
 
-    def fitted(self, text: str) -> str:
+    def fitted(self, text: str, widest: int | None = None) -> str:
         """Cut a value, where values are cut."""
-        return cut(text) if self.is_cut else text
+        if not self.is_cut:
+            return text
+        return cut(text) if widest is None else cut(text, widest)
 
     def add(self, rows: Iterable[Sequence[str | list[str]]]) -> None:
         """Print more rows; the columns stay as wide as they were."""

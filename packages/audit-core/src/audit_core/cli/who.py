@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, joinedload
 from audit_core import AuditLogActivity
 from audit_core.audit_log import scope_of
 from audit_core.reading import row_as_of
+from audit_core.reading.audited_table import AuditedTable
 from audit_core.reading.values import as_object
 
 from . import options
@@ -24,6 +25,8 @@ from .source import Database, with_database
 from .times import shown
 
 _COLUMNS = ("column", "value", "by", "when", "transaction", "why")
+#: So much of a value fits into a column of the table.
+_VALUE = 40
 _Origins = dict[str, AuditLogActivity | None]
 
 
@@ -37,8 +40,8 @@ _Origins = dict[str, AuditLogActivity | None]
 def who(database: Database, table: str, key: str, column: str | None, full: bool, as_json: bool) -> None:
     """Show who gave a row, or one of its columns, its present value, when and why.
 
-    What was set before the trail knew the row, or is not recorded, is "not known". If the row is gone, the exit code is
-    1.
+    What was not set since the trail knows the row, or is not recorded, is "not known". If the row is gone, the exit
+    code is 1.
     """
     log = database.audit_log
     found, parsed = options.find_row(log, table, key)
@@ -57,6 +60,9 @@ def who(database: Database, table: str, key: str, column: str | None, full: bool
         names = names_of(session, log, (each.transaction for each in known))
     if column is not None:
         origins = _only(origins, options.column_name(log, found, column), found.fullname)
+        # What is said of other columns begins with their names.
+        own = tuple(map(_quoted, origins))
+        notes = tuple(each for each in notes if not each.startswith('"') or each.startswith(own))
     if as_json:
         columns = [_json(name, origin, row, names) for name, origin in origins.items()]
         said = {"table": found.fullname, "row_key": key, "is_gone": row is None}
@@ -65,12 +71,19 @@ def who(database: Database, table: str, key: str, column: str | None, full: bool
         click.echo(printable(_said_of_gone(f"{found.fullname!r} {key!r}", known, names)))
     else:
         listing = Listing(*_COLUMNS, full=full)
-        listing.add([_cells(name, origin, row, names, listing) for name, origin in origins.items()])
+        audited = AuditedTable.find(scope_of(log), found)
+        # Of a masked one the trail knows that it was set, and by whom.
+        unrecorded = {name for name in origins if not audited.records(name) and name not in audited.options.mask}
+        listing.add([_cells(name, origin, row, names, unrecorded, listing) for name, origin in origins.items()])
     if not as_json:
         for note in notes:
             click.echo(printable(f"Note: {note}"), err=True)
     if row is None:
         raise click.exceptions.Exit(NO)
+
+
+def _quoted(column: str) -> str:
+    return f'"{column}"'
 
 
 def _only(origins: _Origins, column: str, table: str) -> _Origins:
@@ -91,7 +104,7 @@ def _said_of_gone(name: str, known: list[AuditLogActivity], names: Mapping[Any, 
 
 def _by(activity: AuditLogActivity, names: Mapping[Any, str]) -> str:
     actor_id = activity.transaction.actor_id
-    return witness(activity.transaction) if actor_id is None else actor_text(actor_id, names)
+    return f"- ({witness(activity.transaction)})" if actor_id is None else actor_text(actor_id, names)
 
 
 def _is_known(activity: AuditLogActivity | None) -> bool:
@@ -108,11 +121,18 @@ def _value(column: str, activity: AuditLogActivity | None, row: RowMapping | Non
 
 
 def _cells(
-    column: str, activity: AuditLogActivity | None, row: RowMapping, names: Mapping[Any, str], listing: Listing
+    column: str,
+    activity: AuditLogActivity | None,
+    row: RowMapping,
+    names: Mapping[Any, str],
+    unrecorded: set[str],
+    listing: Listing,
 ) -> list[Any]:
-    value = listing.fitted(value_text(_value(column, activity, row)))
+    value = listing.fitted(value_text(_value(column, activity, row)), _VALUE)
+    if activity is None and column in unrecorded:
+        return [column, "-", "not known", "-", "-", "not recorded"]
     if activity is None:
-        return [column, value, "not known", "-", "-", "set before the trail knew the row, or not recorded"]
+        return [column, value, "not known", "-", "-", "not set since the trail knows the row"]
     if not _is_known(activity):
         return [column, value, "not known", "-", "-", f"found by a snapshot at {shown(activity.issued_at)}"]
     why = listing.fitted(reason_of(activity.transaction))
