@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import json
+import stat
 import subprocess
 import sys
 from decimal import Decimal
@@ -65,6 +67,52 @@ def test_csv_has_a_heading_and_json_as_text(filled: Shop, tmp_path: Path) -> Non
     assert json.loads(rows[0]["changed_data"])["name"] == 'Ä "quoted"\n\x1b[1m'
     assert rows[2]["client_addr"] == ""
     assert [each["verb"] for each in rows] == ["insert", "insert", "update"]
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ('=HYPERLINK("x")', '"\'=HYPERLINK(""x"")"'),
+        ("+49 30 1", '"\'+49 30 1"'),
+        ("-cmd", '"\'-cmd"'),
+        ("@SUM(A1)", '"\'@SUM(A1)"'),
+        ("\tx", '"\'\tx"'),
+        ("\rx", '"\'\rx"'),
+        ("\uff1d1+1", '"\'\uff1d1+1"'),
+        ("x;=1+1", '"x;=1+1"'),
+        ("-5", '"-5"'),
+        ("-5.5e3", '"-5.5e3"'),
+        ("-5+1", '"\'-5+1"'),
+        (-5, "-5"),
+        (Decimal("-1.50"), "-1.50"),
+        (None, '""'),
+    ],
+)
+def test_no_cell_is_run_by_a_spreadsheet(value: Any, cell: str) -> None:
+    file = io.BytesIO()
+    writer = formats.Csv(file)
+    row = dict.fromkeys(COLUMNS, 1) | {"issued_at": dt.datetime(2026, 11, 24, tzinfo=dt.timezone.utc), "id": value}
+    writer.write([row])
+    assert file.getvalue().decode().split("\n", 1)[1].startswith(f"{cell},")
+
+
+def test_a_name_that_a_spreadsheet_would_run_is_quoted(own_shop: Shop) -> None:
+    own_shop.write(Customer(id=-1, name="x"), actor="=1+1")
+    row = next(csv.DictReader(io.StringIO(own_shop.run("export", "--format", "csv").stdout)))
+    assert (row["actor_id"], row["row_key"]) == ("'=1+1", "-1")
+    assert json.loads(own_shop.run("export", "--format", "jsonl").stdout)["actor_id"] == "=1+1"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_a_file_that_is_replaced_keeps_its_mode(filled: Shop, tmp_path: Path, mode: int) -> None:
+    file = tmp_path / "trail.jsonl"
+    file.write_text("old")
+    file.chmod(mode)
+    before = file.stat().st_ino
+    filled.run("export", "--format", "jsonl", "--output", str(file))
+    assert stat.S_IMODE(file.stat().st_mode) == mode
+    assert file.stat().st_ino != before, "written beside and renamed"
+    assert "import" in file.read_text()
 
 
 def test_parquet_has_types(filled: Shop, tmp_path: Path) -> None:

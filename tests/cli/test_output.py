@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 
 import pytest
+from audit_core.cli.cutting import cut_pair
+from sqlalchemy import text
 
 from tests.cli.conftest import ROOT, Shop
 from tests.cli.shop import Customer
@@ -25,11 +28,17 @@ def hostile(shared_shop: Shop) -> Shop:
     return shared_shop
 
 
-def on_terminal(shop: Shop, *arguments: str, columns: int = 100) -> str:
+def on_terminal(shop: Shop, *arguments: str, columns: int = 100, code: int = 0, **environment: str) -> str:
     """Run a command on a terminal and return all that reaches it."""
     owner, terminal = pty.openpty()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLUMNS": str(columns)}
-    environment.pop("NO_COLOR", None)
+    inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    environment = {
+        **inherited,
+        "PYTHONPATH": str(ROOT),
+        "TERM": "xterm-256color",
+        "COLUMNS": str(columns),
+        **environment,
+    }
     command = [sys.executable, "-m", "audit_core.cli", *shop.given, *arguments]
     process = subprocess.Popen(command, stdout=terminal, stderr=terminal, stdin=terminal, env=environment)
     os.close(terminal)
@@ -43,7 +52,7 @@ def on_terminal(shop: Shop, *arguments: str, columns: int = 100) -> str:
             break
         printed += part
     os.close(owner)
-    assert process.wait(timeout=30) == 0, printed
+    assert process.wait(timeout=30) == code, printed
     return printed.decode()
 
 
@@ -55,8 +64,48 @@ def test_values_are_neither_markup_nor_commands_for_the_terminal(hostile: Shop) 
     assert "\x1b[33mupdate\x1b[0m" in shown, "our own colours are there"
 
 
-def test_nothing_is_cut_on_a_narrow_terminal(hostile: Shop) -> None:
-    assert "y" * 500 in on_terminal(hostile, "log", columns=40)
+def test_there_are_no_colours_where_nobody_wants_them(hostile: Shop) -> None:
+    shown = on_terminal(hostile, "log", NO_COLOR="1")
+    assert "update" in shown
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", shown)
+
+
+def test_a_terminal_gets_long_values_cut_and_all_of_them_when_asked(hostile: Shop) -> None:
+    shown = on_terminal(hostile, "log", columns=40)
+    assert "y" * 120 + "… (500 characters)" in shown
+    assert "y" * 121 not in shown
+    for command in (["log"], ["history", "customers", "1"], ["show", "2"], ["as-of", "customers", "1", "0m"]):
+        assert "y" * 500 in on_terminal(hostile, *command, "--full", columns=40), command
+        assert "y" * 121 not in on_terminal(hostile, *command, columns=40), command
+        assert "y" * 500 in hostile.run(*command).stdout, "a pipe filters"
+
+
+def test_the_first_difference_of_long_values_is_seen() -> None:
+    old, new = "a" * 900 + "old" + "b" * 900, "a" * 900 + "new" + "b" * 900
+    assert cut_pair(old, new) == (
+        f"…{'a' * 20}old{'b' * 97}… (1,803 characters)",
+        f"…{'a' * 20}new{'b' * 97}… (1,803 characters)",
+    )
+    assert cut_pair("x", "y") == ("x", "y")
+    assert cut_pair("x" * 200, "x" * 201) == (f"…{'x' * 20}", f"…{'x' * 21}")
+
+
+def test_no_control_character_of_a_database_error_reaches_the_terminal(own_shop: Shop) -> None:
+    with own_shop.engine.begin() as connection:
+        connection.execute(
+            text(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN RAISE EXCEPTION '%', E'no\\x1b[31m\\x07' || chr(155) USING ERRCODE = '42501'; END $$"
+            )
+        )
+        connection.execute(text("CREATE TRIGGER refuse BEFORE DELETE ON customers EXECUTE FUNCTION refuse()"))
+    added = own_shop.write(Customer(id=1, name="Eva"))
+    said = own_shop.mistake("undo", str(added), "--yes")
+    assert said == "Error: The database refuses: no\\x1b[31m\\x07\\x9b"
+    unknown = Shop(own_shop.url.set(database="nix\x1b[31m"), own_shop.engine)
+    shown = on_terminal(unknown, "log", code=2)
+    assert '"nix\\x1b[31m" does not exist' in shown
+    assert "\x1b" not in shown
 
 
 @pytest.mark.parametrize("command", [["log"], ["history", "customers", "1"], ["show", "1"]])

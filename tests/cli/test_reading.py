@@ -56,6 +56,7 @@ def test_an_activity_has_one_shape_in_json(told: Shop) -> None:
     assert activity.pop("issued_at").endswith("+00:00")
     assert activity == {
         "actor_id": "ben",
+        "actor": None,
         "client_addr": None,
         "db_user": "postgres",
         "application_name": "",
@@ -148,7 +149,7 @@ def test_show_says_who_from_where_why_and_all_changes(told: Shop) -> None:
     shown = told.run("show", str(first)).stdout
     head, changes = shown.split("\n\n")
     said = dict(line.split(maxsplit=1) for line in head.splitlines() if " " in line)
-    assert said["actor_id"] == "ann"
+    assert said["actor"] == "ann"
     assert said["client_addr"] == "192.0.2.7"
     assert said["db_user"] == "postgres"
     assert said["meta"] == '{"reason": "import"}'

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
+from itertools import groupby
 from pathlib import Path
 
 import pytest
+from audit_core.cli.plot import _bars, draw
 from matplotlib.image import imread
 from sqlalchemy import text
 
@@ -63,3 +65,28 @@ def test_a_picture_that_cannot_be_drawn_is_a_mistake(counted: Shop, tmp_path: Pa
     assert "cannot be written: No such file" in counted.mistake("stats", "--plot", str(tmp_path / "nix" / "a.png"))
     assert "nothing to draw" in counted.mistake("stats", "--until", "9d", "--plot", str(tmp_path / "a.png"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("days", "unit", "bars"),
+    [(1, "day", 1), (100, "day", 100), (101, "week", 15), (1000, "month", 33), (9000, "year", 25)],
+)
+def test_a_bar_is_as_many_days_as_can_be_seen(days: int, unit: str, bars: int) -> None:
+    first = dt.date(2024, 1, 1)
+    found, starts = _bars([first, first + dt.timedelta(days=days - 1)])
+    assert (found, len(starts)) == (unit, bars)
+
+
+@pytest.mark.parametrize("days", [1, 1000])
+def test_bars_are_as_wide_as_one_can_see(tmp_path: Path, days: int) -> None:
+    """One day does not fill the picture, and of a thousand days no bar is lost between two points."""
+    file = tmp_path / "changes.png"
+    first = dt.date(2024, 1, 1)
+    draw(file, [(first + dt.timedelta(days=number), "orders", 5) for number in range(days)])
+    picture = (imread(file)[:, :, :3] * 255).round()
+    blue = (picture == (31, 119, 180)).all(axis=2)
+    # A row through the lower part of the bars, below the legend.
+    row = blue[int(picture.shape[0] * 0.8)]
+    widths = [len(list(group)) for is_blue, group in groupby(row) if is_blue]
+    assert len(widths) == (1 if days == 1 else 33)
+    assert all(10 < width < picture.shape[1] / 5 for width in widths)

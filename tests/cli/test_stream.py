@@ -71,11 +71,16 @@ def keys(shop: Shop, *options: str) -> list[str]:
     return [json.loads(line)["row_key"] for line in once(shop, *options).stdout.splitlines()]
 
 
+def unnamed(activities: list[Any]) -> list[Any]:
+    """Leave out the names of the actors, which may have changed when an activity is sent again."""
+    return [{name: value for name, value in each.items() if name != "actor"} for each in activities]
+
+
 def test_lines_are_those_of_the_log(own_shop: Shop) -> None:
     assert keys(own_shop) == []
     own_shop.write(Customer(id=1, name="x"), Order(id=2, customer_id=1, total=1))
     lines = [json.loads(line) for line in once(own_shop).stdout.splitlines()]
-    assert lines == own_shop.lines("log")[::-1]
+    assert lines == unnamed(own_shop.lines("log")[::-1])
     assert keys(own_shop) == []
 
 
@@ -90,7 +95,7 @@ def test_cloud_events(own_shop: Shop) -> None:
     once(own_shop)
     own_shop.write(Customer(id=1, name="x"))
     (event,) = map(json.loads, once(own_shop, "--format", "cloudevents").stdout.splitlines())
-    (activity,) = own_shop.lines("log")
+    (activity,) = unnamed(own_shop.lines("log"))
     assert event == {
         "specversion": "1.0",
         "id": str(activity["id"]),

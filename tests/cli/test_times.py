@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from audit_core.cli.errors import CommandError
-from audit_core.cli.times import read_time, shown
+from audit_core.cli.times import read_end, read_time, shown
 
 UTC = dt.timezone.utc
 
@@ -58,7 +58,17 @@ def test_what_is_no_time_is_a_mistake(written: str) -> None:
         read_time(written)
 
 
-def test_a_time_that_is_shown_can_be_given_again() -> None:
+def test_a_time_that_is_shown_to_the_second_finds_again_what_it_was_shown_with() -> None:
     when = dt.datetime(2026, 11, 24, 9, 30, 0, 123456, tzinfo=UTC)
-    assert shown(when) == "2026-11-24T11:30:00.123456+02:00"
-    assert read_time(shown(when)) == when
+    assert shown(when) == "2026-11-24T11:30:00+02:00"
+    assert read_time(shown(when)) <= when <= read_end(shown(when))
+    assert read_end(shown(when)) == dt.datetime(2026, 11, 24, 9, 30, 0, 999999, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("written", ["2026-11-24T09:30:00.5Z", "2026-11-24T09:30+01:00", "2026-11-24"])
+def test_an_end_that_names_no_whole_second_is_taken_as_it_is(written: str) -> None:
+    assert read_end(written) == read_time(written)
+
+
+def test_the_end_of_this_second_is_now() -> None:
+    assert read_end(dt.datetime.now(UTC).isoformat(timespec="seconds")) <= dt.datetime.now(UTC)

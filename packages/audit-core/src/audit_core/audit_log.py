@@ -225,6 +225,18 @@ class AuditLog:
         """
         return reading.history(self._scope, target, *key, related=related)
 
+    def origins(self, target: Any, *key: Any) -> Select[Any]:
+        """Select who gave a record its present values, as rows of the name of a column and an activity.
+
+        ``origins(obj)`` or ``origins(Model, key)``. The activity is the last one that set the column, None where the
+        trail does not know it: the row is older than the trail, or the column is not recorded. One that is a
+        ``snapshot`` found the value and did not give it. If the record is gone, it is the ``delete`` for all columns.
+
+        :param key: the primary key; a tuple for a composite one.
+        :raises HistoryError: if the model is not audited, or the key cannot be one of its keys.
+        """
+        return reading.origins(self._scope, target, *key)
+
     @selects_activities
     def activities(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -10,8 +10,12 @@ from sqlalchemy import Select
 from sqlalchemy.orm import Session, joinedload
 
 from audit_core import AuditLog, AuditLogActivity, AuditLogTransaction
+from audit_core.audit_log import scope_of
+from audit_core.reading import actor_names
 from audit_core.reading.values import as_object
 
+from .cutting import cut_pair
+from .differences import difference
 from .output import Listing, print_json, value_text
 from .times import shown
 
@@ -21,11 +25,38 @@ ACTIVITY_COLUMNS = ("id", "time", "transaction", "actor", "verb", "table", "key"
 BATCH = 500
 
 
-def transaction_json(transaction: AuditLogTransaction) -> dict[str, Any]:
+def names_of(session: Session, log: AuditLog, transactions: Iterable[AuditLogTransaction | None]) -> dict[Any, str]:
+    """Load what the actors of transactions are called, in one query."""
+    return actor_names(scope_of(log), session, {each.actor_id for each in transactions if each is not None})
+
+
+def actor_text(actor_id: Any, names: Mapping[Any, str]) -> str:
+    """Show an actor by name and primary key."""
+    if actor_id is None:
+        return "-"
+    name, key = names.get(actor_id), value_text(actor_id)
+    return key if name is None or name == key else f"{name} ({key})"
+
+
+def witness(transaction: AuditLogTransaction) -> str:
+    """Show from where a transaction came: the address, the role and the program, as far as they are known."""
+    address = None if transaction.client_addr is None else str(transaction.client_addr)
+    role = f"{address} as {transaction.db_user}" if address and transaction.db_user else address or transaction.db_user
+    return value_text(", ".join(filter(None, (role, transaction.application_name))) or "-")
+
+
+def reason_of(transaction: AuditLogTransaction) -> str:
+    """Show why a transaction was made, if that was said."""
+    reason = as_object(transaction.meta).get("reason")
+    return "" if reason is None else value_text(reason)
+
+
+def transaction_json(transaction: AuditLogTransaction, names: Mapping[Any, str] | None = None) -> dict[str, Any]:
     """Describe who, from where and why."""
     return {
         "transaction_id": transaction.id,
         "actor_id": transaction.actor_id,
+        **({} if names is None else {"actor": names.get(transaction.actor_id)}),
         "client_addr": None if transaction.client_addr is None else str(transaction.client_addr),
         "db_user": transaction.db_user,
         "application_name": transaction.application_name,
@@ -33,12 +64,12 @@ def transaction_json(transaction: AuditLogTransaction) -> dict[str, Any]:
     }
 
 
-def activity_json(activity: AuditLogActivity) -> dict[str, Any]:
-    """Describe a change, and who made it."""
+def activity_json(activity: AuditLogActivity, names: Mapping[Any, str] | None = None) -> dict[str, Any]:
+    """Describe a change, and who made it; with the name of the actor, if names are given."""
     return {
         "id": activity.id,
         "issued_at": activity.issued_at,
-        **transaction_json(activity.transaction),
+        **transaction_json(activity.transaction, names),
         "verb": activity.verb,
         "schema": activity.schema,
         "table": activity.table_name,
@@ -50,21 +81,22 @@ def activity_json(activity: AuditLogActivity) -> dict[str, Any]:
     }
 
 
-def activity_row(activity: AuditLogActivity) -> list[Any]:
+def activity_row(activity: AuditLogActivity, names: Mapping[Any, str], listing: Listing) -> list[Any]:
     """Describe a change in the cells of ``ACTIVITY_COLUMNS``."""
     return [
         str(activity.id),
         shown(activity.issued_at),
         str(activity.transaction_id),
-        _text_or_dash(activity.transaction.actor_id),
+        actor_text(activity.transaction.actor_id, names),
         activity.verb,
         activity.table_name,
-        _text_or_dash(activity.row_key),
-        _change_lines(activity),
+        text_or_dash(activity.row_key),
+        change_lines(activity, listing),
     ]
 
 
-def _text_or_dash(value: Any) -> str:
+def text_or_dash(value: Any) -> str:
+    """Show a value that may be missing."""
     return "-" if value is None else value_text(value)
 
 
@@ -74,32 +106,46 @@ def recorded_changes(activity: AuditLogActivity) -> dict[str, tuple[Any, Any]]:
     return {name: (old.get(name), new.get(name)) for name in activity.changes}
 
 
-def _change_lines(activity: AuditLogActivity) -> list[str]:
+def change_lines(activity: AuditLogActivity, listing: Listing) -> list[str]:
+    """Show what changed, a line for each column, or for each line of a difference."""
     changes = recorded_changes(activity)
+    if listing.is_below and changes:
+        return list(difference(activity.verb, changes, listing.is_cut))
     if activity.verb == "update":
-        return [f"{name}: {value_text(old)} → {value_text(new)}" for name, (old, new) in changes.items()]
+        return [_change(name, value_text(old), value_text(new), listing) for name, (old, new) in changes.items()]
     if activity.verb == "delete":
-        return [f"{name}: {value_text(old)}" for name, (old, _) in changes.items()]
+        return [f"{name}: {listing.fitted(value_text(old))}" for name, (old, _) in changes.items()]
     if not isinstance(activity.changed_data, dict):
         # What was read is what somebody says.
-        return [value_text(activity.changed_data)]
-    return [f"{name}: {value_text(new)}" for name, new in activity.changed_data.items()]
+        return [listing.fitted(value_text(activity.changed_data))]
+    return [f"{name}: {listing.fitted(value_text(new))}" for name, new in activity.changed_data.items()]
 
 
-def print_activities(activities: Iterable[AuditLogActivity], listing: Listing | None) -> None:
+def _change(name: str, old: str, new: str, listing: Listing) -> str:
+    if listing.is_cut:
+        old, new = cut_pair(old, new)
+    return f"{name}: {old} → {new}"
+
+
+def print_activities(
+    session: Session, log: AuditLog, activities: Sequence[AuditLogActivity], listing: Listing | None
+) -> None:
     """Print activities; as lines of JSON if there is no listing."""
+    names = names_of(session, log, (each.transaction for each in activities))
     if listing is not None:
-        listing.add(map(activity_row, activities))
+        listing.add(activity_row(each, names, listing) for each in activities)
         return
     for activity in activities:
-        print_json(activity_json(activity))
+        print_json(activity_json(activity, names))
 
 
-def print_found(activities: Iterable[AuditLogActivity], listing: Listing | None) -> int:
+def print_found(
+    session: Session, log: AuditLog, activities: Iterable[AuditLogActivity], listing: Listing | None
+) -> int:
     """Print activities batch by batch, and return how many there were."""
     count, remaining = 0, iter(activities)
     while batch := list(islice(remaining, BATCH)):
-        print_activities(batch, listing)
+        print_activities(session, log, batch, listing)
         count += len(batch)
     return count
 
@@ -110,6 +156,6 @@ def print_selected(session: Session, log: AuditLog, query: Select[Any], listing:
     count = 0
     with session.scalars(query) as found:
         for batch in found.partitions():
-            print_activities(batch, listing)
+            print_activities(session, log, batch, listing)
             count += len(batch)
     return count

@@ -13,6 +13,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from audit_core.errors import AuditError
 from audit_core.undo.refusals import headline
 
+from .output import printable
+
 #: The answer is "no".
 NO = 1
 #: As when SIGINT or SIGPIPE end a program.
@@ -31,6 +33,10 @@ class CommandError(click.ClickException):
     """What the caller has to put right, in one line."""
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        # It may quote the database, and the database what somebody wrote.
+        super().__init__(printable(message))
 
 
 @contextmanager

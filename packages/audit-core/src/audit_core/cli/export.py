@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,11 +15,12 @@ from typing import Any, BinaryIO
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from sqlalchemy import Integer, Select, Text, cast, func, select
+from sqlalchemy import Integer, Select, Text, cast, func, null, select
 from sqlalchemy.orm import Session
 
 from audit_core import AuditLog, Timeline
 from audit_core.audit_log import scope_of
+from audit_core.reading import actor_names
 from audit_core.reading.exact import pg
 
 from . import formats, options, times
@@ -81,7 +83,8 @@ def export(
         for query in queries:
             with session.execute(query, execution_options={"yield_per": BATCH}) as result:
                 for rows in result.mappings().partitions():
-                    writer.write(rows)
+                    names = actor_names(scope_of(log), session, {row["actor_id"] for row in rows})
+                    writer.write([{**row, "actor": names.get(row["actor_id"])} for row in rows])
                     progress.advance(progress.task_ids[0], len(rows))
 
 
@@ -98,6 +101,8 @@ def _columns(log: AuditLog | Timeline, activities: Select[Any]) -> Select[Any]:
         "issued_at": activity.issued_at,
         "transaction_id": activity.transaction_id,
         "actor_id": transaction.actor_id,
+        # Its place; names are loaded for each batch.
+        "actor": null(),
         "client_addr": pg.host(transaction.client_addr),
         "db_user": transaction.db_user,
         "application_name": transaction.application_name,
@@ -141,11 +146,19 @@ def _opened(output: str) -> Iterator[BinaryIO]:
                 yield file
             return
         unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
         try:
-            with unfinished.open("xb") as file:
+            # Who may not read the old file may not read the new one either, from its first byte on.
+            with open(unfinished, "xb", opener=None if mode is None else _private) as file:
+                if mode is not None:
+                    unfinished.chmod(mode)
                 yield file
             os.replace(unfinished, path)
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise CommandError(f"{output!r} cannot be written: {error.strerror}.") from None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

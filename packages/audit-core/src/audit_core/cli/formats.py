@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
+import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, BinaryIO
 
 from .errors import CommandError
@@ -13,6 +15,10 @@ from .json import dump, escape
 from .writer import COLUMNS, JSON_COLUMNS, Rows, Writer
 
 FORMATS = ("jsonl", "csv", "parquet")
+
+#: What makes a formula of a cell, also as a character of full width.
+_RUN = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 class JsonLines(Writer):
@@ -27,6 +33,8 @@ class JsonLines(Writer):
 
 
 class Csv(Writer):
+    """Texts are quoted, and none of them is run by a spreadsheet, as OWASP has it; numbers stay numbers."""
+
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
         self._write_row(COLUMNS)
@@ -38,8 +46,15 @@ class Csv(Writer):
 
     def _write_row(self, values: Sequence[Any]) -> None:
         line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(values)
+        csv.writer(line, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC).writerow(map(_cell, values))
         self.file.write(line.getvalue().encode())
+
+
+def _cell(value: Any) -> Any:
+    if value is None or isinstance(value, (int, float, Decimal)):
+        return value
+    text = str(value)
+    return f"'{text}" if text.startswith(_RUN) and _NUMBER.fullmatch(text) is None else text
 
 
 def make_writer(format_: str, file: BinaryIO, has_integer_actors: bool) -> Writer:

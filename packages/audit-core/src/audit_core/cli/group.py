@@ -21,13 +21,14 @@ from .stats import stats
 from .stream import stream
 from .transaction import show, undo
 from .verify import verify
+from .who import who
 
 
 class AuditGroup(click.Group):
     """Every command of the trail, as a group; its ``obj`` in click, a ``TrailSource``, says where the trail is."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        reading = (history, log, show, as_of, stats, export, stream, coverage, check, verify)
+        reading = (history, who, log, show, as_of, stats, export, stream, coverage, check, verify)
         commands = (*reading, undo, partitions, retain, archive, unarchive, hold, import_)
         kwargs.setdefault("commands", commands)
         kwargs.setdefault("epilog", EXIT_CODES)

@@ -19,7 +19,7 @@ from audit_core.reading.values import load_json
 
 from . import options
 from .errors import CommandError
-from .output import print_json
+from .output import print_json, printable
 from .source import Database, with_database
 from .times import shown
 
@@ -79,14 +79,17 @@ def _print(done: Imported) -> None:
     if done.without_actor:
         click.echo(f"Without an actor: {done.without_actor} changes.", err=True)
     for table, count in done.without_key:
-        click.echo(
+        _note(
             f"Without a key, so in no record's history: {count} changes of {table}, which is gone or whose key was not "
-            "recorded. --key and --renamed could have told.",
-            err=True,
+            "recorded. --key and --renamed could have told."
         )
     for each in done.skipped:
         of = f" of {each.table}" if each.table else ""
-        click.echo(f"Not imported: {each.rows} changes{of}: {each.reason} (the first is {each.first}).", err=True)
+        _note(f"Not imported: {each.rows} changes{of}: {each.reason} (the first is {each.first}).")
+
+
+def _note(text: str) -> None:
+    click.echo(printable(text), err=True)
 
 
 def _pairs(given: tuple[str, ...], option: str) -> Iterator[tuple[str, str]]:

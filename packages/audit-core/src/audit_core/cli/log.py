@@ -15,6 +15,7 @@ from audit_core.reading import parse_actor
 from audit_core.reading.activities import VERBS
 
 from . import options, times
+from .blocks import print_blocks
 from .description import ACTIVITY_COLUMNS, print_found, print_selected
 from .errors import CommandError
 from .following import follow
@@ -48,8 +49,12 @@ from .source import Database, with_database
     show_default=True,
     help="Time between two looks of --follow.",
 )
+@click.option(
+    "--by-transaction", is_flag=True, help="A block for each transaction, with some of its changes; N counts blocks."
+)
 @options.archive
 @options.catalog
+@options.full
 @options.as_json_lines
 @with_database
 def log(
@@ -57,8 +62,10 @@ def log(
     limit: int,
     following: bool,
     interval: float,
+    by_transaction: bool,
     with_archive: bool,
     catalog: str | None,
+    full: bool,
     as_json: bool,
     **filters: Any,
 ) -> None:
@@ -68,14 +75,20 @@ def log(
         raise CommandError("--follow shows what comes, which is not in the archive: leave --archive out.")
     if following and (filters["until"] or filters["after"]):
         raise CommandError("--follow has no end and no pages: leave --until and --after out.")
+    if by_transaction and (following or with_archive or filters["after"]):
+        raise CommandError("--by-transaction takes neither --follow nor --archive nor --after: leave them out.")
     with Session(database.engine) as session:
         chosen = _chosen(session, audit_log, with_archive, **filters)
-    listing = None if as_json else Listing(*ACTIVITY_COLUMNS)
+    listing = None if as_json else Listing(*ACTIVITY_COLUMNS, full=full)
     if following:
         follow(database, audit_log.activities(**chosen), limit, interval, listing)
-    if with_archive:
+    if by_transaction:
+        with Session(database.engine) as session:
+            count = print_blocks(session, audit_log, chosen, limit, full, as_json)
+    elif with_archive:
         with audit_log.archived(database.engine, catalog=catalog) as trail:
-            count = print_found(trail.activities(limit=limit, **chosen), listing)
+            found = trail.activities(limit=limit, **chosen)
+            count = print_found(trail.session, audit_log, found, listing)
     else:
         with Session(database.engine) as session:
             count = print_selected(session, audit_log, audit_log.activities(**chosen).limit(limit), listing)
@@ -106,13 +119,14 @@ def _chosen(
         whose["actor"] = None if actor is None else parse_actor(scope_of(audit_log), actor)
     if transaction is not None and not with_archive:
         options.find_transaction(session, audit_log, transaction)
+    of = None if table is None else options.find_recorded_table(session, audit_log, table, with_archive)
     return {
         **whose,
-        "table": None if table is None else options.find_recorded_table(session, audit_log, table, with_archive),
+        "table": of,
         "verb": verb or None,
         "since": since,
         "until": until,
-        "column": column,
+        "column": None if column is None else options.column_name(audit_log, of, column),
         "transaction": transaction,
         "meta": dict(map(_meta, meta)) or None,
         "after": after,

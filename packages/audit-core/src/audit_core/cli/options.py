@@ -12,9 +12,10 @@ from audit_core import AuditLog, AuditLogTransaction
 from audit_core.audit_log import scope_of
 from audit_core.reading import find_table, parse_key
 from audit_core.reading.bounds import FIRST_ID, LAST_ID, recorded_before
+from audit_core.reading.changes import mapper_of
 
 from .errors import CommandError
-from .times import read_time
+from .times import read_end, read_time
 
 #: An id of the trail.
 ID = click.IntRange(1, LAST_ID)
@@ -25,7 +26,7 @@ NEGATIVE_NUMBERS = {"ignore_unknown_options": True}
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 as_json_lines = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 since = click.option("--since", metavar="TIME", type=read_time, help="At this time or later.")
-until = click.option("--until", metavar="TIME", type=read_time, help="At this time or earlier.")
+until = click.option("--until", metavar="TIME", type=read_end, help="At this time or earlier.")
 limit = click.option(
     "--limit", metavar="N", type=click.IntRange(min=1), default=50, show_default=True, help="Show at most N."
 )
@@ -33,6 +34,7 @@ catalog = click.option(
     "--catalog", metavar="NAME", help="The catalog of the archive in .pyiceberg.yaml; else that of the database."
 )
 archive = click.option("--archive", "with_archive", is_flag=True, help="Read the archive, too.")
+full = click.option("--full", is_flag=True, help="Cut no long value, as in a pipe.")
 transaction_argument = click.argument("transaction", type=ANY_ID)
 
 
@@ -62,3 +64,13 @@ def find_recorded_table(session: Session, log: AuditLog, name: str, with_archive
     if name not in known and session.scalar(select(log.activities(table=name).order_by(None).exists())):
         return name
     return find_table(scope_of(log), name)
+
+
+def column_name(log: AuditLog, table: Table | str | None, name: str) -> str:
+    """Return what the trail calls a column, which may be given by the name that it has in the model."""
+    if not isinstance(table, Table) or any(each.name == name for each in table.columns):
+        return name
+    mapper = mapper_of(scope_of(log), table)
+    if mapper is not None and name in mapper.column_attrs:
+        return str(mapper.column_attrs[name].columns[0].name)
+    return str(table.columns[name].name) if name in table.columns else name

@@ -10,12 +10,14 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from .cutting import cut
 from .json import dump
 
 _GAP = "  "
 _INDENT = "    "
 # A longer value moves what stands behind it, so that the others need not be so wide.
 _WIDEST = 40
+_STYLED = ("verb", "step")
 _STYLES = {
     "insert": "green",
     "update": "yellow",
@@ -24,6 +26,9 @@ _STYLES = {
     "bypass": "magenta",
     "maintenance": "magenta",
 }
+#: Of a line of a difference, by what it begins with.
+_LINE_STYLES = {"- ": "red", "+ ": "green"}
+_REMOVED, _ADDED = r"\[-.*?-\]", r"\{\+.*?\+\}"
 
 
 def printable(text: str) -> str:
@@ -44,25 +49,39 @@ def print_json(value: Any) -> None:
     click.echo(dump(value))
 
 
-def print_pairs(pairs: Mapping[str, Any]) -> None:
+def print_pairs(pairs: Mapping[str, Any], full: bool = False) -> None:
     """Print names and values, one pair a line."""
-    listing = Listing("", "", heading=False)
-    listing.add([name, value_text(value)] for name, value in pairs.items())
+    listing = Listing("", "", heading=False, full=full)
+    listing.add([name, listing.fitted(value_text(value))] for name, value in pairs.items())
 
 
 class Listing:
     """Rows under column names, added bit by bit.
 
-    Nothing is cut. The last cell of a row may be several texts: a terminal shows them below the row, a pipe gets
-    all in one line, for what filters lines.
+    The last cell of a row may be several texts: a terminal shows them below the row, a pipe gets all in one line, for
+    what filters lines. A terminal gets long values cut, a pipe everything.
+
+    :param full: cut nothing.
+    :param below: show the several texts below the row in a pipe, too.
     """
 
-    def __init__(self, *columns: str, heading: bool = True, right: Iterable[str] = ()) -> None:
+    def __init__(
+        self, *columns: str, heading: bool = True, right: Iterable[str] = (), full: bool = False, below: bool = False
+    ) -> None:
         self._columns = columns
         self._heading = heading
         self._right = [name in right for name in columns]
+        self._styled = [name in _STYLED for name in columns]
         self._widths = [0] * len(columns)
         self._console = Console(highlight=False, markup=False, emoji=False)
+        self.is_cut = self._console.is_terminal and not full
+        self.is_below = below
+
+    def fitted(self, text: str, widest: int | None = None) -> str:
+        """Cut a value, where values are cut."""
+        if not self.is_cut:
+            return text
+        return cut(text) if widest is None else cut(text, widest)
 
     def add(self, rows: Iterable[Sequence[str | list[str]]]) -> None:
         """Print more rows; the columns stay as wide as they were."""
@@ -85,18 +104,18 @@ class Listing:
     def _print(self, row: list[str | list[str]], style: str = "") -> None:
         below: list[str] = []
         line = Text(style=style)
-        for cell, width, is_right in zip(row, self._widths, self._right, strict=True):
+        for cell, width, is_right, is_styled in zip(row, self._widths, self._right, self._styled, strict=True):
             if isinstance(cell, list):
-                if self._console.is_terminal:
+                if self._console.is_terminal or self.is_below:
                     below = cell
                     continue
                 cell = "; ".join(cell)
             padding = " " * (width - cell_len(cell))
-            line.append(padding if is_right else "").append(cell, _STYLES.get(cell, ""))
+            line.append(padding if is_right else "").append(cell, _STYLES.get(cell, "") if is_styled else "")
             line.append(("" if is_right else padding) + _GAP)
         self._write(line)
         for each in below:
-            self._write(Text(_INDENT + each))
+            self._write(_difference(each) if self.is_below else Text(_INDENT + each))
 
     def _write(self, line: Text) -> None:
         line.rstrip()
@@ -105,6 +124,13 @@ class Listing:
             self._console.print(line, soft_wrap=True)
         else:
             click.echo(line.plain)
+
+
+def _difference(line: str) -> Text:
+    text = Text(_INDENT).append(line, _LINE_STYLES.get(line[:2], ""))
+    text.highlight_regex(_REMOVED, "red")
+    text.highlight_regex(_ADDED, "green")
+    return text
 
 
 def _printable(cell: str | list[str]) -> str | list[str]:

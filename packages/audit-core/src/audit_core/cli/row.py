@@ -15,19 +15,21 @@ from audit_core import AuditLogActivity, HistoryWarning
 from . import options, times
 from .description import ACTIVITY_COLUMNS, print_found, print_selected
 from .errors import NO, CommandError
-from .output import Listing, print_json, print_pairs
+from .output import Listing, print_json, print_pairs, printable
 from .source import Database, with_database
 
-_KEY = """KEY is written as in the trail: the primary key, or a JSON array of a composite one, such as '[7, "a"]'."""
+KEY_HELP = """KEY is written as in the trail: the primary key, or a JSON array of a composite one, like '[7, "a"]'."""
 
 
-@click.command(epilog=_KEY)
+@click.command(epilog=KEY_HELP)
 @click.argument("table")
 @click.argument("key")
 @options.limit
 @click.option("--related", is_flag=True, help="Include the rows that referenced it by a foreign key.")
+@click.option("--diff", is_flag=True, help="Show changes as differences, those of long texts word by word.")
 @options.archive
 @options.catalog
+@options.full
 @options.as_json_lines
 @with_database
 def history(
@@ -36,19 +38,23 @@ def history(
     key: str,
     limit: int,
     related: bool,
+    diff: bool,
     with_archive: bool,
     catalog: str | None,
+    full: bool,
     as_json: bool,
 ) -> None:
     """Show what happened to one row, newest first."""
     log = database.audit_log
     found, parsed = options.find_row(log, table, key)
-    listing = None if as_json else Listing(*ACTIVITY_COLUMNS)
+    if diff and as_json:
+        raise CommandError("--diff and --json exclude each other: JSON has the values before and after.")
+    listing = None if as_json else Listing(*ACTIVITY_COLUMNS, full=full, below=diff)
     if with_archive:
         if related:
             raise CommandError("--related and --archive exclude each other: only the record itself is found in there.")
         with log.archived(database.engine, catalog=catalog) as trail:
-            count = print_found(trail.history(found, parsed, limit=limit), listing)
+            count = print_found(trail.session, log, trail.history(found, parsed, limit=limit), listing)
     else:
         with Session(database.engine) as session:
             count = print_selected(session, log, log.history(found, parsed, related=related).limit(limit), listing)
@@ -56,12 +62,13 @@ def history(
         raise CommandError(f"Nothing is recorded of {found.fullname!r} {key!r}.")
 
 
-@click.command(epilog=f"{_KEY}\n\n{times.HELP}")
+@click.command(epilog=f"{KEY_HELP}\n\n{times.HELP}")
 @click.argument("table")
 @click.argument("key")
-@click.argument("when", type=times.read_time)
+@click.argument("when", type=times.read_end)
 @options.archive
 @options.catalog
+@options.full
 @options.as_json
 @with_database
 def as_of(
@@ -71,6 +78,7 @@ def as_of(
     when: dt.datetime,
     with_archive: bool,
     catalog: str | None,
+    full: bool,
     as_json: bool,
 ) -> None:
     """Show a row as it was at the time WHEN.
@@ -99,10 +107,10 @@ def as_of(
     elif data is None:
         click.echo(f"{found.fullname!r} {key!r} was gone at {times.shown(when)}.")
     else:
-        print_pairs(data)
+        print_pairs(data, full)
     if not as_json:
         for note in notes:
-            click.echo(f"Note: {note}", err=True)
+            click.echo(printable(f"Note: {note}"), err=True)
     if data is None:
         raise click.exceptions.Exit(NO)
 

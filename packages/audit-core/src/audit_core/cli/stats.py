@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 from sqlalchemy.orm import Session
 
+from audit_core.audit_log import scope_of
+from audit_core.reading import actor_names
 from audit_core.reading.stats import DIMENSIONS, Dimension
 
 from . import options, times
+from .description import actor_text
 from .errors import CommandError
 from .output import Listing, print_json, value_text
 from .source import Database, with_database
@@ -44,6 +48,9 @@ def stats(
             each: session.execute(log.stats(by=each, since=since, until=until)).mappings().all()
             for each in by or DIMENSIONS
         }
+        actors = [row["actor_id"] for row in found.get("actor", ())]
+        # In JSON there are ids only.
+        called = {} if as_json else actor_names(scope_of(log), session, actors)
         if plot is not None:
             per_day = session.execute(log.stats(by=["day", "table"], since=since, until=until)).mappings().all()
             _draw(plot, [(row["day"], row["table"], row["rows"]) for row in per_day])
@@ -55,12 +62,14 @@ def stats(
             click.echo()
         names = [*rows[0].keys()] if rows else [each, "rows", "bytes"]
         listing = Listing(*names, right=("rows", "bytes"))
-        listing.add([_cell(row[name]) for name in names] for row in rows)
+        listing.add([_cell(name, row[name], called) for name in names] for row in rows)
     if not any(found.values()):
         click.echo("Nothing is recorded.", err=True)
 
 
-def _cell(value: Any) -> str:
+def _cell(column: str, value: Any, names: Mapping[Any, str]) -> str:
+    if column == "actor_id":
+        return actor_text(value, names)
     return value.isoformat() if isinstance(value, dt.date) else value_text(value)
 
 

@@ -38,7 +38,7 @@ class Format(ABC):
 
 
 class JsonLines(Format):
-    """As ``log --json`` prints them."""
+    """As ``log --json`` prints them, but for the name of the actor: what is sent again has to be the same."""
 
     content_type = "application/x-ndjson"
 

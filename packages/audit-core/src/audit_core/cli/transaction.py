@@ -15,9 +15,17 @@ from audit_core.audit_log import scope_of
 from audit_core.reading import parse_actor
 
 from . import options
-from .description import ACTIVITY_COLUMNS, BATCH, activity_json, print_found, transaction_json
+from .description import (
+    ACTIVITY_COLUMNS,
+    BATCH,
+    activity_json,
+    actor_text,
+    names_of,
+    print_found,
+    transaction_json,
+)
 from .errors import NO
-from .output import Listing, print_json, print_pairs
+from .output import Listing, print_json, print_pairs, printable
 from .source import Database, with_database
 from .times import shown
 
@@ -26,15 +34,19 @@ from .times import shown
 @options.transaction_argument
 @options.archive
 @options.catalog
+@options.full
 @options.as_json
 @with_database
-def show(database: Database, transaction: int, with_archive: bool, catalog: str | None, as_json: bool) -> None:
+def show(
+    database: Database, transaction: int, with_archive: bool, catalog: str | None, full: bool, as_json: bool
+) -> None:
     """Show who made a transaction and why, and all its changes."""
     log = database.audit_log
     with ExitStack() as stack:
         activities: Iterable[AuditLogActivity]
         if with_archive:
             trail = stack.enter_context(log.archived(database.engine, catalog=catalog))
+            session = trail.session
             found = options.require_transaction(trail.transaction(transaction), transaction)
             activities = trail.activities(transaction=transaction, oldest_first=True)
         else:
@@ -44,19 +56,19 @@ def show(database: Database, transaction: int, with_archive: bool, catalog: str 
             query = log.activities(transaction=found).order_by(None).order_by(activity.id)
             query = query.options(joinedload(activity.transaction)).execution_options(yield_per=BATCH)
             activities = stack.enter_context(session.scalars(query))
-        described = transaction_json(found)
+        names = names_of(session, log, [found])
         if as_json:
-            print_json(
-                {**described, "issued_at": found.issued_at, "activities": [activity_json(each) for each in activities]}
-            )
+            described = transaction_json(found, names)
+            shown_activities = [activity_json(each, names) for each in activities]
+            print_json({**described, "issued_at": found.issued_at, "activities": shown_activities})
             return
-        print_pairs({"transaction": transaction, "time": shown(found.issued_at), **_without_id(described)})
+        described = transaction_json(found)
+        del described["transaction_id"], described["actor_id"]
+        who = None if found.actor_id is None else actor_text(found.actor_id, names)
+        pairs = {"transaction": transaction, "time": shown(found.issued_at), "actor": who, **described}
+        print_pairs(pairs, full)
         click.echo()
-        print_found(activities, Listing(*ACTIVITY_COLUMNS))
-
-
-def _without_id(described: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in described.items() if name != "transaction_id"}
+        print_found(session, log, activities, Listing(*ACTIVITY_COLUMNS, full=full))
 
 
 @click.command(context_settings=options.NEGATIVE_NUMBERS)
@@ -136,7 +148,7 @@ def _apply(session: Session, plan: UndoPlan, on_conflict: Literal["abort", "skip
         session.commit()
     except UndoConflictError as error:
         # Something changed since the plan was shown.
-        click.echo(str(error), err=True)
+        click.echo(printable(str(error)), err=True)
         return None, True
     return done, False
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import BinaryIO
-
-from sqlalchemy import RowMapping
+from typing import Any, BinaryIO
 
 COLUMNS = (
     "id",
     "issued_at",
     "transaction_id",
     "actor_id",
+    "actor",
     "client_addr",
     "db_user",
     "application_name",
@@ -28,7 +27,7 @@ COLUMNS = (
 )
 JSON_COLUMNS = frozenset({"meta", "old_data", "changed_data"})
 
-Rows = Sequence[RowMapping]
+Rows = Sequence[Mapping[str, Any]]
 
 
 class Writer(AbstractContextManager["Writer"]):

@@ -22,7 +22,7 @@ _KNOWN = frozenset(
     {
         *("issued_at", "verb", "schema", "table", "old_data", "changed_data", "new_data"),
         *("transaction_id", "actor_id", "client_addr", "meta"),
-        *("id", "row_key", "delta_depth", "db_user", "application_name", "changes"),
+        *("id", "actor", "row_key", "delta_depth", "db_user", "application_name", "changes"),
     }
 )
 

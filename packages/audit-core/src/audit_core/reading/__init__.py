@@ -5,12 +5,14 @@ one. What has to look takes a Session or a Connection.
 """
 
 from .activities import ANY, activities
+from .actor_names import actor_names
 from .as_of import AsOf, Diff, as_of, diff, get_as_of, row_as_of
 from .audited_table import schema_of
 from .changes import ModelReader
 from .coverage import coverage
 from .history import history
 from .names import find_table, parse_actor, parse_key
+from .origins import origins
 from .past_objects import notes
 from .stats import Dimension, stats
 
@@ -21,6 +23,7 @@ __all__ = [
     "Dimension",
     "ModelReader",
     "activities",
+    "actor_names",
     "as_of",
     "coverage",
     "diff",
@@ -28,6 +31,7 @@ __all__ = [
     "get_as_of",
     "history",
     "notes",
+    "origins",
     "parse_actor",
     "parse_key",
     "row_as_of",

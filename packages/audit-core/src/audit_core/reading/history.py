@@ -43,21 +43,28 @@ from .merging import ROW_VERBS, merged, whole_before
 if TYPE_CHECKING:
     from ..scope import Scope
 
-_MISSING: Any = object()
+MISSING: Any = object()
 
 
-def history(scope: Scope, target: Any, key: Any = _MISSING, *, related: bool = False) -> Select[Any]:
+def found_entity(scope: Scope, target: Any, key: Any, name: str = "history") -> tuple[Entity, Any]:
+    """Return the model and the primary key of a record that is given as an object, or as both of these.
+
+    :raises HistoryError: if it is neither.
+    """
+    if key is not MISSING:
+        return Entity.find(scope, target), key
+    if isinstance(target, (type, Table)) or inspect(target, raiseerr=False) is None:
+        raise HistoryError(
+            f"{target!r} is not an object of a mapped class. Write {name}(obj), or {name}(Model, key) for a "
+            "record that is not loaded."
+        )
+    entity = Entity.find(scope, type(target))
+    return entity, entity.audited.key_of(target)
+
+
+def history(scope: Scope, target: Any, key: Any = MISSING, *, related: bool = False) -> Select[Any]:
     """Select the activities of one record, newest first; see :meth:`audit_core.AuditLog.history`."""
-    if key is _MISSING:
-        if isinstance(target, (type, Table)) or inspect(target, raiseerr=False) is None:
-            raise HistoryError(
-                f"{target!r} is not an object of a mapped class. Write history(obj), or history(Model, key) for a "
-                "record that is not loaded."
-            )
-        entity = Entity.find(scope, type(target))
-        key = entity.audited.key_of(target)
-    else:
-        entity = Entity.find(scope, target)
+    entity, key = found_entity(scope, target, key)
     activity = scope.activity_cls
     newest_first = select(activity).order_by(found_first(activity.id).desc())
     keys = {part.table: _keys(part, part.row_key(entity.key_of(part, key))) for part in entity.parts}
