@@ -48,6 +48,5 @@ def create_app(url: URL, *, log_reads: bool = False, with_undo: bool = True) -> 
         access=lambda: app.config["MAY"]["read"],
         allow_undo=(lambda: app.config["MAY"]["undo"]) if with_undo else None,
         log_reads=log_reads,
-        actor_name=lambda key: "Ann" if key == 1 else None,
     )
     return app
