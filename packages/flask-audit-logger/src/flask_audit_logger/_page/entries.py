@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from .loading import LOADED_INTO_LOG, load_activities, transactions_of
-from .queries import finds_few, ids_at, of_activity, of_transaction
+from .queries import few_of, finds_few, ids_at, of_activity, of_transaction
 
 #: Entries of a page.
 ENTRIES = 30
@@ -114,7 +114,7 @@ def log_entries(log: AuditLog, session: Session, filters: dict[str, Any], after:
     """
     asked = {**filters, "verb": filters.get("verb") or [verb for verb in VERBS if verb != "read"]}
     if "transaction" in filters or ("text" not in filters and finds_few(log, session, filters)):
-        matching = _matching(log, asked).limit(_COUNTED_OF_FEW + 1)
+        matching = _matching(log, asked, few_of(log, session, filters)).limit(_COUNTED_OF_FEW + 1)
         found = _transactions(log, session, matching, [], ENTRIES + 1, below=after)
         page = EntryPage(after=found[ENTRIES - 1].last_id if len(found) > ENTRIES else None)
     else:
@@ -158,16 +158,15 @@ def _one_less(group: Group) -> Group:
     return Group(group.schema, group.table_name, group.verb, group.count - 1)
 
 
-def _matching(log: AuditLog, filters: dict[str, Any], *, lookup: bool = False) -> Select[Any]:
-    """Select what is asked for; with ``lookup``, the transaction is looked up for each activity that is met."""
+def _matching(log: AuditLog, filters: dict[str, Any], own: Sequence[int] | None = None) -> Select[Any]:
+    """Select what is asked for: of some transactions, or looking up the transaction of each activity that is met."""
     activity = log.activity_cls
     searched = filters.get("text")
     filters = {name: value for name, value in filters.items() if name != "text"}
-    if lookup:
-        # A subquery of all transactions of an actor would be read as a whole.
-        query = log.activities(**of_activity(filters)).where(*of_transaction(log, filters))
-    else:
-        query = log.activities(**filters)
+    # A subquery of all transactions of an actor would be read as a whole.
+    query = log.activities(**of_activity(filters)).where(*of_transaction(log, filters))
+    if own is not None:
+        query = query.where(activity.transaction_id.in_(own))
     if searched is not None:
         query = query.where(_contains(log, searched))
     table = inspect(activity).local_table
@@ -198,7 +197,7 @@ def _search(
 ) -> tuple[list[_Found], EntryPage, int]:
     """Look at one part of the trail after the other, each larger, until there are enough transactions."""
     activity = inspect(log.activity_cls).local_table
-    matching = _matching(log, filters, lookup=True)
+    matching = _matching(log, filters)
     lowest, end = _bounds(log, session, filters)
     top_query = select(func.max(activity.c.id))
     limits = [each for each in (end, after) if each is not None]
@@ -320,7 +319,7 @@ def _entries(log: AuditLog, session: Session, found: list[_Found]) -> list[Entry
             each.transaction_id,
             each.last_id,
             transactions.get(each.transaction_id),
-            sorted(each.groups, key=lambda group: (-group.count, group.table_name, group.verb)),
+            sorted(each.groups, key=lambda group: (group.verb, -group.count, group.table_name)),
             each.is_counted,
             [activities[id_] for id_ in sorted(each.ids) if id_ in activities],
         )

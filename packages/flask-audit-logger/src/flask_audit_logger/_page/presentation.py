@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -78,12 +78,19 @@ class Presentation:
         table = table_of(self.scope, activity.schema, activity.table_name)
         columns = () if table is None else table.columns
         binary = {each.name for each in columns if isinstance(each.type, LargeBinary)}
-        old, new = (each if isinstance(each, dict) else {} for each in (activity.old_data, activity.changed_data))
+        order = {each.name: place for place, each in enumerate(columns)}
+        old, new = (_in_order(each, order) for each in (activity.old_data, activity.changed_data))
         return differences(old, new, activity.verb, binary, budget)
 
     def _table_name(self, activity: Any) -> str | None:
         table = table_of(self.scope, activity.schema, activity.table_name)
         return None if table is None else table.fullname
+
+
+def _in_order(data: Any, order: Mapping[str, int]) -> dict[str, Any]:
+    """Put recorded columns in the order of the model: that of jsonb is by length."""
+    data = data if isinstance(data, dict) else {}
+    return {name: data[name] for name in sorted(data, key=lambda name: (order.get(name, len(order)), name))}
 
 
 def error_text(error: AuditError | DataError) -> str:
@@ -98,7 +105,9 @@ def value_text(value: Any) -> str:
 
 def said_beside(meta: Any) -> list[tuple[str, Any]]:
     """Return the pairs of ``meta``, which is not an object if somebody wrote it by hand."""
-    return [] if meta is None else list(meta.items()) if isinstance(meta, dict) else [("meta", meta)]
+    if not isinstance(meta, dict):
+        return [] if meta is None else [("meta", meta)]
+    return [(name, value) for name, value in meta.items() if name != "reason"]
 
 
 def reason_of(transaction: Any) -> str | None:

@@ -33,8 +33,9 @@ from .loading import LOADED, load_activities
 
 #: Activities of a page.
 PAGE = 50
-#: An actor, or a table, with not more activities is found by its index, however long ago they were.
-_FEW = 5000
+#: An actor, or a table, with not more activities is found by its index, however long ago they were. Those of an actor
+#: are looked for in each partition, transaction by transaction.
+_FEW_OF_ACTOR, _FEW_OF_TABLE = 1000, 5000
 #: So many rows of a large transaction are looked at to find the first.
 _FIRST = 10_000
 DAYS = 30
@@ -80,13 +81,29 @@ def finds_few(log: AuditLog, session: Session, filters: dict[str, Any]) -> bool:
     activity, transaction = log.activity_cls, log.transaction_cls
     candidates = []
     if "actor" in filters:
-        of_actor = select(activity.id).join(transaction, transaction.id == activity.transaction_id)
-        candidates.append(of_actor.where(is_of_actor(scope_of(log), filters["actor"])))
+        is_own = is_of_actor(scope_of(log), filters["actor"])
+        own = select(transaction.id).where(is_own).limit(_FEW_OF_ACTOR + 1).subquery()
+        # Transaction by transaction: joined, all activities might be read.
+        changes = select(activity.id).where(activity.transaction_id == own.c.id).limit(_FEW_OF_ACTOR + 1).lateral()
+        candidates.append((select(changes.c.id).select_from(own).join(changes, true()), _FEW_OF_ACTOR))
     if "table" in filters:
         name = getattr(filters["table"], "name", filters["table"])
-        candidates.append(select(activity.id).where(activity.table_name == name).order_by(activity.row_key))
-    counts = (select(func.count()).select_from(each.limit(_FEW + 1).subquery()) for each in candidates)
-    return any((session.scalar(count) or 0) <= _FEW for count in counts)
+        of_table = select(activity.id).where(activity.table_name == name).order_by(activity.row_key)
+        candidates.append((of_table, _FEW_OF_TABLE))
+    return any(
+        (session.scalar(select(func.count()).select_from(query.limit(few + 1).subquery())) or 0) <= few
+        for query, few in candidates
+    )
+
+
+def few_of(log: AuditLog, session: Session, filters: dict[str, Any]) -> Sequence[int] | None:
+    """Return the transactions of an actor who is asked for, if they are few."""
+    if "actor" not in filters:
+        return None
+    transaction = log.transaction_cls
+    own = select(transaction.id).where(is_of_actor(scope_of(log), filters["actor"])).order_by(transaction.id.desc())
+    found = session.scalars(own.limit(_FEW_OF_ACTOR + 1)).all()
+    return found if len(found) <= _FEW_OF_ACTOR else None
 
 
 def record_page(log: AuditLog, session: Session, query: Select[Any], after: int | None) -> Page:

@@ -40,10 +40,17 @@ def sentence(entry: Entry, names: Names) -> list[Part]:
     """Say what a transaction did."""
     parts: list[Part] = []
     shown = entry.groups[:_GROUPS]
+    said = ""
     for place, group in enumerate(shown):
         if place:
             parts.append(Part("text", " and " if place == len(shown) - 1 and len(shown) == len(entry.groups) else ", "))
-        parts += _of_group(entry, group, names, is_alone=len(entry.groups) == 1)
+        own = _of_group(entry, group, names, is_alone=len(entry.groups) == 1)
+        verb = VERBS.get(group.verb, "")
+        if verb and verb == said and own[0].text.startswith(f"{verb} "):
+            # "added 3 articles and 2 tags": the verb is said once.
+            own = [Part(own[0].kind, own[0].text.removeprefix(f"{verb} "), own[0].activity), *own[1:]]
+        parts += own
+        said = verb
     rest = entry.groups[_GROUPS:]
     if rest:
         count = sum(group.count for group in rest)
@@ -56,7 +63,7 @@ def plain(parts: Iterable[Part]) -> str:
     return "".join(f" → {part.text}" if part.kind == "new" else part.text for part in parts)
 
 
-def of_activity(activity: Any, names: Names) -> list[Part]:
+def of_activity(activity: Any, names: Names, *, with_values: bool = True) -> list[Part]:
     """Say what one activity did."""
     verb = VERBS.get(activity.verb)
     if verb is None or activity.row_key is None:
@@ -66,7 +73,7 @@ def of_activity(activity: Any, names: Names) -> list[Part]:
     if activity.verb == "update" and columns:
         parts.append(Part("text", f"{_listed(columns)} of "))
     parts.append(Part("record", record_text(activity, names), activity))
-    if activity.verb == "update" and columns is not None and len(columns) == 1:
+    if with_values and activity.verb == "update" and columns is not None and len(columns) == 1:
         parts += _values(activity, columns[0])
     return parts
 

@@ -61,7 +61,9 @@ class Views:
                     return self._log(own, names, fields, EntryPage(), "Log", actors=actors, which=found)
                 if found:
                     fields["actor"] = str(found[0][0])
-                page = log_entries(self.logger, own, arguments(self.logger, fields), after)
+                filters = arguments(self.logger, fields)
+                names.load(own, [filters.get("actor")])
+                page = log_entries(self.logger, own, filters, after)
                 days = queries.days(self.logger, own, _now()) if not fields and after is None else None
             except (HistoryError, DataError) as error:
                 own.rollback()
@@ -108,7 +110,7 @@ class Views:
     ) -> ResponseReturnValue:
         activities = [activity for entry in page.entries for activity in entry.activities]
         actors = [entry.transaction.actor_id for entry in page.entries if entry.transaction is not None]
-        names.load(own, [*actors, more.get("actor")], activities)
+        names.load(own, actors, activities)
 
         def document() -> dict[str, Any]:
             return {
@@ -141,7 +143,7 @@ class Views:
                 changes = [activity_document(each, names) for each in page.activities]
                 return {"table": name, "row_key": row_key, "name": called, "activities": changes, **_next(page.after)}
 
-            title = f"{name} {row_key}"
+            title = f"{names.table(*_schema_and_name(page.activities, table))} {row_key}"
             return self._answer(
                 "record.html", document, table=name, key=row_key, page=page, names=names, title=title, called=called
             )
@@ -270,6 +272,10 @@ class Views:
             error = values.get("error")
             return json_answer({"error": error} if error else document(), status)
         return render_template(f"audit_logger/{template}", **values), status
+
+
+def _schema_and_name(activities: Sequence[Any], table: Any) -> tuple[str, str]:
+    return (activities[0].schema, activities[0].table_name) if activities else (table.schema or "public", table.name)
 
 
 def _next(after: int | None) -> dict[str, Any]:
