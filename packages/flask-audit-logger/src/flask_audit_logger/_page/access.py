@@ -47,8 +47,11 @@ class Access:
 
     def refuse(self) -> ResponseReturnValue | None:
         """Answer a visitor who may not see what is asked for; None for the others."""
-        allowed = self.may_see()
         view = (request.endpoint or "").rpartition(".")[2]
+        if view == "static":
+            # The page that refuses a visitor has the stylesheet, too.
+            return None
+        allowed = self.may_see()
         if allowed and view in _UNDO:
             allowed = self.may_undo()
         if not allowed:

@@ -51,7 +51,7 @@ def init_page(
     name = "audit_logger" if bind_key is None else "audit_logger_" + re.sub(r"\W", "_", bind_key)
     if name in app.blueprints:
         raise ConfigurationError(f"App {app.name!r} has a blueprint {name!r} already; it can have one such page.")
-    presentation = Presentation(logger, rules, naming)
+    presentation = Presentation(logger, rules, naming, lambda: db.session)
     connections = Connections(logger, db, bind_key, log_reads, statement_timeout)
     views = Views(logger, connections, presentation)
     app.register_blueprint(_blueprint(name, views, rules, presentation), url_prefix=url_prefix)

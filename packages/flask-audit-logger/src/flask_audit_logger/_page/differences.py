@@ -139,7 +139,8 @@ def describe_bytes(value: Any) -> str:
         # What stands for a value that is masked.
         return cut(text)[0]
     kind = next((name for start, name in _KINDS if data.startswith(start)), "binary")
-    return f"{kind}, {len(data):,} bytes, SHA-256 {hashlib.sha256(data).hexdigest()[:16]}…"
+    size = "1 byte" if len(data) == 1 else f"{len(data):,} bytes"
+    return f"{kind}, {size}, SHA-256 {hashlib.sha256(data).hexdigest()[:16]}…"
 
 
 _KINDS = (

@@ -57,6 +57,8 @@ class Names:
 
     log: AuditLog
     naming: Naming
+    #: Returns the session of the application, for actors who are in another database.
+    elsewhere: Callable[[], Any]
     _actors: dict[str, str | None] = field(default_factory=dict)
     _records: dict[_Record, str | None] = field(default_factory=dict)
 
@@ -105,13 +107,20 @@ class Names:
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", mapper.class_.__name__).lower()
         return words if count == 1 else _plural(words)
 
+    def in_order(self, activity: Any, columns: Iterable[str]) -> list[str]:
+        """Put columns in the order of the model: that of jsonb is by length."""
+        table = table_of(self.scope, activity.schema, activity.table_name)
+        order = {} if table is None else {column.name: place for place, column in enumerate(table.columns)}
+        return sorted(columns, key=lambda name: (order.get(name, len(order)), name))
+
     def offered_actors(self, session: Session) -> list[tuple[str, str]]:
         """Return the primary keys and the names of some actors, for a field to offer."""
         mapper = self._actor_mapper()
         column = None if mapper is None else _naming_column(mapper.local_table, _OF_ACTOR)
         if mapper is None or column is None:
             return []
-        rows = session.execute(select(mapper.primary_key[0], column).order_by(mapper.primary_key[0]).limit(OFFERED))
+        query = select(mapper.primary_key[0], column)
+        rows = self._source(session, mapper).execute(query.order_by(mapper.primary_key[0]).limit(OFFERED))
         return [(str(key), str(name)) for key, name in rows if name is not None]
 
     def find_actors(self, session: Session, text: str) -> list[tuple[Any, str]]:
@@ -126,7 +135,8 @@ class Names:
         if not holds:
             return []
         key = mapper.primary_key[0]
-        keys = session.scalars(select(key).where(or_(*holds)).order_by(key).limit(FOUND)).all()
+        query = select(key).where(or_(*holds)).order_by(key).limit(FOUND)
+        keys = self._source(session, mapper).scalars(query).all()
         self.load(session, keys)
         return [(each, self.actor(each)) for each in keys]
 
@@ -135,10 +145,11 @@ class Names:
         if mapper is None or not wanted:
             return
         keys = [(key,) for key in wanted.values()]
-        found = _load(session, mapper.local_table, mapper, keys, self.naming.actor_name, _OF_ACTOR)
+        source = self._source(session, mapper)
+        found = _load(source, mapper.local_table, mapper, keys, self.naming.actor_name, _OF_ACTOR)
         self._actors |= {str(key[0]): name for key, name in found.items()}
         gone = [text for text in wanted if text not in self._actors]
-        if gone and isinstance(mapper.local_table, Table):
+        if gone and source is session and isinstance(mapper.local_table, Table):
             # Who was deleted keeps the name that the trail knows.
             table = mapper.local_table
             schema = str(table.schema or session.scalar(_default_schema()))
@@ -193,6 +204,10 @@ class Names:
             if is_loaded(each) and each.schema == schema:
                 found[each.row_key] = _name_of_recorded(self.scope, each, name_of, columns)
         return found
+
+    def _source(self, session: Session, mapper: Mapper[Any]) -> Any:
+        is_here = getattr(mapper.local_table, "metadata", None) is self.scope.metadata
+        return session if is_here else self.elsewhere()
 
     def _actor_mapper(self) -> Mapper[Any] | None:
         actor = self.scope.actor

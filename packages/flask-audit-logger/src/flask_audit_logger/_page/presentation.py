@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -30,6 +30,8 @@ class Presentation:
     log: AuditLog
     access: Access
     naming: Naming
+    #: Returns the session of the application.
+    session: Callable[[], Any]
 
     @property
     def scope(self) -> Scope:
@@ -37,7 +39,7 @@ class Presentation:
 
     def start(self) -> Names:
         """Return the names of one answer, which are to be loaded."""
-        return Names(self.log, self.naming)
+        return Names(self.log, self.naming, self.session)
 
     def names(self) -> dict[str, Any]:
         """Return the names that all templates know."""

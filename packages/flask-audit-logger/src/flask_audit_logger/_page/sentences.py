@@ -69,11 +69,11 @@ def of_activity(activity: Any, names: Names, *, with_values: bool = True) -> lis
     if verb is None or activity.row_key is None:
         return _without_record(activity.verb, activity.schema, activity.table_name, 1, names, activity)
     parts = [Part("text", f"{verb} ")]
-    columns = changed_columns(activity)
+    columns = names.in_order(activity, changed_columns(activity) or ())
     if activity.verb == "update" and columns:
         parts.append(Part("text", f"{_listed(columns)} of "))
     parts.append(Part("record", record_text(activity, names), activity))
-    if with_values and activity.verb == "update" and columns is not None and len(columns) == 1:
+    if with_values and activity.verb == "update" and len(columns) == 1:
         parts += _values(activity, columns[0])
     return parts
 
@@ -135,7 +135,7 @@ def _of_group(entry: Entry, group: Group, names: Names, *, is_alone: bool) -> li
         return _without_record(group.verb, group.schema, group.table_name, group.count, names, activity)
     table = names.table(group.schema, group.table_name, group.count)
     text = f"{VERBS[group.verb]} {least}{group.count:,} {table}"
-    columns = {tuple(changed_columns(each) or ()) for each in own}
+    columns = {tuple(names.in_order(each, changed_columns(each) or ())) for each in own}
     if group.verb == "update" and group.count <= len(own) and len(columns) == 1 and (same := columns.pop()):
         text = f"changed {_listed(same)} of {group.count:,} {table}"
     return [Part("text", text)]
