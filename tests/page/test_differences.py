@@ -110,7 +110,7 @@ def test_bytes_are_described_by_kind_size_and_hash() -> None:
     found = only("\\x00", png, binary={"c"})
     assert found.old is not None
     assert found.new is not None
-    assert found.old.startswith("binary, 1 bytes, SHA-256 6e340b9cffb37a98")
+    assert found.old.startswith("binary, 1 byte, SHA-256 6e340b9cffb37a98")
     assert found.new.startswith("PNG image, 1,004 bytes, SHA-256 ")
     assert describe_bytes("***") == "***"
 

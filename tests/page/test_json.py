@@ -15,7 +15,7 @@ JSON = {"Accept": "application/json"}
 
 
 def asked(client: FlaskClient, view: str, **arguments: Any) -> Any:
-    response = client.get(f"/audit/{view}", query_string=arguments, headers=JSON)
+    response = client.get(f"/audit/{view}", query_string=arguments or None, headers=JSON)
     assert response.status_code == 200, response.text
     assert response.mimetype == "application/json"
     return response.json
