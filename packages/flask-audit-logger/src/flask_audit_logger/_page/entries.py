@@ -24,7 +24,6 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from .loading import LOADED_INTO_LOG, load_activities, transactions_of
@@ -34,6 +33,8 @@ from .queries import few_of, finds_few, ids_at, of_activity, of_transaction
 ENTRIES = 30
 #: Activities that an entry opens to; the page of the transaction has the others.
 DETAILS = 5
+#: They are among so many ids before the last.
+_NEAR = 1000
 #: So many ids are looked at for one page, the next number where the one before has too few transactions.
 _WINDOWS = (500, 3000, 20_000)
 #: To read every value costs more than to read the rows.
@@ -264,7 +265,8 @@ def _transactions(
     if below is not None:
         chosen = chosen.having(last_id < below)
     newest = chosen.order_by(last_id.desc()).limit(limit).cte("newest")
-    ids = pg.array_agg(aggregate_order_by(part.c.id, part.c.id.desc()), type_=ARRAY(BigInteger()))
+    # To put all ids of a large transaction in order would take longer than all the rest.
+    ids = pg.array_agg(part.c.id, type_=ARRAY(BigInteger())).filter(part.c.id > newest.c.last_id - _NEAR)
     query = (
         select(
             newest.c.transaction_id,
@@ -273,7 +275,7 @@ def _transactions(
             part.c.table_name,
             part.c.verb,
             func.count(),
-            ids[1:DETAILS],
+            ids,
         )
         .join_from(newest, part, part.c.transaction_id == newest.c.transaction_id)
         .group_by(newest.c.transaction_id, newest.c.last_id, part.c.schema, part.c.table_name, part.c.verb)
@@ -283,7 +285,7 @@ def _transactions(
     for number, last, schema, table_name, verb, count, some in session.execute(query):
         one = found.setdefault(number, _Found(number, last))
         one.groups.append(Group(schema, table_name, verb, count))
-        one.ids = sorted([*one.ids, *some], reverse=True)[:DETAILS]
+        one.ids = sorted([*one.ids, *(some or ())], reverse=True)[:DETAILS]
     return list(found.values())
 
 
