@@ -123,9 +123,9 @@ def test_the_page(project: Project) -> None:
             app.test_client(user=users[0]).post("/articles", data={"title": "Hello"})
             clients = [app.test_client(), *(app.test_client(user=user) for user in users)]
             answers = [client.get("/audit/") for client in clients]
-            print([answer.status_code for answer in answers], "insert" in answers[1].text)
+            print([answer.status_code for answer in answers], "article 1, Hello</a>" in answers[1].text)
             print(clients[1].get("/audit/transaction/1/undo").status_code)
-            print(clients[1].get("/audit/?verb=read").text.count("<tr class=\\"read\\">"))
+            print(clients[1].get("/audit/?verb=read").text.count("<li class=\\"entry\\">"))
             """
         )
     )

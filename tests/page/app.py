@@ -33,7 +33,7 @@ class Article(db.Model):  # type: ignore[name-defined, misc]
 audit_logger = AuditLogger(db)
 
 
-def create_app(url: URL, *, log_reads: bool = False, with_undo: bool = True) -> Flask:
+def create_app(url: URL, *, log_reads: bool = False, with_undo: bool = True, **page: Any) -> Flask:
     app = Flask("tests")
     app.config.update(SECRET_KEY="tests", SQLALCHEMY_DATABASE_URI=url, MAY={"read": True, "undo": True})
     db.init_app(app)
@@ -48,6 +48,6 @@ def create_app(url: URL, *, log_reads: bool = False, with_undo: bool = True) -> 
         access=lambda: app.config["MAY"]["read"],
         allow_undo=(lambda: app.config["MAY"]["undo"]) if with_undo else None,
         log_reads=log_reads,
-        actor_name=lambda key: "Ann" if key == 1 else None,
+        **{"login_url": lambda: "/login", **page},
     )
     return app

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Flask
+from flask import Flask, url_for
 from flask_login import LoginManager, current_user
 from flask_migrate import Migrate
 
@@ -40,15 +40,9 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         app,
         access=lambda: current_user.is_authenticated,
         allow_undo=lambda: current_user.is_authenticated,
-        actor_name=user_name,
+        login_url=lambda: url_for("register.login"),
     )
     return app
-
-
-def user_name(user_id: int) -> str | None:
-    """Return what the page of the trail calls a user."""
-    user = db.session.get(User, user_id)
-    return None if user is None else user.name
 
 
 @login_manager.user_loader

@@ -419,16 +419,17 @@ class AuditLog:
         """
         stream_cursor.set_wake_up(self._connection(connection), self.schema, on=on)
 
-    def plan_undo(self, session: Target, what: Any) -> UndoPlan:
+    def plan_undo(self, session: Target, what: Any, *, limit: int | None = None) -> UndoPlan:
         """Plan how to take changes back, row by row, and find what prevents it.
 
         The undo is tried and rolled back, so the rows are locked for a moment. ``plan.apply()`` performs it.
 
         :param what: a transaction of the trail, its id, an activity, or several.
-        :raises HistoryError: if there is no such transaction, or it has been undone.
+        :param limit: the most changes that are taken back; more are refused before a row is loaded or locked.
+        :raises HistoryError: if there is no such transaction, it has been undone, or has more changes than the limit.
         :raises ConfigurationError: if the engine is not attached.
         """
-        return undo.plan_undo(self._scope, session, what)
+        return undo.plan_undo(self._scope, session, what, limit)
 
     def restore(self, session: Target, model: Any, key: Any, when: dt.datetime) -> AuditLogTransaction | None:
         """Make a row what it was at an instant, and return the transaction of the trail that did it.

@@ -24,7 +24,7 @@ from .reading import find_table, parse_actor, parse_key, row_as_of, schema_of
 from .reading.activities import VERBS, is_of_actor
 from .reading.audited_table import execute
 from .reading.bounds import LAST_ID
-from .reading.changes import table_of
+from .reading.changes import mapper_of, table_of
 from .reading.exact import equal, pg
 from .reading.values import dump_json
 from .request import request_id_of, request_meta, storable
@@ -73,6 +73,7 @@ __all__ = [
     "is_of_actor",
     "leave_unattached",
     "literal",
+    "mapper_of",
     "parse_actor",
     "parse_key",
     "pg",

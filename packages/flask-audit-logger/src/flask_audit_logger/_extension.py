@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -14,7 +15,7 @@ from flask_sqlalchemy import SQLAlchemy
 
 from ._actor import current_actor_id, current_client_addr
 from ._meta import current_meta
-from ._page import init_page
+from ._page import Access, Naming, init_page
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
@@ -88,20 +89,42 @@ class AuditLogger(AuditLog):
         allow_undo: Callable[[], bool] | None = None,
         log_reads: bool = False,
         actor_name: Callable[[Any], str | None] | None = None,
+        record_name: Callable[[Any], str | None] | None = None,
+        table_name: Callable[[str], str | None] | None = None,
+        login_url: str | Callable[[], str] | None = None,
+        statement_timeout: dt.timedelta = dt.timedelta(seconds=10),
     ) -> None:
         """Show the trail in a browser: a blueprint of server-rendered pages, without JavaScript.
 
-        Each function is called within each request and may use ``current_user``. Refused requests get 403
-        and are logged.
+        Each view answers JSON, too, to who accepts it. Each function is called within each request and may use
+        ``current_user``. Refused requests get 403 and are logged. Templates of the app get ``history_of(obj)`` and
+        ``render_history(obj)``.
 
         :param access: tells whether the visitor may see the page.
         :param allow_undo: tells whether the visitor may take changes back; None for nobody.
         :param log_reads: record each view as an activity ``read``.
-        :param actor_name: returns what to call the actor with a primary key; None for the key alone.
+        :param actor_name: returns what to call an actor, given as an object of ``actor_cls``; ``str()`` by default
+            if the class defines it, else its name, username or email.
+        :param record_name: returns what to call a record, given as an object of its model; ``str()`` by default
+            if the class defines it, else its title or name.
+        :param table_name: returns what to call a row of a table, given the table's name; the words of the model's
+            name by default.
+        :param login_url: where one logs in, or a function that returns it, for the page that refuses a visitor.
+        :param statement_timeout: how long the database may take for a statement of the page.
         :raises ConfigurationError: if the app has this page already, or an argument that should be a function is
             something else.
         """
-        init_page(self, self.db, self.bind_key, app, url_prefix, access, allow_undo, log_reads, actor_name)
+        init_page(
+            self,
+            self.db,
+            self.bind_key,
+            app,
+            url_prefix,
+            rules=Access(access, allow_undo, login_url),
+            naming=Naming(actor_name, record_name, table_name),
+            log_reads=log_reads,
+            statement_timeout=statement_timeout,
+        )
 
     def close(self) -> None:
         """Stop sending the context: detach from every engine, and from apps that come later."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, literal, select
 from sqlalchemy.orm import Session
 
 from ..connections import unwrapped
@@ -78,7 +78,7 @@ class UndoPlan:
         self.steps, self.conflicts = reversal.steps, reversal.conflicts
 
 
-def plan_undo(scope: Scope, session: Any, what: Any) -> UndoPlan:
+def plan_undo(scope: Scope, session: Any, what: Any, limit: int | None = None) -> UndoPlan:
     """Plan to take changes back; see :meth:`audit_core.AuditLog.plan_undo`."""
     connection = flushed_connection(scope, session)
     session = unwrapped(session)
@@ -96,9 +96,23 @@ def plan_undo(scope: Scope, session: Any, what: Any) -> UndoPlan:
             ids = sorted(_activity_ids(scope, what))
             chosen = activity.id.in_(ids)
             meta = {UNDOES: {"activities": ids}}
+        if limit is not None:
+            _refuse_more(scope, connection, chosen, limit)
         plan = UndoPlan(scope, session, load(scope, connection, chosen), undoes, meta)
         plan._rehearse(connection)
     return plan
+
+
+def _refuse_more(scope: Scope, connection: Connection, chosen: Any, limit: int) -> None:
+    """Refuse to take more changes back than a limit, before they are loaded and their rows are locked."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+        raise HistoryError(f"limit is {limit!r}; give the number of changes that may be taken back.")
+    some = select(literal(1)).select_from(scope.activity_cls).where(chosen).limit(limit + 1).subquery()
+    if (connection.scalar(select(func.count()).select_from(some)) or 0) > limit:
+        raise HistoryError(
+            f"There are more than {limit:,} changes to take back, which is the limit. Give a higher limit, or none, "
+            "where there is time: the rows are locked meanwhile."
+        )
 
 
 def _refuse_what_is_undone(scope: Scope, connection: Connection, undoes: int | None) -> None:

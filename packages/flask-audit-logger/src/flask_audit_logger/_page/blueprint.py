@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable
 from typing import Any
 
 from audit_core import AuditLog, ConfigurationError, HistoryError
-from audit_core.siblings import scope_of
 from flask import Blueprint, Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, DBAPIError
 
 from .access import Access, harden
 from .connections import Connections
+from .embedding import Embedding, Embeddings
+from .naming import Naming
 from .presentation import Presentation
 from .views import Views
 
 _PAGES = "audit_logger_pages"
+_EMBEDDINGS = "audit_logger_embeddings"
 
 
 def init_page(
@@ -26,15 +29,20 @@ def init_page(
     bind_key: str | None,
     app: Flask,
     url_prefix: str,
-    access: Callable[[], bool],
-    allow_undo: Callable[[], bool] | None,
+    *,
+    rules: Access,
+    naming: Naming,
     log_reads: bool,
-    actor_name: Callable[[Any], str | None] | None,
+    statement_timeout: dt.timedelta,
 ) -> None:
     """Register the blueprint of the page; see :meth:`flask_audit_logger.AuditLogger.init_page`."""
-    for name, given_callable in (("access", access), ("allow_undo", allow_undo), ("actor_name", actor_name)):
-        if not callable(given_callable) and (name == "access" or given_callable is not None):
-            raise ConfigurationError(f"{name} is {given_callable!r}; give a function that is asked at each request.")
+    _require_function("access", rules.may_see)
+    given = {"allow_undo": rules.allow_undo, **vars(naming)}
+    for name, function in given.items():
+        if function is not None:
+            _require_function(name, function)
+    if statement_timeout < dt.timedelta(milliseconds=1):
+        raise ConfigurationError(f"statement_timeout is {statement_timeout!r}; give at least a millisecond.")
     pages: dict[str, AuditLog] = app.extensions.setdefault(_PAGES, {})
     if logger in pages.values():
         raise ConfigurationError(f"The page of this AuditLogger is in app {app.name!r} already. Call init_page() once.")
@@ -43,11 +51,27 @@ def init_page(
     name = "audit_logger" if bind_key is None else "audit_logger_" + re.sub(r"\W", "_", bind_key)
     if name in app.blueprints:
         raise ConfigurationError(f"App {app.name!r} has a blueprint {name!r} already; it can have one such page.")
-    rules = Access(access, allow_undo)
-    presentation = Presentation(scope_of(logger), rules, actor_name)
-    views = Views(logger, Connections(logger, db, bind_key, log_reads), presentation)
+    presentation = Presentation(logger, rules, naming, lambda: db.session)
+    connections = Connections(logger, db, bind_key, log_reads, statement_timeout)
+    views = Views(logger, connections, presentation)
     app.register_blueprint(_blueprint(name, views, rules, presentation), url_prefix=url_prefix)
     pages[url_prefix] = logger
+    _embed(app, Embedding(presentation, connections, name))
+
+
+def _require_function(name: str, given: Any) -> None:
+    if not callable(given):
+        raise ConfigurationError(f"{name} is {given!r}; give a function that is asked at each request.")
+
+
+def _embed(app: Flask, embedding: Embedding) -> None:
+    """Give the templates of the app what shows the history of an object."""
+    embeddings: Embeddings | None = app.extensions.get(_EMBEDDINGS)
+    if embeddings is None:
+        embeddings = app.extensions[_EMBEDDINGS] = Embeddings([])
+        for name, function in embeddings.names().items():
+            app.jinja_env.globals.setdefault(name, function)
+    embeddings.pages.append(embedding)
 
 
 def _blueprint(name: str, views: Views, access: Access, presentation: Presentation) -> Blueprint:
@@ -62,15 +86,24 @@ def _blueprint(name: str, views: Views, access: Access, presentation: Presentati
     blueprint.after_request(harden)
     blueprint.register_error_handler(HistoryError, views.bad_request)
     blueprint.register_error_handler(DataError, views.bad_request)
+    blueprint.register_error_handler(RecursionError, views.too_deep)
+    blueprint.register_error_handler(DBAPIError, views.took_too_long)
     blueprint.context_processor(presentation.names)
-    blueprint.add_url_rule("/", "log", views.show_log)
-    blueprint.add_url_rule("/actor", "actor", views.show_actor)
-    blueprint.add_url_rule("/record", "record", views.show_record)
-    blueprint.add_url_rule("/coverage", "coverage", views.show_coverage)
-    blueprint.add_url_rule("/record/as-of", "as_of", views.show_as_of)
-    transaction = "/transaction/<int(signed=True):id>"
-    blueprint.add_url_rule(transaction, "transaction", views.show_transaction)
+    transaction = "/transaction/<id>"
+    rules: dict[str, tuple[str, Callable[..., Any]]] = {
+        "actor": ("/actor", views.show_actor),
+        "record": ("/record", views.show_record),
+        "coverage": ("/coverage", views.show_coverage),
+        "as_of": ("/record/as-of", views.show_as_of),
+        "transaction": (transaction, views.show_transaction),
+    }
     if access.allow_undo is not None:
-        blueprint.add_url_rule(f"{transaction}/undo", "undo", views.show_undo)
+        rules["undo"] = (f"{transaction}/undo", views.show_undo)
         blueprint.add_url_rule(f"{transaction}/undo", "apply_undo", views.apply_undo, methods=["POST"])
+        blueprint.add_url_rule(f"{transaction}/rehearsal", "rehearse_undo", views.rehearse_undo, methods=["POST"])
+    blueprint.add_url_rule("/", "log", views.show_log)
+    blueprint.add_url_rule("/log.json", "log", views.show_log)
+    for endpoint, (rule, view) in rules.items():
+        blueprint.add_url_rule(rule, endpoint, view)
+        blueprint.add_url_rule(f"{rule}.json", endpoint, view)
     return blueprint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ class Connections:
     bind_key: str | None
     #: Whether each view is recorded.
     log_reads: bool
+    #: How long a statement may take.
+    patience: dt.timedelta
 
     @contextmanager
     def reading(self, asked: dict[str, Any], table: str | None = None, row_key: str | None = None) -> Iterator[Session]:
@@ -37,10 +40,21 @@ class Connections:
         """
         with self.writing() as connection:
             self.record_read(connection, asked, table, row_key)
-            queries.start_reading(connection)
-            with Session(connection) as own:
+            with self._read(connection) as own:
                 yield own
-            connection.rollback()
+
+    @contextmanager
+    def reading_unrecorded(self) -> Iterator[Session]:
+        """Open a session that can only read, for a page of the application, which records itself who looks."""
+        with self.db.engines[self.bind_key].connect() as connection, self._read(connection) as own:
+            yield own
+
+    @contextmanager
+    def _read(self, connection: Connection) -> Iterator[Session]:
+        queries.start_reading(connection, self.patience)
+        with Session(connection) as own:
+            yield own
+        connection.rollback()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from audit_core import AuditLog, HistoryError
-from audit_core.siblings import LAST_ID, find_table, parse_actor, scope_of
+from audit_core.siblings import LAST_ID, VERBS, find_table, parse_actor, scope_of
 
 #: The fields of the form.
-FIELDS = ("actor", "table", "column", "verb", "since", "until", "request_id", "transaction")
+FIELDS = ("actor", "table", "column", "verb", "since", "until", "text", "request_id", "transaction")
+#: Those that are only said to hold.
+FLAGS = ("nobody", "reads")
+#: The years that a time may be of: Python has no day before the first or after the last that there is.
+_YEARS = range(1900, 9001)
 
 
 def given(args: Mapping[str, str]) -> dict[str, str]:
     """Return the fields that were filled in."""
-    return {name: args[name].strip() for name in (*FIELDS, "nobody") if args.get(name, "").strip()}
+    return {name: args[name].strip() for name in (*FIELDS, *FLAGS) if args.get(name, "").strip()}
 
 
 def arguments(log: AuditLog, fields: Mapping[str, str]) -> dict[str, Any]:
@@ -23,7 +27,9 @@ def arguments(log: AuditLog, fields: Mapping[str, str]) -> dict[str, Any]:
 
     :raises HistoryError: if one of them cannot be understood.
     """
-    found: dict[str, Any] = {name: fields[name] for name in ("column", "verb") if name in fields}
+    found: dict[str, Any] = {name: fields[name] for name in ("column", "verb", "text") if name in fields}
+    if "reads" in fields:
+        found.setdefault("verb", list(VERBS))
     if "table" in fields:
         found["table"] = _table(log, fields["table"])
     if "actor" in fields:
@@ -47,6 +53,8 @@ def moment(text: str, name: str) -> dt.datetime:
         found = dt.datetime.fromisoformat(text.strip().removesuffix("Z"))
     except ValueError:
         raise HistoryError(f"{name} is {text!r}, which is not a time; write it as 2031-12-24T18:30, in UTC.") from None
+    if found.year not in _YEARS:
+        raise HistoryError(f"{name} is {text!r}; give a year from {_YEARS[0]} to {_YEARS[-1]}.")
     return found if found.tzinfo else found.replace(tzinfo=dt.timezone.utc)
 
 

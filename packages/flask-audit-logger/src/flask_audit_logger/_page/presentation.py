@@ -3,54 +3,96 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
+from urllib.parse import quote, urlencode
 
-from audit_core import AuditError
-from audit_core.siblings import VERBS, Scope, audited_tables, headline, table_of
-from flask import request, url_for
+from audit_core import AuditError, AuditLog
+from audit_core.siblings import VERBS, Scope, audited_tables, headline, scope_of, table_of
+from flask import request
+from sqlalchemy import LargeBinary
 from sqlalchemy.exc import DataError
 
+from . import sentences
 from .access import Access, csrf_token
-from .differences import differences, text_of
+from .differences import Difference, differences, text_of
+from .loading import is_loaded
+from .naming import Names, Naming
+from .queries import Day
+from .words import Budget
 
 
 @dataclass(frozen=True)
 class Presentation:
     """How one trail is shown."""
 
-    scope: Scope
+    log: AuditLog
     access: Access
-    #: Returns what an actor is called; None for the primary key alone.
-    actor_name: Callable[[Any], str | None] | None
+    naming: Naming
+    #: Returns the session of the application.
+    session: Callable[[], Any]
+
+    @property
+    def scope(self) -> Scope:
+        return scope_of(self.log)
+
+    def start(self) -> Names:
+        """Return the names of one answer, which are to be loaded."""
+        return Names(self.log, self.naming, self.session)
 
     def names(self) -> dict[str, Any]:
         """Return the names that all templates know."""
+        budget = Budget()
         return {
-            "differences": lambda each: differences(each.old_data, each.changed_data, each.verb),
-            "said": _said_beside,
+            "differences": lambda each: list(self._differences(each, budget)),
+            "is_loaded": is_loaded,
+            "said": said_beside,
             "text_of": text_of,
             "table_name_of": self._table_name,
-            # A page names few actors many times, and a name may take a query.
-            "actor_label": cache(self.actor_label),
+            "sentence": sentences.sentence,
+            "sentence_of": sentences.of_activity,
+            "record_text": sentences.record_text,
+            "witness": sentences.witness,
+            "ago": lambda when: sentences.ago(when, dt.datetime.now(dt.timezone.utc)),
+            "request_of": _request_of,
+            "reason_of": reason_of,
             "may_undo": self.access.may_undo,
             "csrf": csrf_token,
-            "here": _here,
+            "here": here,
+            "chart_top": chart_top,
+            "week_ago": (dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=6)).strftime("%Y-%m-%dT00:00"),
             "utc": dt.timezone.utc,
             "verbs": VERBS,
-            "tables": sorted(table.fullname for table, _ in audited_tables(self.scope.metadata)),
         }
 
-    def actor_label(self, key: Any) -> str:
-        """Return the name and the primary key of an actor."""
-        name = None if self.actor_name is None else self.actor_name(key)
-        return str(key) if name is None else f"{name} ({key})"
+    def tables(self) -> list[str]:
+        """Return the names of the audited tables."""
+        return sorted(table.fullname for table, _ in audited_tables(self.scope.metadata))
+
+    def columns(self, name: str | None) -> list[str]:
+        """Return the columns of a table, or of all."""
+        tables = [table for table, _ in audited_tables(self.scope.metadata)]
+        chosen = [table for table in tables if name in (None, table.fullname, table.name)]
+        return sorted({column.name for table in chosen for column in table.columns})
+
+    def _differences(self, activity: Any, budget: Budget) -> Iterator[Difference]:
+        table = table_of(self.scope, activity.schema, activity.table_name)
+        columns = () if table is None else table.columns
+        binary = {each.name for each in columns if isinstance(each.type, LargeBinary)}
+        order = {each.name: place for place, each in enumerate(columns)}
+        old, new = (_in_order(each, order) for each in (activity.old_data, activity.changed_data))
+        return differences(old, new, activity.verb, binary, budget)
 
     def _table_name(self, activity: Any) -> str | None:
         table = table_of(self.scope, activity.schema, activity.table_name)
         return None if table is None else table.fullname
+
+
+def _in_order(data: Any, order: Mapping[str, int]) -> dict[str, Any]:
+    """Put recorded columns in the order of the model: that of jsonb is by length."""
+    data = data if isinstance(data, dict) else {}
+    return {name: data[name] for name in sorted(data, key=lambda name: (order.get(name, len(order)), name))}
 
 
 def error_text(error: AuditError | DataError) -> str:
@@ -63,12 +105,39 @@ def value_text(value: Any) -> str:
     return text_of(value) if value is None or isinstance(value, (bool, dict, list)) else str(value)
 
 
-def _said_beside(meta: Any) -> list[tuple[str, Any]]:
+def said_beside(meta: Any) -> list[tuple[str, Any]]:
     """Return the pairs of ``meta``, which is not an object if somebody wrote it by hand."""
-    return [] if meta is None else list(meta.items()) if isinstance(meta, dict) else [("meta", meta)]
+    if not isinstance(meta, dict):
+        return [] if meta is None else [("meta", meta)]
+    return [(name, value) for name, value in meta.items() if name != "reason"]
 
 
-def _here(**changed: Any) -> str:
+def reason_of(transaction: Any) -> str | None:
+    """Return why a transaction was made, as the application says."""
+    reason = transaction.meta.get("reason") if transaction is not None and isinstance(transaction.meta, dict) else None
+    return None if reason is None else text_of(reason)
+
+
+def chart_top(days: Sequence[Day]) -> int:
+    """Return a round number that no day exceeds."""
+    most = max((each.count for each in days), default=0)
+    size: int = 10 ** max(len(str(most)) - 1, 0)
+    return max(next(size * step for step in (1, 2, 5, 10) if size * step >= most), 2)
+
+
+def here(**changed: Any) -> str:
     """Return the address of this view, with some arguments changed."""
-    asked = {**request.args, **(request.view_args or {}), **changed}
-    return url_for(request.endpoint or "", **{name: value for name, value in asked.items() if value is not None})
+    asked = {**request.args, **changed}
+    query = urlencode({name: value for name, value in asked.items() if value not in (None, "")})
+    path = quote(request.script_root + request.path)
+    return f"{path}?{query}" if query else path
+
+
+def _request_of(transaction: Any) -> dict[str, str] | None:
+    """Return the filters that find what the same request did."""
+    meta = transaction.meta if transaction is not None and isinstance(transaction.meta, dict) else {}
+    if not isinstance(meta.get("request_id"), str):
+        return None
+    around = [transaction.issued_at.astimezone(dt.timezone.utc) + sign * dt.timedelta(hours=1) for sign in (-1, 1)]
+    since, until = (each.strftime("%Y-%m-%dT%H:%M") for each in around)
+    return {"request_id": meta["request_id"], "since": since, "until": until}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +16,6 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Select,
-    Text,
     case,
     cast,
     func,
@@ -28,20 +27,20 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Session, defer, selectinload
+from sqlalchemy.orm import Session
+
+from .loading import LOADED, load_activities
 
 #: Activities of a page.
 PAGE = 50
-#: The number that is looked at for one page. With a filter that few of them pass, a link continues the search.
-WINDOW = 20_000
-#: An actor, or a table, with not more activities is found by its index, however long ago they were.
-_FEW = 5000
+#: An actor, or a table, with not more activities is found by its index, however long ago they were. Those of an actor
+#: are looked for in each partition, transaction by transaction.
+_FEW_OF_ACTOR, _FEW_OF_TABLE = 1000, 5000
+#: So many rows of a large transaction are looked at to find the first.
+_FIRST = 10_000
 DAYS = 30
 #: A day with more is told from the ids, which also count what was rolled back.
 _COUNTED = 1000
-# An id is taken when a row is written, and the time when its statement began: they may be out of step by as long as
-# a statement runs.
-_OUT_OF_STEP = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,6 @@ class Page:
     activities: Sequence[Any]
     #: The id after which the next page begins; None at the end of the trail.
     after: int | None = None
-    #: The search was cut off, and may find more further back.
-    is_partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,79 +61,74 @@ class Day:
     is_exact: bool
 
 
-def start_reading(connection: Any) -> None:
-    """Begin a transaction that can change nothing, and whose queries go along an index."""
+def start_reading(connection: Any, patience: dt.timedelta) -> None:
+    """Begin a transaction that can change nothing, and whose queries go along an index and end in time."""
     connection.execute(text("SET TRANSACTION READ ONLY"))
+    limit_time(connection, patience)
     connection.execute(text("SET LOCAL enable_seqscan = off"))
     # The planner thinks that a question to many partitions is so dear that it is worth compiling, which takes longer.
     connection.execute(text("SET LOCAL jit = off"))
 
 
-def log_page(log: AuditLog, session: Session, filters: dict[str, Any], after: int | None) -> Page:
-    """Load a page of the log, with the names of the changed columns as ``columns`` instead of the data."""
-    activity = log.activity_cls
-    if _finds_few(log, session, filters):
-        # Put in order afterwards: on its way along the order the planner would pass the whole trail.
-        by_id = (activity.id + literal_column("0")).desc()
-        query = log.activities(**filters, after=after).order_by(None).order_by(by_id)
-        return _page(session, query.options(*_without_data(activity)), log)
-    # Looked up for each activity of the part: a subquery of all transactions of an actor would be read as a whole.
-    of_activity = {name: value for name, value in filters.items() if name not in ("actor", "meta")}
-    query = log.activities(**of_activity, after=after).where(*_of_transaction(log, filters))
-    floor = 0
-    # What is asked of one transaction goes along the index of its activities.
-    is_bounded = bool(filters) and "transaction" not in filters
-    if is_bounded:
-        last = session.scalar(select(func.max(activity.id))) or 0
-        top = last if after is None else min(last, after - 1)
-        margins = [
-            None if when is None else when + sign * _OUT_OF_STEP
-            for when, sign in ((filters.get("since"), -1), (filters.get("until"), 1))
-        ]
-        first, end = _ids_at(log, session, margins)
-        if end is not None:
-            top = min(top, end - 1)
-        floor = max(top - WINDOW, 0 if first is None else first - 1)
-        query = query.where(activity.id <= top, activity.id > floor)
-    page = _page(session, query.options(*_without_data(activity)), log)
-    if page.after is None and is_bounded:
-        lowest = first if first is not None else session.scalar(select(func.min(activity.id)))
-        if lowest is not None and floor >= lowest:
-            return replace(page, after=floor + 1, is_partial=True)
-    return page
+def limit_time(connection: Any, patience: dt.timedelta) -> None:
+    """Have each statement of this transaction end in time."""
+    milliseconds = int(patience / dt.timedelta(milliseconds=1))
+    connection.execute(text(f"SET LOCAL statement_timeout = {milliseconds}"))
 
 
-def _finds_few(log: AuditLog, session: Session, filters: dict[str, Any]) -> bool:
+def finds_few(log: AuditLog, session: Session, filters: dict[str, Any]) -> bool:
     """Return whether an index leads to few activities."""
     activity, transaction = log.activity_cls, log.transaction_cls
     candidates = []
     if "actor" in filters:
-        of_actor = select(activity.id).join(transaction, transaction.id == activity.transaction_id)
-        candidates.append(of_actor.where(is_of_actor(scope_of(log), filters["actor"])))
+        is_own = is_of_actor(scope_of(log), filters["actor"])
+        own = select(transaction.id).where(is_own).limit(_FEW_OF_ACTOR + 1).subquery()
+        # Transaction by transaction: joined, all activities might be read.
+        changes = select(activity.id).where(activity.transaction_id == own.c.id).limit(_FEW_OF_ACTOR + 1).lateral()
+        candidates.append((select(changes.c.id).select_from(own).join(changes, true()), _FEW_OF_ACTOR))
     if "table" in filters:
         name = getattr(filters["table"], "name", filters["table"])
-        candidates.append(select(activity.id).where(activity.table_name == name).order_by(activity.row_key))
-    counts = (select(func.count()).select_from(each.limit(_FEW + 1).subquery()) for each in candidates)
-    return any((session.scalar(count) or 0) <= _FEW for count in counts)
+        of_table = select(activity.id).where(activity.table_name == name).order_by(activity.row_key)
+        candidates.append((of_table, _FEW_OF_TABLE))
+    return any(
+        (session.scalar(select(func.count()).select_from(query.limit(few + 1).subquery())) or 0) <= few
+        for query, few in candidates
+    )
+
+
+def few_of(log: AuditLog, session: Session, filters: dict[str, Any]) -> Sequence[int] | None:
+    """Return the transactions of an actor who is asked for, if they are few."""
+    if "actor" not in filters:
+        return None
+    transaction = log.transaction_cls
+    own = select(transaction.id).where(is_of_actor(scope_of(log), filters["actor"])).order_by(transaction.id.desc())
+    found = session.scalars(own.limit(_FEW_OF_ACTOR + 1)).all()
+    return found if len(found) <= _FEW_OF_ACTOR else None
 
 
 def record_page(log: AuditLog, session: Session, query: Select[Any], after: int | None) -> Page:
-    """Load a page of a record's activities, with the data."""
+    """Load a page of a record's activities, newest first, with the data."""
     if after is not None:
         query = query.where(log.activity_cls.id < after)
-    return _page(session, query, log)
+    ids = session.scalars(query.with_only_columns(log.activity_cls.id).limit(PAGE + 1)).all()
+    activities = load_activities(log, session, ids[:PAGE], LOADED)
+    return Page(activities[::-1], ids[PAGE - 1] if len(ids) > PAGE else None)
 
 
-def changed_columns(log: AuditLog, session: Session, page: Page) -> dict[int, list[str]]:
-    """Return the columns that each update of a page changed."""
+def transaction_page(log: AuditLog, session: Session, transaction_id: int, after: int | None, is_large: bool) -> Page:
+    """Load a page of a transaction's activities, in the order in which they happened, with the data."""
     activity = log.activity_cls
-    ids = [each.id for each in page.activities if each.verb == "update"]
-    if not ids:
-        return {}
-    key = pg.jsonb_object_keys(type_coerce(activity.changed_data, JSONB())).column_valued()
-    names = func.array(select(cast(key, Text)).scalar_subquery(), type_=ARRAY(Text()))
-    rows = session.execute(select(activity.id, names).where(activity.id.in_(ids)))
-    return {row[0]: sorted(row[1]) for row in rows}
+    own = select(activity.id).where(activity.transaction_id == transaction_id)
+    if not is_large:
+        query = own.order_by(activity.id + literal_column("0"))
+    else:
+        # To put a million in order takes a second. They lie together: the index leads to the first ones.
+        first = session.scalar(select(func.min(own.limit(_FIRST).subquery().c.id)))
+        query = own.where(activity.id >= (first or 0)).order_by(activity.id)
+    if after is not None:
+        query = query.where(activity.id > after)
+    ids = session.scalars(query.limit(PAGE + 1)).all()
+    return Page(load_activities(log, session, ids[:PAGE], LOADED), ids[PAGE - 1] if len(ids) > PAGE else None)
 
 
 def days(log: AuditLog, session: Session, now: dt.datetime) -> list[Day]:
@@ -144,7 +136,7 @@ def days(log: AuditLog, session: Session, now: dt.datetime) -> list[Day]:
     activity = log.activity_cls
     midnight = now.astimezone(dt.timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
     starts = [midnight - dt.timedelta(days=DAYS - 1 - number) for number in range(DAYS + 1)]
-    ids = _ids_at(log, session, starts)
+    ids = ids_at(log, session, starts)
     counts = []
     for first, end in pairwise(ids):
         span = (end or 0) - (first or 0)
@@ -157,7 +149,13 @@ def days(log: AuditLog, session: Session, now: dt.datetime) -> list[Day]:
     ]
 
 
-def _of_transaction(log: AuditLog, filters: dict[str, Any]) -> Iterator[ColumnElement[bool]]:
+def of_activity(filters: dict[str, Any]) -> dict[str, Any]:
+    """Return the filters that an activity answers by itself."""
+    return {name: value for name, value in filters.items() if name not in ("actor", "meta", "text")}
+
+
+def of_transaction(log: AuditLog, filters: dict[str, Any]) -> Iterator[ColumnElement[bool]]:
+    """Return the conditions that ask for the transaction of an activity."""
     transaction = log.transaction_cls
     is_own = transaction.id == log.activity_cls.transaction_id
     if "actor" in filters:
@@ -168,19 +166,7 @@ def _of_transaction(log: AuditLog, filters: dict[str, Any]) -> Iterator[ColumnEl
         yield select(type_coerce(transaction.meta, JSONB()).contains(filters["meta"])).where(is_own).scalar_subquery()
 
 
-def _page(session: Session, query: Select[Any], log: AuditLog) -> Page:
-    query = query.options(selectinload(log.activity_cls.transaction)).limit(PAGE + 1)
-    found = session.scalars(query).all()
-    shown = found[:PAGE]
-    return Page(shown, shown[-1].id if len(found) > PAGE else None)
-
-
-def _without_data(activity: Any) -> list[Any]:
-    # A value may have megabytes.
-    return [defer(activity.old_data, raiseload=True), defer(activity.changed_data, raiseload=True)]
-
-
-def _ids_at(log: AuditLog, session: Session, instants: Sequence[dt.datetime | None]) -> list[int | None]:
+def ids_at(log: AuditLog, session: Session, instants: Sequence[dt.datetime | None]) -> list[int | None]:
     """Find the first id of each instant, where ids grow with time: a binary search, all in one query."""
     if not any(instants):
         return [None for _ in instants]

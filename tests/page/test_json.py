@@ -1,0 +1,91 @@
+"""Each view answers JSON to programs: the same filters, the same access."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tests.page.app import Article, db
+from tests.page.test_page import TABLE
+
+JSON = {"Accept": "application/json"}
+
+
+def asked(client: FlaskClient, view: str, **arguments: Any) -> Any:
+    response = client.get(f"/audit/{view}", query_string=arguments or None, headers=JSON)
+    assert response.status_code == 200, response.text
+    assert response.mimetype == "application/json"
+    return response.json
+
+
+@pytest.mark.parametrize("view", ["", "actor?id=1", f"record?table={TABLE}&key=one", "coverage", "transaction/1"])
+def test_the_accepted_type_decides_and_the_address_does_too(client: FlaskClient, view: str) -> None:
+    path, _, query = view.partition("?")
+    by_header = asked(client, view)
+    assert client.get(f"/audit/{path or 'log'}.json?{query}").json == by_header
+    assert client.get(f"/audit/{view}").mimetype == "text/html"
+    assert client.get(f"/audit/{view}", headers={"Accept": "text/html,*/*;q=0.8"}).mimetype == "text/html"
+    assert client.get(f"/audit/{view}").headers["Vary"].startswith("Accept")
+
+
+def test_the_log(client: FlaskClient) -> None:
+    newest, changed, made = asked(client, "")["entries"]
+    assert newest["actor_id"] is None
+    assert (made["actor_id"], made["actor"], made["client_addr"]) == (1, "Ann", "192.0.2.7")
+    assert changed["what"] == "changed title, details and price of article one, " + changed["activities"][0]["record"]
+    assert changed["counts"] == [{"schema": "public", "table": TABLE, "verb": "update", "count": 1}]
+    assert changed["is_counted"] is True
+
+
+def test_numbers_keep_their_digits(client: FlaskClient) -> None:
+    assert "12345678901234567890.10" in client.get("/audit/log.json").text
+
+
+def test_the_same_filters(client: FlaskClient) -> None:
+    found = asked(client, "", actor="2")
+    assert found["filters"] == {"actor": "2"}
+    assert [each["transaction_id"] for each in found["entries"]] == [2]
+
+
+def test_pages_follow_by_the_cursor(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        for number in range(65):
+            db.session.add(Article(key=str(number)))
+            db.session.commit()
+    seen, link = [], "/audit/log.json"
+    while link:
+        page: Any = client.get(link).json
+        seen += [each["transaction_id"] for each in page["entries"]]
+        link = page["next"]
+    assert seen == list(range(68, 0, -1))
+
+
+def test_a_record_and_its_state(client: FlaskClient) -> None:
+    record = asked(client, "record", table=TABLE, key="one")
+    assert [each["verb"] for each in record["activities"]] == ["update", "insert"]
+    when = record["activities"][1]["issued_at"]
+    state = asked(client, "record/as-of", table=TABLE, key="one", when=when)
+    assert state["row"]["price"] == "1.10"
+    assert any("masked" in note for note in state["notes"])
+
+
+def test_a_transaction_and_what_an_undo_would_do(client: FlaskClient) -> None:
+    assert asked(client, "transaction/1")["meta"]["request_id"] == "req-1"
+    assert asked(client, "transaction/1/undo")["undo_limit"] == 1000
+
+
+def test_the_same_access(app: Flask, client: FlaskClient) -> None:
+    app.config["MAY"]["undo"] = False
+    assert client.get("/audit/transaction/1/undo.json").status_code == 403
+    app.config["MAY"]["read"] = False
+    for view in ("", "log.json", "transaction/1.json", f"record.json?table={TABLE}&key=one"):
+        response = client.get(f"/audit/{view}", headers=JSON)
+        assert (response.status_code, response.json) == (403, {"error": "You may not see this page."})
+
+
+def test_an_error_is_json_too(client: FlaskClient) -> None:
+    response = client.get("/audit/transaction/99.json")
+    assert (response.status_code, response.json) == (404, {"error": "There is no transaction 99 in the trail."})
