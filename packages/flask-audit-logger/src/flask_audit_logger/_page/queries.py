@@ -122,13 +122,27 @@ def transaction_page(log: AuditLog, session: Session, transaction_id: int, after
     if not is_large:
         query = own.order_by(activity.id + literal_column("0"))
     else:
-        # To put a million in order takes a second. They lie together: the index leads to the first ones.
-        first = session.scalar(select(func.min(own.limit(_FIRST).subquery().c.id)))
-        query = own.where(activity.id >= (first or 0)).order_by(activity.id)
+        query = own.where(activity.id >= _first_of(log, session, transaction_id)).order_by(activity.id)
     if after is not None:
         query = query.where(activity.id > after)
     ids = session.scalars(query.limit(PAGE + 1)).all()
     return Page(load_activities(log, session, ids[:PAGE], LOADED), ids[PAGE - 1] if len(ids) > PAGE else None)
+
+
+def _first_of(log: AuditLog, session: Session, transaction_id: int) -> int:
+    """Return the first id of a large transaction. To put a million in order takes a second."""
+    activity = log.activity_cls
+    own = select(activity.id).where(activity.transaction_id == transaction_id)
+    # The index leads to those that lie first on disk, which most often came first.
+    found: int | None = session.scalar(select(func.min(own.limit(_FIRST).subquery().c.id)))
+    first = 0
+    while found is not None:
+        first = found
+        # Not always: room that became free is used again. Among the ids before it, the index of ids looks.
+        is_own = activity.transaction_id + literal_column("0") == transaction_id
+        before = select(func.min(activity.id)).where(is_own, activity.id < first, activity.id >= first - _FIRST)
+        found = session.scalar(before)
+    return first
 
 
 def days(log: AuditLog, session: Session, now: dt.datetime) -> list[Day]:
