@@ -140,8 +140,8 @@ def test_a_class_that_says_what_it_is_called_is_asked_and_runs_no_query_of_its_o
 
 def test_a_text_that_lists_all_values_is_no_name() -> None:
     """Such as that of SQLModel, which has the hash of the password in it."""
-    from audit_core.reading.actor_names import _says_itself
+    from audit_core.reading.actor_names import says_itself
 
     listing = type("Listing", (), {"__module__": "sqlmodel.main", "__str__": lambda self: "password='x'"})
-    assert not _says_itself(type("User", (listing,), {}))
-    assert _says_itself(type("Named", (listing,), {"__module__": "app", "__str__": lambda self: "Ann"}))
+    assert not says_itself(type("User", (listing,), {}))
+    assert says_itself(type("Named", (listing,), {"__module__": "app", "__str__": lambda self: "Ann"}))

@@ -22,6 +22,8 @@ from .options import INFO_KEY, OPERATIONS, TableOptions, deprecation
 from .quoting import BODY_TAG, literal, qualified, quote
 from .reading import find_table, parse_actor, parse_key, row_as_of, schema_of
 from .reading.activities import VERBS, is_of_actor
+from .reading.actor_names import NAMES as NAMES_OF_ACTORS
+from .reading.actor_names import UNNAMEABLE, naming_column, says_itself, short_name
 from .reading.audited_table import execute
 from .reading.bounds import LAST_ID
 from .reading.changes import mapper_of, table_of
@@ -36,8 +38,10 @@ __all__ = [
     "BODY_TAG",
     "INFO_KEY",
     "LAST_ID",
+    "NAMES_OF_ACTORS",
     "OPERATIONS",
     "TRIGGERS_OF_PREDECESSORS",
+    "UNNAMEABLE",
     "VERBS",
     "Difference",
     "InitTrail",
@@ -74,6 +78,7 @@ __all__ = [
     "leave_unattached",
     "literal",
     "mapper_of",
+    "naming_column",
     "parse_actor",
     "parse_key",
     "pg",
@@ -85,8 +90,10 @@ __all__ = [
     "request_meta",
     "require_postgresql",
     "row_as_of",
+    "says_itself",
     "schema_of",
     "scope_of",
+    "short_name",
     "storable",
     "table_of",
 ]

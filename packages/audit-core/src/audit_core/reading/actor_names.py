@@ -25,7 +25,7 @@ _LONGEST = 80
 # What pydantic makes of an object lists all its values: passwords, too.
 _LISTING = frozenset({"pydantic", "sqlmodel"})
 #: What a __str__ may raise for an object that has not all of its values.
-_UNNAMEABLE = (AuditError, SQLAlchemyError, AttributeError, LookupError, TypeError, ValueError)
+UNNAMEABLE = (AuditError, SQLAlchemyError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def actor_names(scope: Scope, session: Any, ids: Iterable[Any]) -> dict[Any, str]:
@@ -42,14 +42,15 @@ def actor_names(scope: Scope, session: Any, ids: Iterable[Any]) -> dict[Any, str
     connection = connection_of(session, scope.bind_arguments(), HistoryError)
     try:
         with connection.begin_nested():
-            found = _texts if _says_itself(scope.actor.found) else _columns
+            found = _texts if says_itself(scope.actor.found) else _columns
             names = found(connection, scope.actor.found, table, wanted)
     except DBAPIError:
         return {}
-    return {key: short for key, name in names.items() if (short := _shortened(name))}
+    return {key: short for key, name in names.items() if (short := short_name(name))}
 
 
-def _says_itself(cls: type[Any]) -> bool:
+def says_itself(cls: type[Any]) -> bool:
+    """Return whether a class says what its objects are called, and not only what they consist of."""
     owner = next(each for each in cls.__mro__ if "__str__" in vars(each))
     return owner is not object and owner.__module__.partition(".")[0] not in _LISTING
 
@@ -66,20 +67,24 @@ def _texts(connection: Connection, cls: type[Any], table: Table, ids: list[Any])
 def _text(actor: Any) -> str | None:
     try:
         return str(actor)
-    except _UNNAMEABLE:
+    except UNNAMEABLE:
         return None
 
 
 def _columns(connection: Connection, cls: type[Any], table: Table, ids: list[Any]) -> dict[Any, str | None]:
-    options = TableOptions.read(table) if is_audited(table) else None
-    # What the trail is not to know is not shown beside it.
-    hidden = () if options is None else (*options.mask, *options.exclude)
-    columns = {each.name: each for each in table.columns if isinstance(each.type, String) and each.name not in hidden}
-    column = next((columns[each] for each in NAMES if each in columns), None)
+    column = naming_column(table, NAMES)
     if column is None:
         return {}
     key = _key(table)
     return {row[0]: row[1] for row in connection.execute(select(key, column).where(_is_one_of(table, ids)))}
+
+
+def naming_column(table: Any, names: Iterable[str]) -> Column[Any] | None:
+    """Return the first column that may name a row: what the trail is not to know is not shown beside it."""
+    options = TableOptions.read(table) if isinstance(table, Table) and is_audited(table) else None
+    hidden = () if options is None else (*options.mask, *options.exclude)
+    columns = {each.name: each for each in table.columns if isinstance(each.type, String) and each.name not in hidden}
+    return next((columns[name] for name in names if name in columns), None)
 
 
 def _is_one_of(table: Table, ids: list[Any]) -> Any:
@@ -94,6 +99,7 @@ def _key(table: Table) -> Column[Any]:
     return key
 
 
-def _shortened(name: str | None) -> str:
-    text = " ".join((name or "")[: _LONGEST * 2].split())
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+def short_name(name: Any) -> str | None:
+    """Return a name in one line, cut if it is long; None if there is nothing in it."""
+    text = "" if name is None else " ".join(str(name)[: _LONGEST * 2].split())
+    return (text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…") or None

@@ -8,12 +8,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audit_core import AuditError, AuditLog
-from audit_core.siblings import Scope, TableOptions, equal, is_audited, mapper_of, parse_key, pg, scope_of, table_of
+from audit_core.siblings import (
+    NAMES_OF_ACTORS,
+    UNNAMEABLE,
+    Scope,
+    equal,
+    mapper_of,
+    naming_column,
+    parse_key,
+    pg,
+    says_itself,
+    scope_of,
+    short_name,
+    table_of,
+)
 from sqlalchemy import (
     ARRAY,
-    Column,
     ColumnElement,
-    String,
     Table,
     Text,
     and_,
@@ -24,20 +35,15 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapper, Session, lazyload
 
 from .loading import LOADED_INTO_LOG, is_loaded, load_activities
 
-#: The columns that name an actor, or a record; the first that there is.
-_OF_ACTOR = ("name", "full_name", "username", "login", "email")
+#: The columns that name a record; the first that there is.
 _OF_RECORD = ("title", "name", "label", "username", "email")
-_LONGEST = 80
 #: Actors that a field offers, and that a search finds.
 OFFERED, FOUND = 100, 20
 
-#: What a function of the application may raise for an object that has not all of its values.
-_UNNAMEABLE = (AuditError, SQLAlchemyError, AttributeError, LookupError, TypeError, ValueError)
 
 _Record = tuple[str, str, str]
 
@@ -116,7 +122,7 @@ class Names:
     def offered_actors(self, session: Session) -> list[tuple[str, str]]:
         """Return the primary keys and the names of some actors, for a field to offer."""
         mapper = self._actor_mapper()
-        column = None if mapper is None else _naming_column(mapper.local_table, _OF_ACTOR)
+        column = None if mapper is None else naming_column(mapper.local_table, NAMES_OF_ACTORS)
         if mapper is None or column is None:
             return []
         query = select(mapper.primary_key[0], column)
@@ -128,7 +134,7 @@ class Names:
         mapper = self._actor_mapper()
         if mapper is None:
             return []
-        found = [_naming_column(mapper.local_table, [name]) for name in _OF_ACTOR]
+        found = [naming_column(mapper.local_table, [name]) for name in NAMES_OF_ACTORS]
         names = [each for each in found if each is not None]
         wanted = pg.lower(cast(literal(text), Text()), type_=Text())
         holds = [pg.strpos(pg.lower(cast(each, Text()), type_=Text()), wanted) > 0 for each in names]
@@ -146,14 +152,14 @@ class Names:
             return
         keys = [(key,) for key in wanted.values()]
         source = self._source(session, mapper)
-        found = _load(source, mapper.local_table, mapper, keys, self.naming.actor_name, _OF_ACTOR)
+        found = _load(source, mapper.local_table, mapper, keys, self.naming.actor_name, NAMES_OF_ACTORS)
         self._actors |= {str(key[0]): name for key, name in found.items()}
         gone = [text for text in wanted if text not in self._actors]
         if gone and source is session and isinstance(mapper.local_table, Table):
             # Who was deleted keeps the name that the trail knows.
             table = mapper.local_table
             schema = str(table.schema or session.scalar(_default_schema()))
-            self._actors |= self._recorded(session, schema, table.name, gone, self.naming.actor_name, _OF_ACTOR)
+            self._actors |= self._recorded(session, schema, table.name, gone, self.naming.actor_name, NAMES_OF_ACTORS)
 
     def _load_records(
         self, session: Session, schema: str, table_name: str, keys: list[str], activities: Sequence[Any]
@@ -236,9 +242,9 @@ def _load(
     if mapper is not None and name_of is not None:
         query = select(mapper.class_, *primary_key).where(is_wanted).options(lazyload("*"))
         return {tuple(row[1:]): _called(name_of, row[0]) for row in session.execute(query)}
-    named = [each for each in [_naming_column(table, columns)] if each is not None]
+    named = [each for each in [naming_column(table, columns)] if each is not None]
     query = select(*(named or primary_key[:1]), *primary_key).where(is_wanted)
-    return {tuple(row[1:]): _short(row[0]) if named else None for row in session.execute(query)}
+    return {tuple(row[1:]): short_name(row[0]) if named else None for row in session.execute(query)}
 
 
 def _name_of_recorded(
@@ -251,41 +257,26 @@ def _name_of_recorded(
     if name_of is not None:
         try:
             past = activity.before if activity.verb == "delete" else activity.after
-        except _UNNAMEABLE:
+        except UNNAMEABLE:
             past = None
         if past is not None and (name := _called(name_of, past)) is not None:
             return name
     for column in columns:
         if isinstance(data.get(column), str) and column not in masked:
-            return _short(data[column])
+            return short_name(data[column])
     return None
 
 
 def _own_text(mapper: Mapper[Any] | None) -> Callable[[Any], str | None] | None:
     """Return ``str``, if the class of the model says what that is."""
-    return None if mapper is None or getattr(mapper.class_, "__str__", None) is object.__str__ else str
+    return str if mapper is not None and says_itself(mapper.class_) else None
 
 
 def _called(name_of: Callable[[Any], str | None], obj: Any) -> str | None:
     try:
-        return _short(name_of(obj))
-    except _UNNAMEABLE:
+        return short_name(name_of(obj))
+    except UNNAMEABLE:
         return None
-
-
-def _naming_column(table: Any, names: Sequence[str]) -> Column[Any] | None:
-    """Return the first column that may name a row: what the trail must not know is not shown beside it."""
-    options = TableOptions.read(table) if isinstance(table, Table) and is_audited(table) else None
-    hidden = () if options is None else (*options.mask, *options.exclude)
-    columns = {each.name: each for each in table.columns if isinstance(each.type, String) and each.name not in hidden}
-    return next((columns[name] for name in names if name in columns), None)
-
-
-def _short(name: Any) -> str | None:
-    if name is None or not str(name).strip():
-        return None
-    text = " ".join(str(name)[: _LONGEST * 2].split())
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def _plural(words: str) -> str:
