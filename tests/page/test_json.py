@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.page.app import Article, db
+from tests.page.app import Article, audit_logger, db
 from tests.page.test_page import TABLE
 
 JSON = {"Accept": "application/json"}
@@ -89,3 +89,21 @@ def test_the_same_access(app: Flask, client: FlaskClient) -> None:
 def test_an_error_is_json_too(client: FlaskClient) -> None:
     response = client.get("/audit/transaction/99.json")
     assert (response.status_code, response.json) == (404, {"error": "There is no transaction 99 in the trail."})
+
+
+def test_what_another_trail_recorded(app: Flask, client: FlaskClient) -> None:
+    row = {"issued_at": "2020-01-01T12:00:00Z", "table": TABLE, "actor_id": 1, "transaction_id": "a"}
+    rows = [
+        {**row, "verb": "insert", "changed_data": {"key": "one", "title": "First", "price": "1.00"}},
+        {**row, "verb": "update", "old_data": {"key": "one", "title": "First"}, "changed_data": {"title": "Second"}},
+    ]
+    with app.app_context():
+        audit_logger.import_rows(db.engine, rows, source="elsewhere")
+    *_, newest, oldest = asked(client, "record", table=TABLE, key="one")["activities"]
+    assert (newest["id"], oldest["id"]) == (-1, -2)
+    assert asked(client, "transaction/-1")["activities"][0]["id"] == -2
+    shown = client.get("/audit/transaction/-1").text
+    assert "Ann" in shown
+    assert "elsewhere" in shown
+    assert "First" in client.get("/audit/?until=2020-01-02T00:00").text
+    assert client.get("/audit/transaction/-1/undo").status_code == 200

@@ -132,5 +132,5 @@ def _first_in_open(scope: Scope, when: dt.datetime, sign: str) -> ScalarSelect[A
 
 
 def _half(search: Any) -> ColumnElement[int]:
-    half: ColumnElement[int] = (search.c.low + search.c.high) // 2
+    half: ColumnElement[int] = search.c.low + (search.c.high - search.c.low) // 2
     return half

@@ -199,7 +199,8 @@ def ids_at(log: AuditLog, session: Session, instants: Sequence[dt.datetime | Non
         .select_from(asked)
         .cte("search", recursive=True)
     )
-    middle = (search.c.low + search.c.high) // 2
+    # PostgreSQL cuts towards 0, and ids of what was imported are negative.
+    middle = search.c.low + (search.c.high - search.c.low) // 2
     found = (
         select(activity.id, activity.issued_at).where(activity.id >= middle).order_by(activity.id).limit(1).lateral()
     )
