@@ -113,7 +113,7 @@ def test_demo_serves_until_ctrl_c(database: URL, engine: Engine, tmp_path: Path)
         os.chdir(ROOT)
         os.execvpe(program[0], program, environment(database))
     output = read_terminal(terminal, until="Ctrl-C stops it.")
-    (site,) = re.findall(r"(http://127\.0\.0\.1:\d+) shows each country", output)
+    (site,) = re.findall(r"(http://127\.0\.0\.1:\d+) each country", " ".join(output.split()))
     with urllib.request.urlopen(site) as answer:
         assert answer.status == 200
     os.write(terminal, b"\x03")
