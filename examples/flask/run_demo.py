@@ -218,7 +218,8 @@ def wait(console: Console, site: str, database: Database) -> None:
     """Leave the application to the person until Ctrl-C."""
     heading(console, "Now you")
     console.print(
-        f"[bold]{site}/audit/[/] shows the trail to whoever is logged in, [bold]{site}[/] each country with its history."
+        f"[bold]{site}/audit/[/] shows the trail to whoever is logged in, "
+        f"[bold]{site}[/] each country with its history."
     )
     console.print("Log in, edit, and take it back:")
     for login, name, password in edits.USERS:
