@@ -54,6 +54,10 @@ class RewriteOperation(AuditOperation):
             named["audit_schema"] = self.audit_schema
         return [self.table_name, *self.parameters()], named
 
+    def values_that_go(self) -> str | None:
+        """Return the column whose values are replaced or removed, so that seals keep what stands for them."""
+        return None
+
     @property
     def resulting_name(self) -> str:
         """The name that the table has afterwards."""
@@ -74,21 +78,30 @@ class RewriteOperation(AuditOperation):
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = {literal(f"op.{self.name}(): {message}")},
             HINT = {literal("Give what was recorded under that name another one first, or remove it.")};
     END IF;"""
+        sequence = literal(qualified("activity_id_seq", self.audit_schema))
+        kept = self._keep_commitments(activity, schema, condition)
         body = f"""
 DECLARE
     rewritten bigint;
+    maintenance_id bigint;
 BEGIN{refusal}
+    -- Sealing waits, and what was sealed before is told by the id, which is drawn when there is a number: streams wait
+    -- for numbers.
+    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(
+        'audit_logger_seal ' || {literal(self.audit_schema)}, 0));
+    PERFORM pg_catalog.pg_current_xact_id();
+    maintenance_id := pg_catalog.nextval({sequence}::regclass);
     PERFORM pg_catalog.set_config('audit_logger.maintenance', 'on', true);
-    UPDATE {activity}
+{kept}    UPDATE {activity}
     SET {assignments}
     WHERE schema = {schema} AND table_name = {literal(self.table_name)}
       AND ({condition});
     GET DIAGNOSTICS rewritten = ROW_COUNT;
     PERFORM pg_catalog.set_config('audit_logger.maintenance', '', true);
-    PERFORM pg_catalog.pg_current_xact_id();  -- before an id is drawn: streams wait for numbers
     INSERT INTO {activity} (
-        transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb, old_data, changed_data)
-    VALUES ({qualified("audit_logger_ensure_transaction", self.audit_schema)}(), pg_catalog.clock_timestamp(),
+        id, transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb, old_data, changed_data)
+    VALUES (maintenance_id, {qualified("audit_logger_ensure_transaction", self.audit_schema)}(),
+        pg_catalog.clock_timestamp(),
         pg_catalog.pg_current_xact_id()::text::bigint, 0, {schema}, {literal(self.resulting_name)}, 'maintenance',
         '{{}}', {note}::jsonb || pg_catalog.jsonb_build_object('rows', rewritten));
 END
@@ -96,6 +109,19 @@ END
         if BODY_TAG in body:
             raise ConfigurationError(f"op.{self.name}() cannot take {BODY_TAG!r} in a name or a value.")
         return [f"DO {BODY_TAG}{body}{BODY_TAG}"]
+
+    def _keep_commitments(self, activity: str, schema: str, condition: str) -> str:
+        column = self.values_that_go()
+        if column is None:
+            return ""
+        function = qualified("audit_logger_keep_commitments", self.audit_schema)
+        fields = ", ".join(f"{literal(f'{data}.{column}')}::text" for data in ("old_data", "changed_data"))
+        return f"""    PERFORM {function}(
+        'activity', ARRAY(
+            SELECT id FROM {activity}
+            WHERE schema = {schema} AND table_name = {literal(self.table_name)} AND ({condition})),
+        ARRAY[{fields}], maintenance_id);
+"""
 
 
 @Operations.register_operation("rename_audited_column")
@@ -177,6 +203,9 @@ class RemoveAuditedColumnOp(RewriteOperation):
 
     def parameters(self) -> list[Any]:
         return [self.column_name]
+
+    def values_that_go(self) -> str:
+        return self.column_name
 
     def assignments(self) -> tuple[str, str]:
         column = _text(self.column_name)
@@ -275,6 +304,9 @@ class AlterAuditedColumnOp(RewriteOperation):
 
     def parameters(self) -> list[Any]:
         return [self.column_name, self.sql]
+
+    def values_that_go(self) -> str:
+        return self.column_name
 
     def assignments(self) -> tuple[str, str]:
         column = _text(self.column_name)

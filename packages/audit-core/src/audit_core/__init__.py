@@ -27,6 +27,8 @@ from .mixin import Audited
 from .models import AuditLogActivity, AuditLogTransaction
 from .proof import Finding
 from .reading import AsOf, notes
+from .seals import Digest, Digests, Erasure, Proven, SealFinding, read_digests, verify_proof
+from .seals.canonical import Seal
 from .undo import Conflict, UndoPlan, UndoStep
 
 __all__ = [
@@ -41,6 +43,9 @@ __all__ = [
     "Conflict",
     "ContextError",
     "ContextWarning",
+    "Digest",
+    "Digests",
+    "Erasure",
     "Finding",
     "HistoryError",
     "HistoryWarning",
@@ -50,7 +55,10 @@ __all__ = [
     "Partition",
     "Problem",
     "ProtectionWarning",
+    "Proven",
     "Removal",
+    "Seal",
+    "SealFinding",
     "Skipped",
     "Stream",
     "StreamBatch",
@@ -63,6 +71,8 @@ __all__ = [
     "UnsupportedDatabaseError",
     "audit_context",
     "notes",
+    "read_digests",
+    "verify_proof",
 ]
 
 __version__ = version("audit-core")

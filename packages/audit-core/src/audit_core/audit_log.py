@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from sqlalchemy import Connection, Dialect, Engine, MetaData, Select, Table
 from sqlalchemy.orm import DeclarativeBase, registry
 
-from . import importing, lifecycle, proof, reading, undo
+from . import importing, lifecycle, proof, reading, seals, undo
 from .actor import ActorClass
 from .archive import Archived, Timeline
 from .archive.extra import imported
@@ -34,6 +34,8 @@ from .models import AuditLogActivity, AuditLogTransaction, map_models
 from .proof import Finding
 from .reading import AsOf, Diff, Dimension
 from .scope import Scope
+from .seals import Digest, Erasure, SealFinding
+from .seals.canonical import Seal
 from .selecting import selects_activities
 from .settings import fixed_search_path
 from .undo import UndoPlan
@@ -354,6 +356,106 @@ class AuditLog:
             cannot be read as a whole.
         """
         return proof.verify(self._scope, connection, tables, since)
+
+    def seal(
+        self,
+        engine: Engine,
+        *,
+        patience: dt.timedelta = dt.timedelta(minutes=1),
+        progress: Callable[[Seal], None] | None = None,
+    ) -> list[Seal]:
+        """Seal what is recorded and not sealed yet, and return the seals that were made; see docs/proof.md.
+
+        Writers do nothing for it, and wait for nothing. It waits for the transactions in progress, so that nothing can
+        be recorded any more that comes before what is sealed. It commits, on a connection of its own, which needs the
+        rights of the trail's owner.
+
+        :param patience: how long to wait for transactions in progress.
+        :param progress: called with each seal.
+        :raises MaintenanceError: if that was not long enough, or somebody else is sealing; then nothing was sealed.
+        """
+        return list(seals.seal(self._scope, engine, self._settings, patience, progress))
+
+    def verify_seals(
+        self,
+        connection: Target,
+        digests: Mapping[int, Digest] | None = None,
+        *,
+        first: int = 1,
+        progress: Callable[[Seal], None] | None = None,
+    ) -> Iterator[SealFinding]:
+        """Yield what is not as it was sealed: activities and transactions that were altered, removed or added.
+
+        Without digests that were kept elsewhere, whoever could write all tables of the trail may have made new seals.
+        It reads one snapshot, and the connection is in use until the last finding. Outside of a transaction it begins
+        one that is REPEATABLE READ and READ ONLY, and rolls it back at the end.
+
+        :param connection: a Connection or a Session.
+        :param digests: those that were kept, by the numbers of their seals; see :func:`audit_core.read_digests`.
+        :param first: begin with this seal, such as to go on where it was interrupted.
+        :param progress: called with each seal that was verified.
+        """
+        return seals.verify_seals(self._scope, connection, digests or {}, first, progress)
+
+    def prove(self, connection: Target, activity: AuditLogActivity | int) -> dict[str, Any]:
+        """Return the proof that an activity and its transaction are sealed, to be written as JSON.
+
+        :func:`audit_core.verify_proof` verifies it without the database.
+
+        :param connection: a Connection or a Session.
+        :param activity: the activity, or its id.
+        :raises HistoryError: if it is not sealed, or not as it was sealed.
+        """
+        return seals.prove(self._scope, connection, activity if isinstance(activity, int) else activity.id)
+
+    def erase(
+        self,
+        session: Target,
+        model: Any = None,
+        key: Any = None,
+        *,
+        columns: Sequence[Any] = (),
+        reason: str,
+        where: Any = None,
+        actor: Any = None,
+        dry_run: bool = False,
+    ) -> Erasure:
+        """Erase values of a person from the trail, and leave an activity that says what was erased, by whom and why.
+
+        The rows of the application are not touched: change these first. What was erased is null and masked, and the
+        history keeps its shape. Seals prove the rest as before, and nobody can test a guess of what is gone. The files
+        of the database hold it until :meth:`rewrite`. Commit is left to the caller.
+
+        An archive keeps what it has. Bring its partitions back first, with :meth:`unarchive`, archive them into a new
+        place afterwards, and delete the old files; ``archived`` of the answer says which they are.
+
+        :param session: a Session or a Connection, with the rights of the trail's owner.
+        :param model: the model or Table whose rows have the values.
+        :param key: the primary key of the record; if None, ``where`` chooses among all activities of the table.
+        :param columns: attributes of the model, or names of columns; not of the primary key.
+        :param reason: why, such as the number of the request.
+        :param where: a condition of ``audit_log.activity_cls``, for rows that mention somebody.
+        :param actor: also ``client_addr``, ``application_name`` and ``meta`` of the transactions of this actor, given
+            as an object or the id.
+        :param dry_run: only count.
+        :raises HistoryError: if there is no such column, or something of it is held; then nothing is erased.
+        """
+        return seals.erase(
+            self._scope, session, model, key, columns, reason, where=where, actor=actor, dry_run=dry_run
+        )
+
+    def rewrite(
+        self, engine: Engine, erasure: Erasure, *, patience: dt.timedelta = dt.timedelta(minutes=1)
+    ) -> None:
+        """Rewrite the files that hold what an erasure removed, once it is committed.
+
+        Each partition concerned is locked while it is written anew; :meth:`split` before an erasure keeps writers free
+        of it. Backups, WAL and replicas are the administrator's.
+
+        :param patience: how long to wait for the locks.
+        :raises MaintenanceError: if that was not long enough.
+        """
+        seals.rewrite(self._scope, engine, self._settings, erasure, patience.total_seconds())
 
     def stream(
         self,

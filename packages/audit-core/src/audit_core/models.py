@@ -95,6 +95,8 @@ class AuditLogTransaction(Awaitable):
     #: The role that logged in, as the server saw it.
     db_user: Mapped[str] = mapped_column(ExactText)
     application_name: Mapped[str] = mapped_column(ExactText)
+    #: What of it was erased: ``client_addr``, ``meta.NAME``; None where there is nothing.
+    erased: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
 
     # Added when the models are mapped, since they depend on the actor's class.
     if TYPE_CHECKING:
@@ -149,6 +151,8 @@ class AuditLogActivity(Awaitable):
     masked: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     #: None if ``old_data`` is a whole row. Otherwise how many activities before this one under its key that stands.
     delta_depth: Mapped[int | None] = mapped_column(SmallInteger)
+    #: The columns whose values were erased; they are masked since then. None where there are none.
+    erased: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
 
     if TYPE_CHECKING:
         #: ``row_before`` as the database puts it together, loaded when it is needed.

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from ..lifecycle.owner import statement
 
 _TIME = "timestamptz '1970-01-01 00\\:00\\:00+00' + x.{0} * interval '1 microsecond'"
-_MASKED = "CASE WHEN x.masked IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(CAST(x.masked AS jsonb))) END"
+_NAMES = "CASE WHEN x.{0} IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(CAST(x.{0} AS jsonb))) END"
 _ACTIVITY = {
     "id": ("bigint", "x.id"),
     "transaction_id": ("bigint", "x.transaction_id"),
@@ -24,8 +24,9 @@ _ACTIVITY = {
     "old_row_key": ("text", "x.old_row_key"),
     "old_data": ("text", "CAST(x.old_data AS jsonb)"),
     "changed_data": ("text", "CAST(x.changed_data AS jsonb)"),
-    "masked": ("text", _MASKED),
+    "masked": ("text", _NAMES.format("masked")),
     "delta_depth": ("bigint", "CAST(x.delta_depth AS smallint)"),
+    "erased": ("text", _NAMES.format("erased")),
 }
 _TRANSACTION = {
     "id": ("bigint", "x.id"),
@@ -36,6 +37,7 @@ _TRANSACTION = {
     "meta": ("text", "CAST(x.meta AS jsonb)"),
     "db_user": ("text", "x.db_user"),
     "application_name": ("text", "x.application_name"),
+    "erased": ("text", _NAMES.format("erased")),
 }
 _ACTOR_ID_TYPE = (
     "SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid"

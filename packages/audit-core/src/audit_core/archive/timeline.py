@@ -53,9 +53,11 @@ _KNOWN_SINCE = _LOST.format("last_issued_at", _IS_GONE)
 _REMOVED_AT = _LOST.format("removed_at", _IS_GONE)
 _ACTIVITY_COLUMNS = (
     "id, transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb, row_key, old_row_key,"
-    " old_data, changed_data, masked, delta_depth"
+    " old_data, changed_data, masked, delta_depth, erased"
 )
-_TRANSACTION_COLUMNS = "id, native_transaction_id, issued_at, actor_id, client_addr, meta, db_user, application_name"
+_TRANSACTION_COLUMNS = (
+    "id, native_transaction_id, issued_at, actor_id, client_addr, meta, db_user, application_name, erased"
+)
 _OVERLAY = (
     # What is estimated for a view of so many parts makes it compile a query that takes milliseconds.
     "SET LOCAL jit = off",

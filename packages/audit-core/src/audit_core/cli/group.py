@@ -15,8 +15,10 @@ from .hold import hold
 from .import_ import import_
 from .log import log
 from .partitions import partitions
+from .prove import prove, verify_proof
 from .retain import retain
 from .row import as_of, history
+from .seal import seal
 from .stats import stats
 from .stream import stream
 from .transaction import show, undo
@@ -28,8 +30,8 @@ class AuditGroup(click.Group):
     """Every command of the trail, as a group; its ``obj`` in click, a ``TrailSource``, says where the trail is."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        reading = (history, who, log, show, as_of, stats, export, stream, coverage, check, verify)
-        commands = (*reading, undo, partitions, retain, archive, unarchive, hold, import_)
+        reading = (history, who, log, show, as_of, stats, export, stream, coverage, check, verify, prove, verify_proof)
+        commands = (*reading, undo, seal, partitions, retain, archive, unarchive, hold, import_)
         kwargs.setdefault("commands", commands)
         kwargs.setdefault("epilog", EXIT_CODES)
         super().__init__(*args, **kwargs)

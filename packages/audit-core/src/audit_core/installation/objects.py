@@ -18,6 +18,9 @@ TABLE_NAMES = (
     "activity_retention",
     "activity_hold",
     "activity_stream",
+    "activity_seal",
+    "activity_seal_leaf",
+    "activity_commitment",
 )
 
 _KEY = "key"

@@ -35,6 +35,7 @@ ACTIVITY = {
     "changed_data": _TEXT.format("a.changed_data"),
     "masked": _TEXT.format("to_jsonb(a.masked)"),
     "delta_depth": "CAST(a.delta_depth AS bigint)",
+    "erased": _TEXT.format("to_jsonb(a.erased)"),
 }
 #: The columns of a transaction, as the archive has them.
 TRANSACTION = {
@@ -46,6 +47,7 @@ TRANSACTION = {
     "meta": _TEXT.format("t.meta"),
     "db_user": "t.db_user",
     "application_name": "t.application_name",
+    "erased": _TEXT.format("to_jsonb(t.erased)"),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, Table
@@ -88,6 +88,9 @@ _RECORD = (
     "SELECT {schema}.audit_logger_record_maintenance(pg_catalog.jsonb_build_object("
     "'operation', CAST(:operation AS text), 'keep', CAST(:keep AS text), 'table', CAST(:table AS text),"
     " 'partition', CAST(:partition AS text), 'rows', CAST(:rows AS bigint), 'held', CAST(:held AS bigint),"
+    " 'from_id', (SELECT p.from_id FROM {schema}.activity_partition AS p WHERE p.name = CAST(:partition AS text)),"
+    " 'end_id', (SELECT p.end_id FROM {schema}.activity_partition AS p WHERE p.name = CAST(:partition AS text)),"
+    " 'sealed', CAST(:sealed AS bigint),"
     " 'since', CAST(:since AS timestamptz), 'until', CAST(:until AS timestamptz)))"
 )
 _REMOVED = (
@@ -123,8 +126,18 @@ _OF_TABLE = (
 _COUNT_OF_TABLE = "SELECT pg_catalog.count(*) AS rows, pg_catalog.min(a.issued_at) AS since" + _OF_TABLE
 _DELETE_OF_TABLE = (
     "WITH gone AS (DELETE FROM {schema}.{name} AS g WHERE g.id = ANY (ARRAY(SELECT a.id" + _OF_TABLE + " LIMIT :batch))"
-    " RETURNING g.transaction_id) "
-    "SELECT pg_catalog.count(*) AS rows, pg_catalog.array_agg(DISTINCT transaction_id) AS transactions FROM gone"
+    " RETURNING g.id, g.transaction_id) "
+    "SELECT pg_catalog.count(*) AS rows, pg_catalog.array_agg(DISTINCT transaction_id) AS transactions,"
+    " pg_catalog.array_agg(id) AS ids FROM gone"
+)
+# The seals keep which they were: what is missing besides was not removed by retention.
+_NOTE_SEALED = (
+    "WITH noted AS (UPDATE {schema}.activity_seal_leaf AS l SET removed_ids = l.removed_ids || g.ids FROM ("
+    "SELECT s.number, pg_catalog.array_agg(i.id ORDER BY i.id) AS ids"
+    " FROM pg_catalog.unnest(CAST(:ids AS bigint[])) AS i(id)"
+    " JOIN {schema}.activity_seal AS s ON i.id BETWEEN s.from_id AND s.to_id GROUP BY s.number) AS g"
+    " WHERE l.number = g.number RETURNING pg_catalog.cardinality(g.ids) AS count) "
+    "SELECT coalesce(pg_catalog.sum(count), 0) FROM noted"
 )
 # Of what stays, the deltas that rest on what goes; others rest on these.
 _COMPLETE_OF_TABLE = (
@@ -313,16 +326,13 @@ class Run:
                 with one_transaction(self._connection):
                     self._execute(_KNOWN_SINCE, known_since=until, **of_table)
                 with self._without_new_deltas(schema, table):
-                    rows += self._delete(each, {"until": until, "needed": needed, **of_table})
+                    which = {"until": until, "needed": needed, **of_table}
+                    rows += self._delete(each, which, Removal(None, f"{schema}.{table}", 0, 0, 0, since, until), keep)
             else:
                 rows += found.rows
         self._remember(**of_table, keep=keep)
         if rows:
-            removal = Removal(None, f"{schema}.{table}", rows, 0, 0, since, until)
-            if not self._dry_run:
-                with one_transaction(self._connection):
-                    self._record(removal, keep)
-            yield removal
+            yield Removal(None, f"{schema}.{table}", rows, 0, 0, since, until)
 
     def delete_transactions(self) -> None:
         """Delete the transactions of which no activity is left, a batch at a time."""
@@ -348,7 +358,7 @@ class Run:
                 relation = literal(qualified(table.name, schema))
                 self._run(f"CALL {self._named('audit_logger_snapshot')}({relation}, {_PAGES})")
 
-    def _delete(self, partition: Partition, which: dict[str, Any]) -> int:
+    def _delete(self, partition: Partition, which: dict[str, Any], of_table: Removal, keep: str) -> int:
         total: int = 0
         is_first = True
         while True:
@@ -362,6 +372,9 @@ class Run:
                 if gone.rows:
                     self._execute(_DELETE_LEFT_OVER, ids=list(gone.transactions))
                     self._execute(_LOSE_ROWS, rows=gone.rows, partition=partition.name)
+                    sealed = self._execute(_NOTE_SEALED, ids=list(gone.ids)).scalar_one()
+                    # With each batch: what is missing without a word was removed by somebody else.
+                    self._record(replace(of_table, rows=gone.rows), keep, int(sealed))
             total += int(gone.rows)
             if gone.rows < BATCH:
                 return total
@@ -450,7 +463,7 @@ class Run:
     def _alter(self, *statements: str) -> None:
         alter(self._connection, self._schema, self._patience, *statements)
 
-    def _record(self, removal: Removal, keep: str | None) -> None:
+    def _record(self, removal: Removal, keep: str | None, sealed: int | None = None) -> None:
         self._execute(
             _RECORD,
             operation=self._operation,
@@ -461,6 +474,7 @@ class Run:
             held=removal.held,
             since=removal.since,
             until=removal.until,
+            sealed=sealed,
         )
 
     def _remember(self, of_schema: str, of_table: str, keep: str) -> None:

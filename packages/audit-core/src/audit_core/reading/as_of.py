@@ -54,6 +54,7 @@ from .past_objects import (
     TRUNCATE_NOTE,
     PastObjects,
     build_labelled,
+    erased_note,
     masked_note,
     missing_note,
     no_row_note,
@@ -438,7 +439,14 @@ def _notes(
     masked = pg.unnest(activity.c.masked, type_=ExactText()).column_valued()
     said = [
         select(pg.format(exact_text(missing_note("%s")), missing)).where(not_(operate(data, "?", missing))),
-        select(pg.format(exact_text(masked_note("%s")), masked)).where(operate(data, "?", masked)).correlate(activity),
+        select(
+            case(
+                (pg.array_position(activity.c.erased, masked).is_not(None), pg.format(exact_text(erased_note("%s")), masked)),
+                else_=pg.format(exact_text(masked_note("%s")), masked),
+            )
+        )
+        .where(operate(data, "?", masked))
+        .correlate(activity),
         select(exact_text(BYPASS_NOTE))
         .where(activity.c.id < _last_bypass(audited, until).scalar_subquery())
         .correlate(activity),

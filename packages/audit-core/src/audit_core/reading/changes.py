@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapper
 
 from ..audited import is_audited
 from ..errors import HistoryError
-from .past_objects import build, masked_note, missing_note
+from .past_objects import build, erased_note, masked_note, missing_note
 from .values import as_object, to_python
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class ModelReader:
         for column in table.columns:
             if column.name not in data:
                 said.append(missing_note(column.name))
+            elif column.name in (activity.erased or ()):
+                said.append(erased_note(column.name))
             elif column.name in masked:
                 said.append(masked_note(column.name))
             else:

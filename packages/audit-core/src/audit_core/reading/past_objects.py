@@ -36,6 +36,11 @@ def masked_note(name: str) -> str:
     return f'"{name}" is masked'
 
 
+def erased_note(name: str) -> str:
+    """Note that a column had a value, which was erased from the trail."""
+    return f'"{name}" is erased'
+
+
 def elsewhere_note(column: Column[Any]) -> str:
     """Note that a column is in another table of the model."""
     return f'"{column.name}" is in table "{column.table.name}", of which this says nothing'

@@ -1,6 +1,7 @@
 -- Creates the tables of the trail: who did something (transaction), each change (activity), since when each table is
 -- audited (activity_coverage), which partitions were closed (activity_partition), how long activities are kept
--- (activity_retention), and what has to stay (activity_hold). The comment of activity names the SQL version. Below 0 is
+-- (activity_retention), what has to stay (activity_hold), what is sealed (activity_seal, activity_seal_leaf), and what
+-- the seals need of values that are gone (activity_commitment). The comment of activity names the SQL version. Below 0 is
 -- room for what another trail recorded before.
 CREATE TABLE @schema@.transaction (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -10,7 +11,8 @@ CREATE TABLE @schema@.transaction (
     client_addr inet,
     meta jsonb,
     db_user text NOT NULL DEFAULT session_user,
-    application_name text NOT NULL DEFAULT pg_catalog.current_setting('application_name'::text)
+    application_name text NOT NULL DEFAULT pg_catalog.current_setting('application_name'::text),
+    erased text[]
 )
 ;;
 CREATE INDEX transaction_native_transaction_id_idx
@@ -37,6 +39,7 @@ CREATE TABLE @schema@.activity (
     changed_data jsonb NOT NULL,
     masked text[],
     delta_depth smallint,
+    erased text[],
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id)
 ;;
@@ -112,8 +115,54 @@ CREATE TABLE @schema@.activity_hold (
     released_by text
 )
 ;;
+CREATE TABLE @schema@.activity_seal (
+    number bigint PRIMARY KEY,
+    sealed_at timestamptz NOT NULL,
+    from_id bigint NOT NULL,
+    to_id bigint NOT NULL,
+    from_transaction_id bigint NOT NULL,
+    to_transaction_id bigint NOT NULL,
+    activity_count bigint NOT NULL,
+    transaction_count bigint NOT NULL,
+    seen_id bigint NOT NULL,
+    root bytea NOT NULL,
+    previous_hash bytea,
+    hash bytea NOT NULL
+)
+;;
+CREATE TABLE @schema@.activity_seal_leaf (
+    number bigint PRIMARY KEY,
+    activity_ids bigint[] NOT NULL,
+    transaction_ids bigint[] NOT NULL,
+    hashes bytea NOT NULL,
+    seeds bytea NOT NULL,
+    removed_ids bigint[] NOT NULL DEFAULT '{}',
+    anchored_at timestamptz,
+    anchored_in text
+)
+;;
+ALTER TABLE @schema@.activity_seal_leaf
+    ALTER COLUMN hashes SET STORAGE EXTERNAL, ALTER COLUMN seeds SET STORAGE EXTERNAL
+;;
+CREATE TABLE @schema@.activity_commitment (
+    of_table text COLLATE "C" NOT NULL,
+    id bigint NOT NULL,
+    field text COLLATE "C" NOT NULL,
+    commitment bytea,
+    salt bytea,
+    maintenance_id bigint,
+    PRIMARY KEY (of_table, id, field)
+)
+;;
 REVOKE ALL ON @schema@.transaction, @schema@.activity, @schema@.activity_open, @schema@.activity_coverage,
-    @schema@.activity_partition, @schema@.activity_retention, @schema@.activity_hold FROM PUBLIC
+    @schema@.activity_partition, @schema@.activity_retention, @schema@.activity_hold, @schema@.activity_seal,
+    @schema@.activity_seal_leaf, @schema@.activity_commitment FROM PUBLIC
+;;
+COMMENT ON TABLE @schema@.activity_seal IS 'audit trail: what is sealed, each seal with the hash of the one before it'
+;;
+COMMENT ON TABLE @schema@.activity_seal_leaf IS 'audit trail: the hashes that a seal is made of'
+;;
+COMMENT ON TABLE @schema@.activity_commitment IS 'audit trail: what seals need of values that are gone'
 ;;
 COMMENT ON TABLE @schema@.activity_partition IS 'audit trail: the closed partitions, those that are gone included'
 ;;

@@ -10,3 +10,9 @@ DROP TABLE @schema@.activity_partition
 DROP TABLE @schema@.activity_retention
 ;;
 DROP TABLE @schema@.activity_hold
+;;
+DROP TABLE @schema@.activity_seal
+;;
+DROP TABLE @schema@.activity_seal_leaf
+;;
+DROP TABLE @schema@.activity_commitment

@@ -48,3 +48,27 @@ FOR EACH ROW EXECUTE FUNCTION @schema@.audit_logger_protect()
 CREATE OR REPLACE TRIGGER audit_logger_protect_table
 BEFORE TRUNCATE ON @schema@.activity_hold
 FOR EACH STATEMENT EXECUTE FUNCTION @schema@.audit_logger_protect()
+;;
+CREATE OR REPLACE TRIGGER audit_logger_protect_rows
+BEFORE DELETE OR UPDATE ON @schema@.activity_seal
+FOR EACH ROW EXECUTE FUNCTION @schema@.audit_logger_protect()
+;;
+CREATE OR REPLACE TRIGGER audit_logger_protect_table
+BEFORE TRUNCATE ON @schema@.activity_seal
+FOR EACH STATEMENT EXECUTE FUNCTION @schema@.audit_logger_protect()
+;;
+CREATE OR REPLACE TRIGGER audit_logger_protect_rows
+BEFORE DELETE OR UPDATE ON @schema@.activity_seal_leaf
+FOR EACH ROW EXECUTE FUNCTION @schema@.audit_logger_protect()
+;;
+CREATE OR REPLACE TRIGGER audit_logger_protect_table
+BEFORE TRUNCATE ON @schema@.activity_seal_leaf
+FOR EACH STATEMENT EXECUTE FUNCTION @schema@.audit_logger_protect()
+;;
+CREATE OR REPLACE TRIGGER audit_logger_protect_rows
+BEFORE DELETE OR UPDATE ON @schema@.activity_commitment
+FOR EACH ROW EXECUTE FUNCTION @schema@.audit_logger_protect()
+;;
+CREATE OR REPLACE TRIGGER audit_logger_protect_table
+BEFORE TRUNCATE ON @schema@.activity_commitment
+FOR EACH STATEMENT EXECUTE FUNCTION @schema@.audit_logger_protect()
