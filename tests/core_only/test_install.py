@@ -220,8 +220,9 @@ def test_the_length_of_a_text_key_does_not_matter(connection: Connection, length
 def test_a_schema_is_made_and_taken_away(connection: Connection) -> None:
     log = AuditLog(MetaData(), schema='Audit "Logs"')
     log.install(connection)
-    names = ["activity", "activity_coverage", "activity_hold", "activity_open", "activity_partition"]
-    names += ["activity_retention", "activity_stream", "transaction"]
+    names = ["activity", "activity_commitment", "activity_coverage", "activity_hold", "activity_open"]
+    names += ["activity_partition", "activity_retention", "activity_seal", "activity_seal_leaf", "activity_stream"]
+    names += ["transaction"]
     assert sorted(inspect(connection).get_table_names(schema='Audit "Logs"')) == names
     assert audit_relations(connection) == {(log.schema, name) for name in names}
     log.uninstall(connection, drop_trail=True)

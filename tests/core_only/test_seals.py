@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -11,7 +13,8 @@ from audit_core import Digest, HistoryError, MaintenanceError, SealFinding, audi
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from tests.core_only.shop import Customer, audit_log
+from tests.core_only import by_the_document
+from tests.core_only.shop import Customer, Order, audit_log
 
 pytestmark = pytest.mark.each_server
 
@@ -99,7 +102,8 @@ def test_a_removed_row_is_named(engine: Engine) -> None:
 def test_an_added_row_is_named(engine: Engine) -> None:
     tamper(engine, "UPDATE activity SET id = 3000 WHERE id = 3")
     audit_log.seal(engine)
-    columns = "transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb, old_data, changed_data"
+    columns = "transaction_id, issued_at, native_transaction_id, relid, schema, table_name, verb, old_data"
+    columns += ", changed_data"
     tamper(engine, f"INSERT INTO activity (id, {columns}) SELECT 2999, {columns} FROM activity WHERE id = 1")
     assert failures(engine) == {("missing", "activity", 3), ("added", "activity", 2999)}
 
@@ -296,9 +300,9 @@ class TestErasing:
         assert failures(engine) == set()
 
     def test_rows_that_mention_somebody(self, engine: Engine) -> None:
-        Activity = audit_log.activity_cls
+        activity = audit_log.activity_cls
         with Session(engine) as session, session.begin():
-            where = Activity.changed_data["name"].as_string() == "Renamed 2"
+            where = activity.changed_data["name"].as_string() == "Renamed 2"
             erasure = audit_log.erase(session, Customer, columns=["name"], where=where, reason="request 8")
         assert erasure.values == {("customers", "name"): 1}
         assert failures(engine) == set()
@@ -364,8 +368,90 @@ class TestRetention:
         assert failures(engine) >= {("missing", "activity", last)}
 
 
-def test_seals_are_of_many_transactions(engine: Engine) -> None:
-    """More than one range at once, each with the hash of the one before."""
+def test_another_program_that_knows_the_document_only_agrees(engine: Engine) -> None:
+    """Odd values, a time zone, settings of a session, and something that is erased."""
+    name = 'Zo\u00eb "Q" \\ \n, {x}: [1] \u2028'
+    with audit_context(actor_id="\u00e4", client_addr="2001:db8::1", why={"deep": [1.50, {"a": None}]}), Session(engine) as session:
+        session.execute(text("SET TimeZone = 'Asia/Kathmandu'; SET extra_float_digits = -3"))
+        session.add(Customer(id=9, name=name, code=""))
+        session.flush()
+        session.add(Order(id=1, customer_id=9, total=Decimal("1.500000000000000001"), ordered_at=dt.datetime.now(dt.timezone.utc)))
+        session.commit()
+    with Session(engine) as session, session.begin():
+        session.get_one(Order, 1).total = Decimal("2e10")
+        session.get_one(Customer, 9).id = 10
+    audit_log.seal(engine)
+    _erase(engine)
+    audit_log.seal(engine)
     with engine.connect() as connection:
-        rows = connection.execute(text("SELECT previous_hash, hash FROM activity_seal ORDER BY number")).all()
-    assert bytes(rows[1].previous_hash) == bytes(rows[0].hash)
+        assert by_the_document.verify(connection.connection.driver_connection) == 4
+    tamper(engine, "UPDATE activity SET changed_data = changed_data || '{\"name\": \"x\"}' WHERE id = 3")
+    with engine.connect() as connection, pytest.raises(AssertionError):
+        by_the_document.verify(connection.connection.driver_connection)
+
+
+def test_a_large_seal_has_the_same_tree(engine: Engine) -> None:
+    with Session(engine) as session, session.begin():
+        session.add_all(Customer(id=1000 + number, name=f"C {number}") for number in range(333))
+    audit_log.seal(engine)
+    with engine.connect() as connection:
+        assert by_the_document.verify(connection.connection.driver_connection) == 3
+    with Session(engine) as session, session.begin():
+        where = audit_log.activity_cls.row_key.in_(["1001", "1100", "1332"])
+        audit_log.erase(session, Customer, columns=["name"], where=where, reason="three")
+    with engine.connect() as connection:
+        assert by_the_document.verify(connection.connection.driver_connection) == 3
+    assert failures(engine) == set()
+
+
+def test_what_is_erased_is_in_no_file_of_the_database(engine: Engine) -> None:
+    """Not in a heap, a TOAST table or an index of the trail, once its files are written anew."""
+    long = " ".join(sha256(str(number).encode()).hexdigest() for number in range(400))
+    with audit_context(actor_id="eve", client_addr="10.77.66.55"), Session(engine) as session, session.begin():
+        session.add(Customer(id=50, name="SECRET-NAME-4711", code="SECRET-CODE " + long[:900]))
+        session.flush()
+        session.add(Order(id=50, customer_id=50, total=Decimal(1)))
+    audit_log.seal(engine)
+    with engine.connect() as connection:
+        seeds = text("SELECT seeds FROM activity_seal_leaf ORDER BY number DESC LIMIT 1")
+        secret = bytes(connection.scalars(seeds).one())
+        connection.execute(text("ANALYZE"))
+        connection.commit()
+    assert _files_with(engine, b"SECRET-NAME-4711")
+    with Session(engine) as session, session.begin():
+        session.execute(text("DELETE FROM customers WHERE id = 50"))
+    with Session(engine) as session, session.begin():
+        erasure = audit_log.erase(session, Customer, 50, columns=["name", "code"], reason="request 9", actor="eve")
+    audit_log.rewrite(engine, erasure)
+    with engine.connect() as connection:
+        plain = connection.execution_options(isolation_level="AUTOCOMMIT")
+        plain.execute(text("VACUUM FULL customers"))
+    for each in (b"SECRET-NAME-4711", b"SECRET-CODE", secret[8:]):
+        assert _files_with(engine, each) == []
+
+
+def _files_with(engine: Engine, needle: bytes) -> list[str]:
+    """Return the relations in whose files some bytes stand, after all is written to them."""
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("CHECKPOINT"))
+        found = connection.execute(
+            text(
+                "SELECT c.relname, pg_read_binary_file(pg_relation_filepath(c.oid)) AS content FROM pg_class AS c"
+                " WHERE pg_relation_filepath(c.oid) IS NOT NULL AND c.relkind IN ('r', 'i', 't')"
+            )
+        )
+        return [row.relname for row in found if needle in bytes(row.content)]
+
+
+def test_what_the_trail_has_of_a_person(engine: Engine) -> None:
+    with Session(engine) as session, audit_context(actor_id="ann"), session.begin():
+        session.add(Order(id=1, customer_id=2, total=Decimal(1)))
+    with Session(engine) as session:
+        found_of = [(part, each.table_name) for part, each in audit_log.subject(session, Customer, 2, actor="ann")]
+    assert found_of == [
+        ("record", "customers"),
+        ("record", "customers"),
+        ("related", "orders"),
+        ("actor", "customers"),
+        ("actor", "customers"),
+    ]

@@ -11,11 +11,14 @@ def test_the_tables_are_in_the_schema(subject: Subject) -> None:
     inspector = inspect(subject.engine)
     names = [
         "activity",
+        "activity_commitment",
         "activity_coverage",
         "activity_hold",
         "activity_open",
         "activity_partition",
         "activity_retention",
+        "activity_seal",
+        "activity_seal_leaf",
         "activity_stream",
         "transaction",
     ]

@@ -6,6 +6,7 @@ They are called by hand and never generated: they change history. Each is one st
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from alembic.operations import MigrateOperation, Operations
@@ -317,6 +318,61 @@ class AlterAuditedColumnOp(RewriteOperation):
                 f" (SELECT {self.sql} FROM (SELECT {data} -> {column} AS value) AS recorded))"
             ),
         )
+
+
+@Operations.register_operation("erase_audited_values")
+class EraseAuditedValuesOp(AuditOperation):
+    """Erase the recorded values of columns, and keep what seals need of them."""
+
+    name: ClassVar[str] = "erase_audited_values"
+
+    def __init__(
+        self,
+        table_name: str,
+        columns: Sequence[str],
+        reason: str,
+        schema: str | None = None,
+        audit_schema: str = "public",
+    ) -> None:
+        self.table_name = table_name
+        self.columns = list(columns)
+        self.reason = reason
+        self.schema = schema
+        self.audit_schema = audit_schema
+
+    @classmethod
+    def erase_audited_values(
+        cls,
+        operations: Operations,
+        table_name: str,
+        columns: Sequence[str],
+        reason: str,
+        schema: str | None = None,
+        audit_schema: str = "public",
+    ) -> None:
+        """Erase the recorded values of columns of all rows for good: they are null, and masked.
+
+        :param reason: why; it stays.
+        """
+        operations.invoke(cls(table_name, columns, reason, schema, audit_schema))
+
+    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        named: dict[str, Any] = {} if self.schema is None else {"schema": self.schema}
+        if self.audit_schema != "public":
+            named["audit_schema"] = self.audit_schema
+        return [self.table_name, self.columns, self.reason], named
+
+    def statements(self) -> list[str]:
+        schema = "pg_catalog.current_schema()" if self.schema is None else literal(self.schema)
+        columns = f"ARRAY[{', '.join(map(_text, self.columns))}]"
+        said = literal(json.dumps({"reason": self.reason, "table": self.table_name}))
+        return [
+            f"SELECT {qualified('audit_logger_erase', self.audit_schema)}(ARRAY("
+            f"SELECT id FROM {qualified('activity', self.audit_schema)} "
+            f"WHERE schema = {schema} AND table_name = {literal(self.table_name)} AND {_OF_ROWS} "
+            f"AND (old_data ?| {columns} OR changed_data ?| {columns}) ORDER BY id), "
+            f"{columns}, ARRAY[]::bigint[], ARRAY[]::text[], {said}::jsonb)"
+        ]
 
 
 @Operations.register_operation("rename_audited_table")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from sqlalchemy import Connection, Dialect, Engine, MetaData, Select, Table
 from sqlalchemy.orm import DeclarativeBase, registry
@@ -443,6 +443,22 @@ class AuditLog:
         return seals.erase(
             self._scope, session, model, key, columns, reason, where=where, actor=actor, dry_run=dry_run
         )
+
+    def subject(
+        self, session: Target, model: Any, key: Any, *, actor: Any = None
+    ) -> Iterator[tuple[Literal["record", "related", "actor"], AuditLogActivity]]:
+        """Yield all that the trail has of a person, oldest first within each part, and in which part it is.
+
+        ``record`` are the activities of the row with this key, ``related`` those of rows that refer to it, and
+        ``actor`` what the person changed; an activity comes once. It answers a request of access, and previews an
+        erasure.
+
+        :param session: a Session or a Connection.
+        :param model: the model or Table that has the person.
+        :param key: its primary key there.
+        :param actor: the person as an actor, an object or the id; if None, the key, where the model is ``actor_cls``.
+        """
+        return seals.subject(self._scope, session, model, key, actor)
 
     def rewrite(
         self, engine: Engine, erasure: Erasure, *, patience: dt.timedelta = dt.timedelta(minutes=1)

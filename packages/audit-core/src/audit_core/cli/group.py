@@ -9,6 +9,7 @@ import click
 from .archive import archive, unarchive
 from .check import check
 from .coverage import coverage
+from .erase import erase, subject
 from .errors import EXIT_CODES, mistakes_in_one_line
 from .export import export
 from .hold import hold
@@ -30,8 +31,9 @@ class AuditGroup(click.Group):
     """Every command of the trail, as a group; its ``obj`` in click, a ``TrailSource``, says where the trail is."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        reading = (history, who, log, show, as_of, stats, export, stream, coverage, check, verify, prove, verify_proof)
-        commands = (*reading, undo, seal, partitions, retain, archive, unarchive, hold, import_)
+        reading = (history, who, log, show, as_of, stats, export, stream, coverage, subject)
+        proving = (check, verify, seal, prove, verify_proof)
+        commands = (*reading, *proving, undo, erase, partitions, retain, archive, unarchive, hold, import_)
         kwargs.setdefault("commands", commands)
         kwargs.setdefault("epilog", EXIT_CODES)
         super().__init__(*args, **kwargs)

@@ -437,11 +437,12 @@ def _notes(
 ) -> ColumnElement[Any]:
     missing = _unnest([each.name for each in audited.table.columns])
     masked = pg.unnest(activity.c.masked, type_=ExactText()).column_valued()
+    is_erased = pg.array_position(activity.c.erased, masked).is_not(None)
     said = [
         select(pg.format(exact_text(missing_note("%s")), missing)).where(not_(operate(data, "?", missing))),
         select(
             case(
-                (pg.array_position(activity.c.erased, masked).is_not(None), pg.format(exact_text(erased_note("%s")), masked)),
+                (is_erased, pg.format(exact_text(erased_note("%s")), masked)),
                 else_=pg.format(exact_text(masked_note("%s")), masked),
             )
         )

@@ -1,7 +1,7 @@
 """Seals over the trail: hashes that show whether anything of it was altered, removed or added since."""
 
 from .digests import Digest, Digests, read_digests, sign, stamp
-from .erasing import Erasure, erase, rewrite
+from .erasing import Erasure, erase, rewrite, subject
 from .finding import SealFinding
 from .proofs import Proven, prove, read_proof, verify_proof
 from .sealing import mark_anchored, newest_to_anchor, seal
@@ -23,6 +23,7 @@ __all__ = [
     "seal",
     "sign",
     "stamp",
+    "subject",
     "verify_proof",
     "verify_seals",
 ]

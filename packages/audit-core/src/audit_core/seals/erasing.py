@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, inspect, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -118,6 +118,33 @@ def erase(
         return Erasure(dict(counts), *counted, archived, tuple(tables), maintenance_id)
 
 
+def subject(
+    scope: Scope, target: Target, model: Any, key: Any, actor: Any
+) -> Iterator[tuple[Literal["record", "related", "actor"], Any]]:
+    """Yield what the trail has of a person; see :meth:`audit_core.AuditLog.subject`."""
+    connection = connection_of(target, scope.bind_arguments(), HistoryError)
+    entity = Entity.find(scope, model)
+    if actor is None and scope.actor.named is not None and key is not None:
+        own = {part.table for part in entity.own}
+        actor = key if inspect(scope.actor.found).local_table in own else None
+    activity, transaction = scope.activity_cls, scope.transaction_cls
+    parts: list[tuple[Literal["record", "related", "actor"], Any]] = [
+        ("record", history(scope, model, key)),
+        ("related", history(scope, model, key, related=True)),
+    ]
+    if actor is not None:
+        of_actor = is_of_actor(scope, actor)
+        parts.append(("actor", select(activity).join(activity.transaction.of_type(transaction)).where(of_actor)))
+    seen: set[int] = set()
+    with Session(connection) as session:
+        for part, query in parts:
+            ordered = query.order_by(None).order_by(activity.id).execution_options(yield_per=500)
+            for each in session.scalars(ordered):
+                if each.id not in seen:
+                    seen.add(each.id)
+                    yield part, each
+
+
 def rewrite(scope: Scope, engine: Engine, who: WhoIsAtWork, erasure: Erasure, patience: float) -> None:
     """Rewrite the files of what was erased; see :meth:`audit_core.AuditLog.rewrite`."""
     with owner_connection(engine, who) as connection:
@@ -129,8 +156,8 @@ def rewrite(scope: Scope, engine: Engine, who: WhoIsAtWork, erasure: Erasure, pa
                 if sqlstate(error.orig) != LOCK_NOT_AVAILABLE:
                     raise
                 raise MaintenanceError(
-                    f"Some transaction used {scope.schema}.{name} for {patience:g} seconds, so its files still hold what "
-                    "was erased, out of reach of queries. Try again when no long transaction is running."
+                    f"Some transaction used {scope.schema}.{name} for {patience:g} seconds, so its files still hold "
+                    "what was erased, out of reach of queries. Try again when no long transaction is running."
                 ) from error
 
 

@@ -105,7 +105,11 @@ class History:
                 yield from self._renamed_back(delta, seen_id)
 
     def _renamed_back(self, content: Content, seen_id: int) -> Iterator[Content]:
-        later = [each for number, each in self.by_id.items() if number > seen_id and each.operation in _REVERSED and each.schema == content.head[_SCHEMA]]
+        later = [
+            each
+            for number, each in self.by_id.items()
+            if number > seen_id and each.operation in _REVERSED and each.schema == content.head[_SCHEMA]
+        ]
         if not later or content.head[_VERB] not in _OF_ROWS:
             yield content
             return

@@ -142,13 +142,19 @@ class _Verification:
             yield _of_seal(
                 "seal altered",
                 seal.number,
-                f"Seal {seal.number} does not have the root of its hashes: one of them was altered, and what is said of "
-                f"single rows between activities {seal.from_id} and {seal.to_id} may be wrong.",
+                f"Seal {seal.number} does not have the root of its hashes: one of them was altered, and what is said "
+                f"of single rows between activities {seal.from_id} and {seal.to_id} may be wrong.",
             )
         seeds = leaves.seeds.of_leaves(count)
         split = seal.activity_count
         yield from self._compare(
-            seal, leaves, "activity", (seal.from_id, seal.to_id), leaves.activity_ids, leaves.hashes[:split], seeds[:split]
+            seal,
+            leaves,
+            "activity",
+            (seal.from_id, seal.to_id),
+            leaves.activity_ids,
+            leaves.hashes[:split],
+            seeds[:split],
         )
         yield from self._compare(
             seal,
@@ -224,7 +230,9 @@ class _Verification:
                 yield _of_row("missing", seal, "activity", each, "is missing")
         for by, count in by_partition.items():
             yield _of_seal(
-                "removed", seal.number, f"Of seal {seal.number}, {count} activities were removed, as activity {by} says."
+                "removed",
+                seal.number,
+                f"Of seal {seal.number}, {count} activities were removed, as activity {by} says.",
             )
 
     def _missing_transactions(self, seal: Seal, ids: list[int]) -> Iterator[SealFinding]:

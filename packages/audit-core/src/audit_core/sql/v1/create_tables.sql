@@ -136,7 +136,7 @@ CREATE TABLE @schema@.activity_seal_leaf (
     transaction_ids bigint[] NOT NULL,
     hashes bytea NOT NULL,
     seeds bytea NOT NULL,
-    removed_ids bigint[] NOT NULL DEFAULT '{}',
+    removed_ids bigint[] NOT NULL,
     anchored_at timestamptz,
     anchored_in text
 )

@@ -121,8 +121,8 @@ BEGIN
         seen_id, root, previous_hash, hash)
     VALUES (number, sealed_at, from_id, to_id, from_transaction_id, to_transaction_id, cardinality(activity_ids),
         cardinality(transaction_ids), seen_id, root, previous_hash, hash);
-    INSERT INTO @schema@.activity_seal_leaf (number, activity_ids, transaction_ids, hashes, seeds)
-    VALUES (number, activity_ids, transaction_ids, hashes, int4send(depth) || int4send(0) || secret);
+    INSERT INTO @schema@.activity_seal_leaf (number, activity_ids, transaction_ids, hashes, seeds, removed_ids)
+    VALUES (number, activity_ids, transaction_ids, hashes, int4send(depth) || int4send(0) || secret, '{}');
     RETURN number;
 END
 $audit_logger$
