@@ -440,9 +440,7 @@ class AuditLog:
         :param dry_run: only count.
         :raises HistoryError: if there is no such column, or something of it is held; then nothing is erased.
         """
-        return seals.erase(
-            self._scope, session, model, key, columns, reason, where=where, actor=actor, dry_run=dry_run
-        )
+        return seals.erase(self._scope, session, model, key, columns, reason, where=where, actor=actor, dry_run=dry_run)
 
     def subject(
         self, session: Target, model: Any, key: Any, *, actor: Any = None
@@ -460,9 +458,7 @@ class AuditLog:
         """
         return seals.subject(self._scope, session, model, key, actor)
 
-    def rewrite(
-        self, engine: Engine, erasure: Erasure, *, patience: dt.timedelta = dt.timedelta(minutes=1)
-    ) -> None:
+    def rewrite(self, engine: Engine, erasure: Erasure, *, patience: dt.timedelta = dt.timedelta(minutes=1)) -> None:
         """Rewrite the files that hold what an erasure removed, once it is committed.
 
         Each partition concerned is locked while it is written anew; :meth:`split` before an erasure keeps writers free

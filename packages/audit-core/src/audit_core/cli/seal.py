@@ -89,8 +89,16 @@ def _seal_once(database: Database, anchor: _Anchor, as_json: bool, *, is_repeate
 
 def _show(each: Seal, as_json: bool) -> None:
     if as_json:
-        print_json({"seal": each.number, "activities": each.activity_count, "transactions": each.transaction_count,
-                    "from": each.from_id, "to": each.to_id, "hash": each.hash.hex()})
+        print_json(
+            {
+                "seal": each.number,
+                "activities": each.activity_count,
+                "transactions": each.transaction_count,
+                "from": each.from_id,
+                "to": each.to_id,
+                "hash": each.hash.hex(),
+            }
+        )
     else:
         click.echo(
             f"Seal {each.number}: {each.activity_count} activities, {each.from_id} to {each.to_id}, and "

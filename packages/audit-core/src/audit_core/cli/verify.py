@@ -138,6 +138,4 @@ def _seal_findings(
     yield from kept.findings
     with connection.begin(), _progress(as_json, "seals") as progress:
         task = progress.add_task("", total=last_number(connection, log.schema) - first + 1)
-        yield from log.verify_seals(
-            connection, kept.by_seal, first=first, progress=lambda _: progress.advance(task)
-        )
+        yield from log.verify_seals(connection, kept.by_seal, first=first, progress=lambda _: progress.advance(task))

@@ -101,9 +101,7 @@ class Digests:
     findings: list[SealFinding] = field(default_factory=list)
 
 
-def read_digests(
-    path: Path, public_keys: Iterable[Path] = (), authorities: Iterable[Path] = ()
-) -> Digests:
+def read_digests(path: Path, public_keys: Iterable[Path] = (), authorities: Iterable[Path] = ()) -> Digests:
     """Read a file of digests, each of which has to be signed and stamped if that can be verified.
 
     :param public_keys: files of PEM, with one key or several: those in use, and those that were.

@@ -40,9 +40,7 @@ _PARTITIONS = (
     " WHERE a.id = ANY (CAST(:ids AS bigint[])) ORDER BY 1"
 )
 _IS_HELD = "SELECT a.id FROM {schema}.activity AS a WHERE a.id = ANY (CAST(:ids AS bigint[])) AND " + HELD + " LIMIT 1"
-_ARCHIVED = (
-    "SELECT p.name FROM {schema}.activity_partition AS p WHERE p.archived_at IS NOT NULL ORDER BY p.end_id"
-)
+_ARCHIVED = "SELECT p.name FROM {schema}.activity_partition AS p WHERE p.archived_at IS NOT NULL ORDER BY p.end_id"
 #: What of a transaction says something of a person, beside the keys of ``meta``.
 _OF_TRANSACTION = ("client_addr", "application_name")
 #: What an erasure leaves in them has to be gone, too.

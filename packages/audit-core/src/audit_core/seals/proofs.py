@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     from ..scope import Scope
     from .digests import Digest
 
-_FIND = (
-    "SELECT s.number FROM {schema}.activity_seal AS s WHERE CAST(:id AS bigint) BETWEEN s.from_id AND s.to_id"
-)
+_FIND = "SELECT s.number FROM {schema}.activity_seal AS s WHERE CAST(:id AS bigint) BETWEEN s.from_id AND s.to_id"
 _FIND_TRANSACTION = (
     "SELECT s.number FROM {schema}.activity_seal AS s"
     " WHERE CAST(:id AS bigint) BETWEEN s.from_transaction_id AND s.to_transaction_id"

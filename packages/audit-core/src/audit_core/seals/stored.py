@@ -84,9 +84,7 @@ def read_leaves(connection: Connection, schema: str, number: int) -> Leaves | No
     return Leaves(row.activity_ids, row.transaction_ids, parts, seeds, frozenset(row.removed_ids))
 
 
-def read_rows(
-    connection: Connection, schema: str, of_table: str, first: int, last: int
-) -> Sequence[Mapping[str, Any]]:
+def read_rows(connection: Connection, schema: str, of_table: str, first: int, last: int) -> Sequence[Mapping[str, Any]]:
     """Return activities or transactions by their ids, as texts."""
     query = _ACTIVITIES if of_table == "activity" else _TRANSACTIONS
     rows = connection.execute(statement(query, schema=schema), {"first": first, "last": last})

@@ -43,6 +43,13 @@ CREATE TABLE @schema@.activity (
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id)
 ;;
+ALTER TABLE @schema@.activity
+    ALTER COLUMN old_data SET STATISTICS 0, ALTER COLUMN changed_data SET STATISTICS 0
+;;
+ALTER TABLE @schema@.transaction
+    ALTER COLUMN client_addr SET STATISTICS 0, ALTER COLUMN meta SET STATISTICS 0,
+    ALTER COLUMN application_name SET STATISTICS 0
+;;
 CREATE TABLE @schema@.activity_open PARTITION OF @schema@.activity FOR VALUES FROM (0) TO (MAXVALUE)
 ;;
 CREATE INDEX activity_row_key_idx ON @schema@.activity (table_name, row_key, id)

@@ -1,4 +1,5 @@
--- Protects every partition of the trail from TRUNCATE: statement triggers are not inherited. Called when a trail is
+-- Protects every partition of the trail from TRUNCATE: statement triggers are not inherited. What is recorded is kept out
+-- of PostgreSQL's statistics, too, from which it could not be erased. Called when a trail is
 -- created or refreshed, and when a partition is made.
 CREATE OR REPLACE FUNCTION @schema@.audit_logger_protect_partitions() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -22,6 +23,8 @@ BEGIN
         EXECUTE format(
             'CREATE OR REPLACE TRIGGER audit_logger_protect_table BEFORE TRUNCATE ON %s '
             'FOR EACH STATEMENT EXECUTE FUNCTION %I.audit_logger_protect()', member, @schema_literal@);
+        EXECUTE format(
+            'ALTER TABLE %s ALTER COLUMN old_data SET STATISTICS 0, ALTER COLUMN changed_data SET STATISTICS 0', member);
         EXECUTE format('ALTER TABLE %s ENABLE TRIGGER audit_logger_protect_table', member);
     END LOOP;
 END
