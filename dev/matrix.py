@@ -22,7 +22,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from dev.postgres import WHEELS
-from dev.programs import CHROMIUM, INSIST, PGBOUNCER, REDIS, CannotInstallError, Program, debian_postgres
+from dev.programs import CHROMIUM, INSIST, OPENSSL, PGBOUNCER, REDIS, CannotInstallError, Program, debian_postgres
 
 #: The environments of configurations, and those of what is tested once.
 GROUPS = ("config.", "suite.")
@@ -50,6 +50,7 @@ LONGEST = (
 )
 BYTECODE = Path(__file__).parents[1] / ".pytest_cache" / "bytecode"
 PROGRAMS = {
+    "cli": [OPENSSL],
     "wire": [PGBOUNCER],
     "page": [CHROMIUM],
     "backup": [debian_postgres("15")],

@@ -76,6 +76,7 @@ class Program:
 
 PGBOUNCER = Program("PgBouncer", "pgbouncer", ("pgbouncer",))
 REDIS = Program("Redis", "redis-server", ("redis-server", "valkey-server"))
+OPENSSL = Program("OpenSSL", "openssl", ("openssl",))
 CHROMIUM = Program(
     "Chromium",
     "chromium",
