@@ -111,7 +111,9 @@ class TestSignatures:
         result = shop.run("verify", "--seals", "--digests", str(digests), "--public-key", str(keys[1]), code=1)
         assert "has a signature that is not that of its key" in result.stdout
 
-    def test_keys_rotate(self, shop: Shop, digests: Path, keys: tuple[Path, Path], tmp_path: Path, openssl: str) -> None:
+    def test_keys_rotate(
+        self, shop: Shop, digests: Path, keys: tuple[Path, Path], tmp_path: Path, openssl: str
+    ) -> None:
         shop.run("seal", "--digests", str(digests), "--sign-key", str(keys[0]))
         private, public = tmp_path / "new.pem", tmp_path / "new_public.pem"
         subprocess.run([openssl, "genpkey", "-algorithm", "ed25519", "-out", private], check=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from sqlalchemy import Connection, Dialect, Engine, MetaData, Select, Table
@@ -20,6 +20,7 @@ from .capture.disabling import Disabled
 from .capture.resolving import Resolvers, SettingsSource
 from .connections import AsyncTarget, Target, connection_of
 from .errors import ConfigurationError, ProtectionWarning
+from .events import declared_events, record_event
 from .importing import Imported
 from .importing.rows import Rows
 from .installation import catalog, checking, ddl
@@ -63,6 +64,7 @@ class AuditLog:
     :param get_actor_id: returns the actor's primary key, or None.
     :param get_client_addr: returns the client's IP address as text, or None.
     :param get_meta: returns what else to store in ``transaction.meta``, as a dict that JSON can hold, or None.
+    :param events: the names of the events that :meth:`record_event` may record; any if None.
     :raises ConfigurationError: if the MetaData has an AuditLog already, or a table with a name of the trail.
     """
 
@@ -79,6 +81,7 @@ class AuditLog:
         get_actor_id: Callable[[], Any] | None = None,
         get_client_addr: Callable[[], str | None] | None = None,
         get_meta: Callable[[], Mapping[str, Any] | None] | None = None,
+        events: Collection[str] | None = None,
     ) -> None:
         if metadata is None:
             metadata = base if isinstance(base, MetaData) else base.metadata
@@ -102,6 +105,7 @@ class AuditLog:
         activity_cls.reader = reading.ModelReader(self._scope)
         self._given_resolvers = Resolvers(get_actor_id, get_client_addr, get_meta)
         self._settings = SettingsSource(self._resolvers, actor)
+        self._events = declared_events(events)
         metadata.info[_METADATA_KEY] = self
         forgotten.listen()
 
@@ -457,6 +461,24 @@ class AuditLog:
         :param actor: the person as an actor, an object or the id; if None, the key, where the model is ``actor_cls``.
         """
         return seals.subject(self._scope, session, model, key, actor)
+
+    def record_event(
+        self, session: Target, name: str, *, target: Any = None, data: Mapping[str, Any] | None = None
+    ) -> int:
+        """Record what happened and is no change of a row, such as a login or an export, and return the activity's id.
+
+        It is part of the transaction of the session, with its actor. The activity has verb ``event`` and no table of
+        the application; ``row_key`` is the name, and ``changed_data`` has ``event``, ``target`` and ``data``. Roles
+        other than the owner need EXECUTE of ``audit_logger_record_event(text, jsonb, jsonb)``, and nothing else.
+
+        :param session: a Session or a Connection.
+        :param name: what happened, of at most 200 characters; one of ``events`` if these are given.
+        :param target: the object that it is about.
+        :param data: what else there is to say, as JSON.
+        :raises ConfigurationError: if the name is not declared.
+        :raises HistoryError: if the target has no primary key.
+        """
+        return record_event(self._scope, self._events, session, name, target, data)
 
     def rewrite(self, engine: Engine, erasure: Erasure, *, patience: dt.timedelta = dt.timedelta(minutes=1)) -> None:
         """Rewrite the files that hold what an erasure removed, once it is committed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -14,6 +14,7 @@ from flask import Flask, appcontext_pushed, current_app, has_app_context
 from flask_sqlalchemy import SQLAlchemy
 
 from ._actor import current_actor_id, current_client_addr
+from ._logins import LOGIN_EVENTS, connect
 from ._meta import current_meta
 from ._page import Access, Naming, init_page
 
@@ -37,6 +38,9 @@ class AuditLogger(AuditLog):
     :param enabled: False sends nothing with the writes of any app, as does ``AUDIT_LOG_ENABLED = False`` in the
         configuration of one; such as in tests on a database without a trail. Where there is one, it records all the
         same, and no actor.
+    :param events: the names of the events that :meth:`record_event` may record; any if None. With ``"login"`` among
+        them, or alone, the signals of Flask-Login and Flask-Security are recorded: logins and logouts, those that were
+        refused, changed passwords. Each is committed at once, in a transaction of its own.
     :param bind_key: records the models with this ``__bind_key__`` instead of those without one.
     :raises ConfigurationError: if the models have a logger already, or a table with a name of the trail.
     """
@@ -54,6 +58,7 @@ class AuditLogger(AuditLog):
         get_meta: Callable[[], Mapping[str, Any] | None] | None = None,
         bind_key: str | None = None,
         enabled: bool = True,
+        events: Collection[str] | None = None,
     ) -> None:
         if bind_key not in db.metadatas:
             raise ConfigurationError(
@@ -68,6 +73,7 @@ class AuditLogger(AuditLog):
             get_actor_id=get_actor_id or current_actor_id,
             get_client_addr=get_client_addr or current_client_addr,
             get_meta=get_meta or current_meta,
+            events=None if events is None or events == "login" else {*events, *_login_events(events)},
         )
         self.db = db
         self.bind_key = bind_key
@@ -75,6 +81,7 @@ class AuditLogger(AuditLog):
         # Engines are told apart by their dialect, which their copies share.
         self._apps: WeakKeyDictionary[Flask, Dialect] = WeakKeyDictionary()
         self._dialects: WeakSet[Dialect] = WeakSet()
+        self._receivers = connect(self) if events is not None and "login" in events else []
         # The engines of an app exist once db.init_app(app) was called, and can be had in its context only.
         appcontext_pushed.connect(self._attach_engine)
         if has_app_context():
@@ -126,8 +133,13 @@ class AuditLogger(AuditLog):
             statement_timeout=statement_timeout,
         )
 
+    def is_attached_to(self, app: Flask) -> bool:
+        """Return whether the writes of an app are sent with their context."""
+        return app in self._apps
+
     def close(self) -> None:
         """Stop sending the context: detach from every engine, and from apps that come later."""
+        self._receivers.clear()
         appcontext_pushed.disconnect(self._attach_engine)
         for app in list(self._apps):
             with app.app_context():
@@ -158,3 +170,9 @@ class AuditLogger(AuditLog):
             if self._apps.get(app) is not dialect:
                 return Resolvers()
         return super()._resolvers(dialect)
+
+
+def _login_events(events: Collection[str]) -> tuple[str, ...]:
+    if isinstance(events, str):
+        raise ConfigurationError(f"events is {events!r}; make it 'login', or a list of names.")
+    return LOGIN_EVENTS if "login" in events else ()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..scope import Scope
 
 #: Every verb that an activity can have.
-VERBS = ("insert", "update", "delete", "truncate", "snapshot", "bypass", "maintenance", "read")
+VERBS = ("insert", "update", "delete", "truncate", "snapshot", "bypass", "maintenance", "read", "event")
 
 
 #: Says that an option was not given, where None means something.

@@ -41,7 +41,7 @@ def changed(activity: Any) -> ColumnElement[Any]:
     """What is new in a row; nothing where it is no row that an activity speaks of."""
     # What was read is what somebody says: where it is not an object, the two cannot be put together.
     new = type_coerce(activity.changed_data, JSONB())
-    return case((activity.verb == exact_text("read"), literal({}, JSONB())), else_=new)
+    return case((activity.verb.in_((exact_text("read"), exact_text("event"))), literal({}, JSONB())), else_=new)
 
 
 def _left_before(activity: Any, model: Any) -> ColumnElement[Any]:

@@ -147,6 +147,8 @@ def _without_record(verb: str, schema: str, table_name: str, count: int, names: 
         return [Part("text", f"{_OF_TABLES[verb]} {table}")]
     if verb == "maintenance":
         return [Part("text", "maintained the trail")]
+    if verb == "event":
+        return [Part("text", _event(activity) if count == 1 else f"{count:,} events")]
     if verb == "read":
         asked = activity.changed_data if activity is not None and is_loaded(activity) else None
         place = "the log" if table_name == "activity" else table
@@ -155,6 +157,16 @@ def _without_record(verb: str, schema: str, table_name: str, count: int, names: 
             place = f"the trail ({view.rpartition('.')[2].replace('_', ' ')})"
         return [Part("text", f"looked at {place}" + ("" if count == 1 else f" {count:,} times"))]
     return [Part("text", f"{VERBS.get(verb, verb)} {count:,} {names.table(schema, table_name, count)}")]
+
+
+def _event(activity: Any) -> str:
+    """Say what happened, and to what."""
+    said = activity.changed_data if activity is not None and is_loaded(activity) else None
+    if not isinstance(said, dict):
+        return "recorded an event"
+    target = said.get("target")
+    about = f" ({target.get('table')} {_cut(str(target.get('key')))})" if isinstance(target, dict) else ""
+    return f"{_cut(str(said.get('event')))}{about}"
 
 
 def _values(activity: Any, column: str) -> list[Part]:

@@ -41,7 +41,7 @@ _GRANTS = text(
     "  pg_catalog.pg_get_function_identity_arguments(p.oid), p.proacl, p.proowner, ARRAY['EXECUTE']"
     " FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace"
     " WHERE n.nspname = :schema AND pg_catalog.starts_with(p.proname, 'audit_logger_')"
-    "  AND p.proname NOT IN ('audit_logger_acknowledge', 'audit_logger_record_read')"
+    "  AND p.proname NOT IN ('audit_logger_acknowledge', 'audit_logger_record_event', 'audit_logger_record_read')"
     ") AS g " + _GRANTEES +
     # What PUBLIC may execute is compared with the function as it was released.
     "AND (a.grantee <> 0 OR g.kind NOT IN ('FUNCTION', 'PROCEDURE')) "
