@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from audit_core import AuditLog
+from sqlalchemy import MetaData, create_engine
 
 from tests.contract.project import CommandError
 from tests.contract.setups import AlembicSetup, MigratedProject, Setup
@@ -216,3 +218,57 @@ def test_a_migration_that_comes_late_finds_the_new_name(recorded: MigratedProjec
     recorded.upgrade()
     assert [(old | new)["head"] for _, old, new in history(recorded)] == ["first", "second", "second", "x"]
     assert [(old | new)["title"] for _, old, new in history(recorded, table="memos")][-2:] == ["second", "y"]
+
+
+def seal(project: MigratedProject) -> AuditLog:
+    log = AuditLog(MetaData(), schema="Audit Logs")
+    engine = create_engine(project.url)
+    log.seal(engine)
+    engine.dispose()
+    return log
+
+
+def seal_findings(project: MigratedProject) -> set[tuple[str, bool]]:
+    """Return what verifying the seals finds: kind, and whether it counts."""
+    log = AuditLog(MetaData(), schema="Audit Logs")
+    engine = create_engine(project.url)
+    with engine.connect() as connection:
+        found = {(each.kind, each.is_failure) for each in log.verify_seals(connection) if each.kind != "unsealed"}
+    engine.dispose()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        ("op.rename_audited_column('articles', 'title', 'head', audit_schema='Audit Logs')", set()),
+        ("op.rename_audited_table('articles', 'texts', audit_schema='Audit Logs')", set()),
+        ("op.add_audited_column('articles', 'views', 0, audit_schema='Audit Logs')", set()),
+        ("op.remove_audited_column('articles', 'title', audit_schema='Audit Logs')", {("erased", False)}),
+        ("op.erase_audited_values('articles', ['title'], 'policy 12', audit_schema='Audit Logs')", {("erased", False)}),
+        (
+            "op.alter_audited_column('articles', 'title', \"to_jsonb(length(value #>> '{}'))\","
+            " audit_schema='Audit Logs')",
+            {("rewritten", False)},
+        ),
+        (
+            "op.rename_audited_column('articles', 'title', 'head', audit_schema='Audit Logs')\n"
+            "op.rename_audited_table('articles', 'texts', audit_schema='Audit Logs')\n"
+            "op.erase_audited_values('texts', ['head'], 'policy 12', audit_schema='Audit Logs')",
+            {("erased", False)},
+        ),
+    ],
+)
+def test_what_a_migration_rewrites_stays_proved(
+    recorded: MigratedProject, operation: str, expected: set[tuple[str, bool]]
+) -> None:
+    seal(recorded)
+    recorded.write_migration(operation, "pass")
+    recorded.upgrade()
+    assert seal_findings(recorded) == expected
+    seal(recorded)
+    assert seal_findings(recorded) == expected
+    with recorded.connect() as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("UPDATE \"Audit Logs\".activity SET verb = 'snapshot' WHERE verb = 'delete'")
+    assert ("altered", True) in seal_findings(recorded)

@@ -80,7 +80,7 @@ def test_a_role_that_may_do_nothing_else_can_record_events(engine: Engine) -> No
 
 def test_only_declared_names(engine: Engine) -> None:
     log = AuditLog(MetaData(), events=["login"])
-    with Session(engine) as session, pytest.raises(ConfigurationError, match="'logni' is not among .* 'login'"):
+    with Session(engine) as session, pytest.raises(ConfigurationError, match=r"'logni' is not among .* 'login'"):
         log.record_event(session, "logni")
     with pytest.raises(ConfigurationError, match="make it a list"):
         AuditLog(MetaData(), events="login")
