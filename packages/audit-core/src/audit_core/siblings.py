@@ -31,6 +31,7 @@ from .reading.exact import equal, pg
 from .reading.values import dump_json
 from .request import request_id_of, request_meta, storable
 from .scope import Scope
+from .seals.stored import sealed_in
 from .settings import fixed_search_path
 from .undo.refusals import headline
 
@@ -93,6 +94,7 @@ __all__ = [
     "says_itself",
     "schema_of",
     "scope_of",
+    "sealed_in",
     "short_name",
     "storable",
     "table_of",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from sqlalchemy import Connection
 
 from ..lifecycle.checksum import ACTIVITY, TRANSACTION, selected
 from ..lifecycle.owner import statement
+from ..quoting import qualified
 from .canonical import Seal, Seeds
 
 _MICROSECONDS = "CAST(EXTRACT(epoch FROM {0}) * 1000000 AS bigint)"
@@ -32,10 +34,26 @@ _TRANSACTIONS = (
     f"SELECT {selected(TRANSACTION)} FROM {{schema}}.transaction AS t"
     " WHERE t.id BETWEEN CAST(:first AS bigint) AND CAST(:last AS bigint) ORDER BY t.id"
 )
+_SEALED_IN = (
+    "SELECT s.number, s.sealed_at,"
+    " (SELECT min(l.anchored_at) FROM {schema}.activity_seal_leaf AS l WHERE l.number >= s.number)"
+    " FROM {schema}.activity_seal AS s"
+    " WHERE CAST(:id AS bigint) BETWEEN s.from_transaction_id AND s.to_transaction_id LIMIT 1"
+)
 _COMMITMENTS = (
     "SELECT c.id, c.field, c.commitment, c.salt, c.maintenance_id FROM {schema}.activity_commitment AS c"
     " WHERE c.of_table = :of_table AND c.id BETWEEN CAST(:first AS bigint) AND CAST(:last AS bigint)"
 )
+
+
+@dataclass(frozen=True)
+class SealedIn:
+    """The seal that a transaction is in."""
+
+    number: int
+    sealed_at: dt.datetime
+    #: When its digest, or that of a later seal, was kept elsewhere; None if none was yet.
+    anchored_at: dt.datetime | None
 
 
 @dataclass(frozen=True)
@@ -101,6 +119,16 @@ def read_kept(
         commitment, salt = (None if each is None else bytes(each) for each in (row.commitment, row.salt))
         found[row.id][row.field] = Kept(commitment, salt, row.maintenance_id)
     return found
+
+
+def sealed_in(connection: Connection, schema: str, transaction_id: int) -> SealedIn | None:
+    """Return the seal that a transaction is in; None if there is none, or the role may not read them."""
+    names = [qualified(name, schema) for name in ("activity_seal", "activity_seal_leaf")]
+    query = "SELECT bool_and(has_table_privilege(n, 'SELECT')) FROM unnest(CAST(:names AS text[])) AS n"
+    if not connection.scalar(statement(query), {"names": names}):
+        return None
+    found = connection.execute(statement(_SEALED_IN, schema=schema), {"id": transaction_id}).one_or_none()
+    return None if found is None else SealedIn(*found)
 
 
 def last_number(connection: Connection, schema: str) -> int:

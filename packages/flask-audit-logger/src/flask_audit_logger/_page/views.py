@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from audit_core import AuditLog, HistoryError, UndoConflictError, audit_context
-from audit_core.siblings import find_table, parse_actor, parse_key, row_as_of, scope_of
+from audit_core.siblings import find_table, parse_actor, parse_key, row_as_of, scope_of, sealed_in
 from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DataError, DBAPIError
@@ -209,13 +210,15 @@ class Views:
                 return {
                     **transaction_document(id_, transaction, names),
                     **counts_document(groups, is_counted),
+                    "sealed": None if sealed is None else asdict(sealed),
                     "activities": [activity_document(each, names) for each in page.activities],
                     **({"undo_limit": UNDO_LIMIT} if template == "undo.html" else {}),
                     **_next(page.after),
                 }
 
             counts = {"groups": groups, "is_counted": is_counted, "count": count, "limit": UNDO_LIMIT}
-            shown = {"id": id_, "transaction": transaction, "page": page, "names": names, **counts}
+            sealed = sealed_in(own.connection(), self.logger.schema, id_)
+            shown = {"id": id_, "transaction": transaction, "page": page, "names": names, "sealed": sealed, **counts}
             return self._answer(template, document, **shown, title=title.format(id_))
 
     def rehearse_undo(self, id: str) -> ResponseReturnValue:
