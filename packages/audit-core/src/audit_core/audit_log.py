@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from sqlalchemy import Connection, Dialect, Engine, MetaData, Select, Table
@@ -387,6 +388,8 @@ class AuditLog:
         *,
         first: int = 1,
         progress: Callable[[Seal], None] | None = None,
+        archive: Engine | None = None,
+        catalog: Any = None,
     ) -> Iterator[SealFinding]:
         """Yield what is not as it was sealed: activities and transactions that were altered, removed or added.
 
@@ -398,8 +401,16 @@ class AuditLog:
         :param digests: those that were kept, by the numbers of their seals; see :func:`audit_core.read_digests`.
         :param first: begin with this seal, such as to go on where it was interrupted.
         :param progress: called with each seal that was verified.
+        :param archive: verify what is in the archive only as well, which is found with this engine.
+        :param catalog: as in :meth:`archive`.
         """
-        return seals.verify_seals(self._scope, connection, digests or {}, first, progress)
+        given = (self._scope, connection, digests or {}, first, progress)
+        if archive is None:
+            yield from seals.verify_seals(*given, None)
+            return
+        opened, sealed = imported("catalog").opened_archive, imported("sealed")
+        with opened(self._scope, archive, catalog) as found:
+            yield from seals.verify_seals(*given, partial(sealed.rows, found))
 
     def prove(self, connection: Target, activity: AuditLogActivity | int) -> dict[str, Any]:
         """Return the proof that an activity and its transaction are sealed, to be written as JSON.

@@ -40,6 +40,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 @click.option("--digests", type=_FILE, help="The digests that were kept of seals.")
 @click.option("--public-key", "public_keys", type=_FILE, multiple=True, help="Digests have to be signed with it.")
 @click.option("--authority", "authorities", type=_FILE, multiple=True, help="Digests have to be stamped by it.")
+@options.archive
+@options.catalog
 @click.option("--first-seal", metavar="N", type=click.IntRange(min=1), default=1, help="Go on from this seal.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the report into this file, too.")
 @options.as_json_lines
@@ -54,6 +56,8 @@ def verify(
     public_keys: tuple[Path, ...],
     authorities: tuple[Path, ...],
     first_seal: int,
+    with_archive: bool,
+    catalog: str | None,
     html: Path | None,
     as_json: bool,
 ) -> None:
@@ -78,7 +82,7 @@ def verify(
             found = _findings(database.audit_log, connection, tables, since, as_json)
             report.add(Section("continuity", "Nothing was changed without being recorded."), found, as_json)
         if is_all or is_sealed:
-            sealed = _seal_findings(database.audit_log, connection, kept, first_seal, as_json)
+            sealed = _seal_findings(database, connection, kept, first_seal, as_json, with_archive, catalog)
             report.add(Section("seals", _intact(digests, kept)), sealed, as_json)
     if html is not None:
         html.write_text(report.html(), encoding="utf-8")
@@ -133,9 +137,23 @@ def _findings(
 
 
 def _seal_findings(
-    log: AuditLog, connection: Connection, kept: Digests, first: int, as_json: bool
+    database: Database,
+    connection: Connection,
+    kept: Digests,
+    first: int,
+    as_json: bool,
+    with_archive: bool,
+    catalog: str | None,
 ) -> Iterator[SealFinding]:
+    log = database.audit_log
     yield from kept.findings
     with connection.begin(), _progress(as_json, "seals") as progress:
         task = progress.add_task("", total=last_number(connection, log.schema) - first + 1)
-        yield from log.verify_seals(connection, kept.by_seal, first=first, progress=lambda _: progress.advance(task))
+        yield from log.verify_seals(
+            connection,
+            kept.by_seal,
+            first=first,
+            progress=lambda _: progress.advance(task),
+            archive=database.engine if with_archive else None,
+            catalog=catalog,
+        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import Connection
 
@@ -33,6 +33,9 @@ from .stored import Kept, Leaves, read_kept, read_leaves, read_rows, read_seals
 if TYPE_CHECKING:
     from ..scope import Scope
     from .digests import Digest
+
+#: Reads activities or transactions with these ids from an archive; each once, as texts.
+ArchivedRows: TypeAlias = Callable[[str, list[int]], Iterator[Mapping[str, Any]]]
 
 _CONTENT: Mapping[str, Callable[[Mapping[str, Any]], Content]] = {
     "activity": content_of_activity,
@@ -60,6 +63,7 @@ def verify_seals(
     digests: Mapping[int, Digest],
     first: int,
     progress: Callable[[Seal], None] | None,
+    archived_rows: ArchivedRows | None,
 ) -> Iterator[SealFinding]:
     """Yield what does not fit; see :meth:`audit_core.AuditLog.verify_seals`."""
     owner: Any = unwrapped(target)
@@ -69,7 +73,7 @@ def verify_seals(
         if is_own:
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         with recorded_settings(connection):
-            yield from _Verification(connection, scope.schema, digests, first, progress).findings()
+            yield from _Verification(connection, scope.schema, digests, first, progress, archived_rows).findings()
     finally:
         if is_own:
             owner.rollback()
@@ -83,12 +87,14 @@ class _Verification:
         digests: Mapping[int, Digest],
         first: int,
         progress: Callable[[Seal], None] | None,
+        archived_rows: ArchivedRows | None,
     ) -> None:
         self._connection = connection
         self._schema = schema
         self._digests = digests
         self._first = first
         self._progress = progress
+        self._archived_rows = archived_rows
         self._history = History.read(connection, schema)
         self._removed = 0
 
@@ -185,6 +191,9 @@ class _Verification:
                 yield _of_row("added", seal, of_table, row["id"], "was added to what is sealed")
                 continue
             yield from self._row(seal, of_table, row, sealed, kept.get(row["id"], {}))
+        if left and self._archived_rows is not None:
+            for row in self._archived_rows(of_table, list(left)):
+                yield from self._row(seal, of_table, row, left.pop(row["id"]), kept.get(row["id"], {}))
         if of_table == "activity":
             yield from self._missing_activities(seal, leaves, list(left))
         elif left:
