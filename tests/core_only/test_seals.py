@@ -459,3 +459,14 @@ def test_what_the_trail_has_of_a_person(engine: Engine) -> None:
         ("actor", "customers"),
         ("actor", "customers"),
     ]
+
+
+def test_check_says_when_nobody_seals_any_more(engine: Engine) -> None:
+    with Session(engine) as session, session.begin():
+        session.get_one(Customer, 1).name = "Later"
+    with engine.connect() as connection:
+        assert audit_log.check(connection) == []
+    tamper(engine, "UPDATE activity SET issued_at = issued_at - interval '25 hours' WHERE id = 5")
+    with engine.connect() as connection:
+        (problem,) = audit_log.check(connection)
+    assert "sealed up to 4, and 5 was recorded at" in problem.message

@@ -13,6 +13,8 @@ from .problem import Problem
 
 #: So long after its last run, retention is late. It may run every month, and is best run every night.
 LATE = "35 days"
+#: What waits for a seal for so long was forgotten, where anything is sealed.
+UNSEALED = "1 day"
 
 _OPEN = text(
     "SELECT c.relname FROM pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid"
@@ -71,12 +73,29 @@ def problems(connection: Connection, schema: str) -> Iterator[Problem]:
             f"{what} keeps {row.keep} and ran last on {row.run_at:%Y-%m-%d}: what is older is still there. Run "
             "audit-log retain every night, or say that all is kept: audit-log retain --keep forever",
         )
+    for row in connection.execute(_unsealed(schema)):
+        yield Problem(
+            None,
+            f"{schema}.activity is sealed up to {row.to_id}, and {row.id} was recorded at {row.issued_at.isoformat()}: "
+            "what is not sealed can be altered without a trace. Run audit-log seal from cron, or with --every 60s.",
+        )
     for row in connection.execute(_left(schema)):
         yield Problem(
             None,
             f"Retention keeps {row.keep}, and {schema}.{row.name} still begins at {row.first_issued_at.isoformat()}: "
             f"{row.why}.",
         )
+
+
+def _unsealed(schema: str) -> Any:
+    """Select the first activity that waits for a seal for too long, if somebody began to seal."""
+    return statement(
+        "SELECT s.to_id, a.id, a.issued_at FROM (SELECT max(to_id) AS to_id FROM {schema}.activity_seal) AS s"
+        " CROSS JOIN LATERAL (SELECT o.id, o.issued_at FROM {schema}.activity AS o WHERE o.id > s.to_id"
+        " ORDER BY o.id LIMIT 1) AS a"
+        f" WHERE a.issued_at < pg_catalog.clock_timestamp() - CAST('{UNSEALED}' AS interval)",
+        schema=schema,
+    )
 
 
 def _left(schema: str) -> Any:
