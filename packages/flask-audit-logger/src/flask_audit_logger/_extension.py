@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from audit_alembic import process_revision_directives
-from audit_core import AuditLog, ConfigurationError
+from audit_core import AuditLog, ConfigurationError, audit_context
 from audit_core.siblings import Resolvers, leave_unattached
 from flask import Flask, appcontext_pushed, current_app, has_app_context
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import inspect
 
 from ._actor import current_actor_id, current_client_addr
 from ._logins import LOGIN_EVENTS, connect
@@ -81,7 +82,7 @@ class AuditLogger(AuditLog):
         # Engines are told apart by their dialect, which their copies share.
         self._apps: WeakKeyDictionary[Flask, Dialect] = WeakKeyDictionary()
         self._dialects: WeakSet[Dialect] = WeakSet()
-        self._receivers = connect(self) if events is not None and "login" in events else []
+        self._receivers = connect(self._record_login) if events is not None and "login" in events else []
         # The engines of an app exist once db.init_app(app) was called, and can be had in its context only.
         appcontext_pushed.connect(self._attach_engine)
         if has_app_context():
@@ -133,10 +134,6 @@ class AuditLogger(AuditLog):
             statement_timeout=statement_timeout,
         )
 
-    def is_attached_to(self, app: Flask) -> bool:
-        """Return whether the writes of an app are sent with their context."""
-        return app in self._apps
-
     def close(self) -> None:
         """Stop sending the context: detach from every engine, and from apps that come later."""
         self._receivers.clear()
@@ -162,6 +159,15 @@ class AuditLogger(AuditLog):
             self.attach(engine)
             self._apps[app] = engine.dialect
             self._dialects.add(engine.dialect)
+
+    def _record_login(self, app: Flask, name: str, user: Any) -> None:
+        """Record what a signal says, in a transaction of its own: what fails is rolled back, and this has to stay."""
+        if app not in self._apps:
+            return
+        state = None if user is None else inspect(user, raiseerr=False)
+        known = {"actor_id": state.identity[0]} if state is not None and state.identity else {}
+        with audit_context(**known), self.db.engines[self.bind_key].begin() as connection:
+            self.record_event(connection, name, target=user if known else None)
 
     def _resolvers(self, dialect: Dialect) -> Resolvers:
         """Ask nobody while another app than that of the engine is the current one: its user is not an actor here."""

@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
-from audit_core import audit_context
 from flask import Flask
-from sqlalchemy import inspect
-
-if TYPE_CHECKING:
-    from ._extension import AuditLogger
 
 #: The module and the signal, and what the event is called.
 _EVENTS = {
@@ -48,12 +43,16 @@ _EVENTS = {
 LOGIN_EVENTS = tuple(name for names in _EVENTS.values() for name in names.values())
 
 
-def connect(logger: AuditLogger) -> list[Callable[..., None]]:
+#: Records an event of an app, about a user if there is one.
+Record: TypeAlias = Callable[[Flask, str, Any], None]
+
+
+def connect(record: Record) -> list[Callable[..., None]]:
     """Record the signals of what is installed, and return what has to be kept for as long as that is wanted."""
     receivers: list[Callable[..., None]] = []
     for signal, name in _signals():
-        receiver = partial(_received, logger, name)
-        # A receiver is kept by whoever wants it.
+        receiver = partial(_received, record, name)
+        # The signal does not keep its receivers.
         signal.connect(receiver)
         receivers.append(receiver)
     return receivers
@@ -72,14 +71,7 @@ def _signals() -> Iterator[tuple[Any, str]]:
                 yield signal, name
 
 
-def _received(logger: AuditLogger, name: str, sender: Any, user: Any = None, **_: Any) -> None:
+def _received(record: Record, name: str, sender: Any, user: Any = None, **_: Any) -> None:
     app = sender._get_current_object() if hasattr(sender, "_get_current_object") else sender
-    if not isinstance(app, Flask) or not logger.is_attached_to(app):
-        return
-    state = None if user is None else inspect(user, raiseerr=False)
-    identity = state.identity if state is not None and state.identity else None
-    engine = logger.db.engines[logger.bind_key]
-    known = {} if identity is None else {"actor_id": identity[0]}
-    # In a transaction of its own: a login that fails is rolled back with the request, and has to stay.
-    with audit_context(**known), engine.begin() as connection:
-        logger.record_event(connection, name, target=user if identity is not None else None)
+    if isinstance(app, Flask):
+        record(app, name, user)

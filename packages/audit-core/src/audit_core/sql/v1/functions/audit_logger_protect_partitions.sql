@@ -1,5 +1,5 @@
--- Protects every partition of the trail from TRUNCATE: statement triggers are not inherited. What is recorded is kept out
--- of PostgreSQL's statistics, too, from which it could not be erased. Called when a trail is
+-- Protects every partition of the trail from TRUNCATE: statement triggers are not inherited. Nor does
+-- PostgreSQL keep statistics of what is recorded, from which nothing could be erased. Called when a trail is
 -- created or refreshed, and when a partition is made.
 CREATE OR REPLACE FUNCTION @schema@.audit_logger_protect_partitions() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
