@@ -9,6 +9,7 @@ import pytest
 from flask import Flask, abort
 from flask_audit_logger import AuditLogger
 from flask_login import LoginManager, UserMixin, login_required, login_user, logout_user
+from flask_security.signals import user_failed_authn
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import URL, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -120,3 +121,9 @@ def test_other_names_have_to_be_declared(database: URL) -> None:
     shop.app.test_client().post("/login")
     assert [name for name, *_ in shop.events()] == ["export", "login"]
     shop.close()
+
+
+def test_the_signals_of_flask_security(shop: Shop) -> None:
+    with shop.app.test_request_context("/login", environ_base={"REMOTE_ADDR": "192.0.2.7"}):
+        user_failed_authn.send(shop.app)
+    assert shop.events() == [("login.failed", None, "192.0.2.7")]
