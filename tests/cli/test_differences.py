@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from audit_core.cli import differences
 from audit_core.cli.differences import difference
+from audit_core.siblings import Budget, Piece, compare
 
 from tests.cli.conftest import Shop
 from tests.cli.shop import Customer
@@ -63,18 +64,26 @@ def test_unchanged_stretches_are_folded_where_values_are_cut() -> None:
     ],
 )
 def test_what_would_take_long_is_replaced_as_a_whole(old: str, new: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The work is counted: so many pairs of lines and words are compared, and no more."""
-    pairs = []
-    steps = differences._steps
+    """The work is counted: so many steps are taken, and then no more."""
+    budgets: list[Budget] = []
 
-    def counted(one: list[str], other: list[str]) -> list[tuple[bool, str, str]]:
-        pairs.append(len(one) * len(other))
-        return steps(one, other)
+    def counted(one: str, other: str, budget: Budget) -> list[Piece] | None:
+        budgets.append(budget)
+        return compare(one, other, budget)
 
-    monkeypatch.setattr(differences, "_steps", counted)
+    monkeypatch.setattr(differences, "compare", counted)
     lines = shown(old, new)
-    assert sum(pairs) <= differences._MOST
+    (budget,) = budgets
+    # The last step may be one too many, after which it is given up.
+    assert budget.steps > -len(old)
     assert any(mark in line for line in lines for mark in ("[-", "{+"))
+
+
+def test_the_ends_of_what_was_replaced_are_kept() -> None:
+    old, new = (" ".join(map(str, range(first, first + 1000))) for first in (0, 5000))
+    (_, line) = shown(f"Dear Ann, {old}. Yours, Ben", f"Dear Ann, {new}. Yours, Ben", is_cut=True)
+    assert line.startswith("  Dear Ann, [-0 1 2")
+    assert line.endswith(". Yours, Ben")
 
 
 def test_history_shows_differences(own_shop: Shop) -> None:

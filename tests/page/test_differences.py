@@ -6,8 +6,8 @@ import random
 from typing import Any
 
 import pytest
+from audit_core.siblings import STEPS, Budget, Piece, compare, dump_json
 from flask_audit_logger._page.differences import Difference, describe_bytes, differences
-from flask_audit_logger._page.words import STEPS, Budget, Piece, compare
 
 
 def only(old: Any, new: Any, **options: Any) -> Difference:
@@ -119,3 +119,34 @@ def test_a_long_insert_is_folded() -> None:
     (found,) = differences({}, {"c": "word " * 200}, "insert")
     assert found.is_long
     assert not only("short", "also short").is_long
+
+
+def places(old: Any, new: Any) -> list[tuple[str, str | None, str | None]]:
+    return [(each.path, each.old, each.new) for each in differences({"c": old}, {"c": new}, "update")]
+
+
+def test_an_item_in_front_of_a_list_is_one_that_was_added() -> None:
+    items = [{"id": number, "name": f"item {number}"} for number in range(50)]
+    first = {"id": 99, "name": "first"}
+    assert places(items, [first, *items]) == [("c $[0]", None, dump_json(first))]
+    assert places([first, *items], items) == [("c $[0]", dump_json(first), None)]
+    assert places(items, [*items[:7], *items[9:]]) == [(f"c $[{at}]", dump_json(items[at]), None) for at in (7, 8)]
+
+
+def test_an_item_that_changed_is_found_beside_one_that_was_added() -> None:
+    old = [{"id": 1, "price": 5}, {"id": 2, "price": 6}]
+    new = [{"id": 3, "price": 7}, {"id": 1, "price": 8}, {"id": 2, "price": 6}]
+    assert places(old, new) == [("c $[0]", None, dump_json(new[0])), ("c $[1].price", "5", "8")]
+    assert places(new, old) == [("c $[0]", dump_json(new[0]), None), ("c $[0].price", "8", "5")]
+
+
+def test_items_that_only_look_alike_to_python_differ() -> None:
+    assert places([1, 2], [True, 2]) == [("c $[0]", "1", "true")]
+    assert places([], [None]) == [("c $[0]", None, "null")]
+
+
+def test_lists_with_nothing_in_common_take_a_bounded_number_of_steps() -> None:
+    budget = Budget()
+    found = list(differences({"c": list(range(3000))}, {"c": list(range(5000, 9000))}, "update", budget=budget))
+    assert budget.steps >= -2000
+    assert found[-1].note == "only the first 100 places that differ are shown"

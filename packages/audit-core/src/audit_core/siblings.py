@@ -28,12 +28,14 @@ from .reading.audited_table import execute
 from .reading.bounds import LAST_ID
 from .reading.changes import mapper_of, table_of
 from .reading.exact import equal, pg
+from .reading.past_objects import masked_note, missing_note
 from .reading.values import dump_json
 from .request import request_id_of, request_meta, storable
 from .scope import Scope
 from .seals.stored import sealed_in
 from .settings import fixed_search_path
 from .undo.refusals import headline
+from .words import STEPS, Budget, Piece, compare, edits_between, fold
 
 __all__ = [
     "BODY_TAG",
@@ -41,12 +43,15 @@ __all__ = [
     "LAST_ID",
     "NAMES_OF_ACTORS",
     "OPERATIONS",
+    "STEPS",
     "TRIGGERS_OF_PREDECESSORS",
     "UNNAMEABLE",
     "VERBS",
+    "Budget",
     "Difference",
     "InitTrail",
     "InitTriggers",
+    "Piece",
     "Predecessor",
     "RefreshTrail",
     "RemoveTriggers",
@@ -61,16 +66,19 @@ __all__ = [
     "actor_id_type_problem",
     "audit_relations",
     "audited_tables",
+    "compare",
     "creators",
     "deprecation",
     "differences",
     "dump_json",
+    "edits_between",
     "equal",
     "execute",
     "find_audit_log",
     "find_source",
     "find_table",
     "fixed_search_path",
+    "fold",
     "function_names",
     "headline",
     "import_within",
@@ -79,6 +87,8 @@ __all__ = [
     "leave_unattached",
     "literal",
     "mapper_of",
+    "masked_note",
+    "missing_note",
     "naming_column",
     "parse_actor",
     "parse_key",

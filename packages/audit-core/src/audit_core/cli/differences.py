@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from ..words import Budget, compare, replaced
 from .cutting import cut
 from .output import value_text
 
 #: Longer texts, and those of several lines, are compared word by word.
 _SHORT = 60
-#: So many pairs of lines and words are compared; what takes more counts as replaced.
-_MOST = 250_000
 #: An unchanged stretch that is longer is folded, but for so much at its ends.
 _FOLDED, _END = 160, 60
 _BREAKS = "\r\n"
-_WORDS = re.compile(r"\w+|\s+|[^\w\s]")
+# A terminal says nothing of what moved.
+_OLD_KINDS, _NEW_KINDS = ("same", "deleted", "moved_away"), ("same", "inserted", "moved_here")
 _WITH_OLD, _WITH_NEW = ("update", "delete"), ("update", "insert", "snapshot")
 
 
@@ -57,65 +56,16 @@ def _fitted(value: Any, is_cut: bool) -> str:
 
 
 def _compare(old: str, new: str) -> list[_Run]:
-    """Compare line by line, and word by word what was replaced."""
-    runs: list[_Run] = []
-    budget = _Budget()
-    for run in _runs(old.splitlines(keepends=True), new.splitlines(keepends=True), budget):
-        replaced = not run.is_same and run.old and run.new
-        runs += _runs(_WORDS.findall(run.old), _WORDS.findall(run.new), budget) if replaced else [run]
+    """Compare line by line, and word by word what was replaced; as a whole what is too different."""
+    pieces = compare(old, new, Budget()) or replaced(old, new)
+    runs = []
+    for is_same, group in groupby(pieces, lambda piece: piece.kind == "same"):
+        found = list(group)
+        went, came = (
+            "".join(piece.text for piece in found if piece.kind in kinds) for kinds in (_OLD_KINDS, _NEW_KINDS)
+        )
+        runs.append(_Run(is_same, went, came))
     return runs
-
-
-class _Budget:
-    """How many pairs may still be compared of one value, whatever it is made of."""
-
-    def __init__(self) -> None:
-        self.left = _MOST
-
-    def allows(self, pairs: int) -> bool:
-        if pairs > self.left:
-            return False
-        self.left -= pairs
-        return True
-
-
-def _runs(old: Sequence[str], new: Sequence[str], budget: _Budget) -> Iterator[_Run]:
-    """Find the longest sequence that both have in common."""
-    shortest = min(len(old), len(new))
-    start = next((at for at in range(shortest) if old[at] != new[at]), shortest)
-    most = shortest - start
-    end = next((at for at in range(most) if old[-1 - at] != new[-1 - at]), most)
-    went, came = old[start : len(old) - end], new[start : len(new) - end]
-    steps = [(True, each, each) for each in old[:start]]
-    if budget.allows(len(went) * len(came)):
-        steps += _steps(went, came)
-    else:
-        steps.append((False, "".join(went), "".join(came)))
-    steps += [(True, each, each) for each in old[len(old) - end :]]
-    for is_same, group in groupby(steps, lambda step: step[0]):
-        _, olds, news = zip(*group, strict=True)
-        yield _Run(is_same, "".join(olds), "".join(news))
-
-
-def _steps(old: Sequence[str], new: Sequence[str]) -> list[tuple[bool, str, str]]:
-    # How long the common sequence of what is left of both is.
-    common = [[0] * (len(new) + 1) for _ in range(len(old) + 1)]
-    for i in reversed(range(len(old))):
-        row, below = common[i], common[i + 1]
-        for j in reversed(range(len(new))):
-            row[j] = below[j + 1] + 1 if old[i] == new[j] else max(below[j], row[j + 1])
-    steps, i, j = [], 0, 0
-    while i < len(old) or j < len(new):
-        if i < len(old) and j < len(new) and old[i] == new[j]:
-            steps.append((True, old[i], new[j]))
-            i, j = i + 1, j + 1
-        elif j == len(new) or (i < len(old) and common[i + 1][j] >= common[i][j + 1]):
-            steps.append((False, old[i], ""))
-            i += 1
-        else:
-            steps.append((False, "", new[j]))
-            j += 1
-    return steps
 
 
 def _marked(runs: list[_Run], is_cut: bool) -> str:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from audit_core.siblings import dump_json
+from audit_core.siblings import Budget, Piece, compare, dump_json, fold
 
-from .words import Budget, Piece, compare
+from .lists import paired
 
 #: Longer texts are compared word by word.
 _SHORT = 60
@@ -96,7 +96,7 @@ def _by_path(name: str, path: str, old: Any, new: Any, depth: int, budget: Budge
     if depth < _DEPTH and isinstance(old, dict) and isinstance(new, dict):
         places = [(_member(key), old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}]
     elif depth < _DEPTH and isinstance(old, list) and isinstance(new, list):
-        places = [(f"[{i}]", _item(old, i), _item(new, i)) for i in range(max(len(old), len(new)))]
+        places = [(f"[{i}]", one, other) for i, one, other in paired(old, new, _ABSENT, budget)]
     else:
         if not _is_same(old, new):
             yield _of_values(f"{name} {path}", old, new, budget)
@@ -114,10 +114,6 @@ def _is_same(old: Any, new: Any) -> bool:
 
 def _member(key: str) -> str:
     return f".{key}" if _NAME.fullmatch(key) else f"[{json.dumps(key, ensure_ascii=False)}]"
-
-
-def _item(values: list[Any], index: int) -> Any:
-    return values[index] if index < len(values) else _ABSENT
 
 
 def _of_values(path: str, old: Any, new: Any, budget: Budget) -> Difference:
@@ -169,7 +165,7 @@ def _of_texts(path: str, old: str | None, new: str | None, budget: Budget, words
             note = f"cut, from character {start + 1:,}; {note}"
         return Difference(path, middles[0][:_SHOWN], middles[1][:_SHOWN], note=note)
     around = [[Piece("same", "", size)] if size else [] for size in (start, end)]
-    return Difference(path, old[:_SHOWN], new[:_SHOWN], (*around[0], *pieces, *around[1]), note)
+    return Difference(path, old[:_SHOWN], new[:_SHOWN], (*around[0], *map(fold, pieces), *around[1]), note)
 
 
 def _common_ends(old: str, new: str) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from audit_core import AuditError, AuditLog
-from audit_core.siblings import VERBS, Scope, audited_tables, headline, scope_of, table_of
+from audit_core.siblings import VERBS, Budget, Scope, audited_tables, headline, scope_of, table_of
 from flask import request
 from sqlalchemy import LargeBinary
 from sqlalchemy.exc import DataError
@@ -20,7 +20,6 @@ from .differences import Difference, differences, text_of
 from .loading import is_loaded
 from .naming import Names, Naming
 from .queries import Day
-from .words import Budget
 
 
 @dataclass(frozen=True)

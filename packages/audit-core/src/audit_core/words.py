@@ -1,4 +1,4 @@
-"""What differs between two texts, word by word, in a bounded number of steps."""
+"""What differs between two texts, word by word, and between two sequences, in a bounded number of steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Literal
 Kind = Literal["same", "deleted", "inserted", "moved_away", "moved_here"]
 
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
-#: Steps of all comparisons of a page; what is too different then is shown as a whole.
+#: Steps of all comparisons of an answer; what is too different then is shown as a whole.
 STEPS = 400_000
 #: Two texts that differ in more places are not alike.
 _MOST_EDITS = 400
@@ -35,7 +35,7 @@ class Piece:
 
 @dataclass
 class Budget:
-    """How many steps are left for the comparisons of a page."""
+    """How many steps are left for the comparisons of an answer."""
 
     steps: int = STEPS
 
@@ -44,12 +44,32 @@ def compare(old: str, new: str, budget: Budget) -> list[Piece] | None:
     """Compare two texts; None if they are too different, or if the budget is spent."""
     by = _by_paragraph if "\n" in old or "\n" in new else _by_word
     pieces = by(old, new, budget)
-    return None if pieces is None else [_fold(piece) for piece in _joined(pieces)]
+    return None if pieces is None else list(_joined(pieces))
+
+
+def replaced(old: str, new: str) -> list[Piece]:
+    """Compare no more than the words at both ends; the rest is another text."""
+    before, after = _WORDS.findall(old), _WORDS.findall(new)
+    start = _common(before, after)
+    rest = min(len(before), len(after)) - start
+    end = _common(before[: -rest - 1 : -1] if rest else (), after[: -rest - 1 : -1] if rest else ())
+    middles = (each[start : len(each) - end] for each in (before, after))
+    parts = ("".join(before[:start]), *map("".join, middles), "".join(before[len(before) - end :]))
+    kinds: tuple[Kind, ...] = ("same", "deleted", "inserted", "same")
+    return [Piece(kind, text) for kind, text in zip(kinds, parts, strict=True) if text]
+
+
+def fold(piece: Piece) -> Piece:
+    """Leave out the middle of a long stretch that is the same."""
+    if piece.kind != "same" or len(piece.text) <= _UNFOLDED:
+        return piece
+    text = piece.text
+    return Piece("same", text[:_CONTEXT], len(text) - 2 * _CONTEXT, text[-_CONTEXT:])
 
 
 def _by_paragraph(old: str, new: str, budget: Budget) -> list[Piece] | None:
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
-    edits = _edits(before, after, budget)
+    edits = edits_between(before, after, budget)
     if edits is None:
         return None
     moved = _moved(edits)
@@ -87,7 +107,7 @@ def _replaced(edits: list[tuple[Kind, str]], moved: Counter[str], budget: Budget
 
 
 def _by_word(old: str, new: str, budget: Budget) -> list[Piece] | None:
-    edits = _edits(_WORDS.findall(old), _WORDS.findall(new), budget)
+    edits = edits_between(_WORDS.findall(old), _WORDS.findall(new), budget)
     if edits is None:
         return None
     runs = groupby(edits, lambda edit: edit[0])
@@ -125,14 +145,7 @@ def _joined(pieces: list[Piece]) -> Iterator[Piece]:
         yield Piece(kind, "".join(piece.text for piece in group))
 
 
-def _fold(piece: Piece) -> Piece:
-    if piece.kind != "same" or len(piece.text) <= _UNFOLDED:
-        return piece
-    text = piece.text
-    return Piece("same", text[:_CONTEXT], len(text) - 2 * _CONTEXT, text[-_CONTEXT:])
-
-
-def _edits(before: Sequence[str], after: Sequence[str], budget: Budget) -> list[tuple[Kind, str]] | None:
+def edits_between(before: Sequence[str], after: Sequence[str], budget: Budget) -> list[tuple[Kind, str]] | None:
     """Find a shortest way from one sequence to the other (Myers' algorithm); None if it is too long."""
     start = _common(before, after)
     rest = min(len(before), len(after)) - start
