@@ -131,7 +131,9 @@ def test_what_was_undone_but_for_ignored_columns_was_undone(session: Session) ->
 
 
 def test_a_plan_that_was_done_meanwhile_is_refused(session: Session) -> None:
-    done = commit(session, "UPDATE customers SET code = 'B'", "UPDATE customers SET name = 'wrong'")
+    commit(session, "INSERT INTO customers VALUES (2, 'Ben', 'X')")
+    code, name = "UPDATE customers SET code = 'B' WHERE id = 1", "UPDATE customers SET name = 'x' WHERE id = 2"
+    done = commit(session, code, name)
     plan = audit_log.plan_undo(session, done, ignore=CODE)
     undo_ignoring(session, done, CODE)
     with pytest.raises(HistoryError, match="already"):
