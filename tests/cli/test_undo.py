@@ -76,6 +76,20 @@ def test_what_is_in_conflict_can_be_left_out(own_shop: Shop) -> None:
         assert session.get_one(Customer, 1).name == "Eve"
 
 
+def test_columns_can_be_left_as_they_are(own_shop: Shop) -> None:
+    added = own_shop.write(Customer(id=1, name="Eva"))
+    own_shop.change(Customer, 1, name="Eve")
+    own_shop.run("undo", str(added), "--yes", code=1)
+    for unknown in ("color", "orders.name"):
+        assert own_shop.mistake("undo", str(added), "--ignore", unknown) == (
+            f"Error: {unknown!r} cannot be ignored: it is not a column of an audited table."
+        )
+    own_shop.run("undo", str(added), "--dry-run", "--ignore", "customers.name", "--ignore", "total")
+    own_shop.run("undo", str(added), "--yes", "--ignore", "name")
+    with Session(own_shop.engine) as session:
+        assert session.get(Customer, 1) is None
+
+
 def test_an_unknown_transaction_is_a_mistake(shared_shop: Shop) -> None:
     assert shared_shop.mistake("undo", "4711", "--dry-run") == "Error: There is no transaction 4711 in the trail."
 

@@ -566,17 +566,23 @@ class AuditLog:
         """
         stream_cursor.set_wake_up(self._connection(connection), self.schema, on=on)
 
-    def plan_undo(self, session: Target, what: Any, *, limit: int | None = None) -> UndoPlan:
+    def plan_undo(
+        self, session: Target, what: Any, *, limit: int | None = None, ignore: Collection[Any] = ()
+    ) -> UndoPlan:
         """Plan how to take changes back, row by row, and find what prevents it.
 
         The undo is tried and rolled back, so the rows are locked for a moment. ``plan.apply()`` performs it.
 
         :param what: a transaction of the trail, its id, an activity, or several.
         :param limit: the most changes that are taken back; more are refused before a row is loaded or locked.
-        :raises HistoryError: if there is no such transaction, it has been undone, or has more changes than the limit.
+        :param ignore: columns that are left as they are, and whose later changes prevent nothing, beside those that are
+            ``volatile``: as attributes of models, as Columns, or by name, ``"articles.updated_at"`` for one table or
+            ``"updated_at"`` for all. Rows that come back have them, too.
+        :raises HistoryError: if there is no such transaction, it has been undone, has more changes than the limit, or
+            what is to be ignored cannot be.
         :raises ConfigurationError: if the engine is not attached.
         """
-        return undo.plan_undo(self._scope, session, what, limit)
+        return undo.plan_undo(self._scope, session, what, limit, ignore)
 
     def restore(self, session: Target, model: Any, key: Any, when: dt.datetime) -> AuditLogTransaction | None:
         """Make a row what it was at an instant, and return the transaction of the trail that did it.

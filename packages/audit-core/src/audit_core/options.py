@@ -51,6 +51,9 @@ class TableOptions:
     store: str = _choice("rows", "changes")
     #: How long activities are kept; as long as those of the other tables if empty. Triggers need not know.
     keep: str = field(default="", compare=False, metadata={"is_recorded": False})
+    #: Columns that the application sets by itself, such as a time of the last change: an undo leaves them as they are.
+    #: Triggers need not know.
+    volatile: tuple[str, ...] = field(default=(), compare=False, metadata={"is_recorded": False, "names_columns": True})
 
     def __post_init__(self) -> None:
         for name in _COLUMN_OPTIONS:
@@ -85,8 +88,8 @@ class TableOptions:
             raise ConfigurationError(
                 f"Table {table.fullname!r}: 'exclude' and 'include' exclude each other. Keep one of them."
             )
-        for name in sorted({*values["exclude"], *values["mask"]}.intersection(_key_columns(table))):
-            option = "exclude" if name in values["exclude"] else "mask"
+        of_key = {name: option for option in _NOT_OF_KEY for name in values[option] if name in _key_columns(table)}
+        for name, option in sorted(of_key.items()):
             raise ConfigurationError(
                 f"Table {table.fullname!r}: {option!r} names {name!r}, which is in the primary key; "
                 f"without it nobody could tell which row changed. Take it out of {option!r}."
@@ -123,7 +126,7 @@ class TableOptions:
     @property
     def arguments(self) -> tuple[str, ...]:
         """The arguments of the triggers: what differs from the defaults, ``option=value`` each."""
-        said = [(name, column) for name in _COLUMN_OPTIONS for column in getattr(self, name)]
+        said = [(name, column) for name in _RECORDED_COLUMNS for column in getattr(self, name)]
         if self.operations != OPERATIONS:
             # The triggers that are there do not tell: one may have been dropped by hand.
             said += [("operation", operation) for operation in self.operations]
@@ -142,7 +145,7 @@ class TableOptions:
     @classmethod
     def from_arguments(cls, arguments: Iterable[str]) -> TableOptions | None:
         """Read the arguments of triggers; None if they are not ours."""
-        values: dict[str, Any] = {name: [] for name in (*_COLUMN_OPTIONS, "operation")}
+        values: dict[str, Any] = {name: [] for name in (*_RECORDED_COLUMNS, "operation")}
         for argument in arguments:
             name, _, value = argument.partition("=")
             if name in values and isinstance(values[name], list):
@@ -156,6 +159,14 @@ class TableOptions:
 
 
 _COLUMN_OPTIONS = tuple(each.name for each in fields(TableOptions) if "names_columns" in each.metadata)
+#: Those that are said to the triggers.
+_RECORDED_COLUMNS = tuple(
+    each.name
+    for each in fields(TableOptions)
+    if "names_columns" in each.metadata and each.metadata.get("is_recorded", True)
+)
+#: Those that cannot name a column of the primary key.
+_NOT_OF_KEY = ("volatile", "mask", "exclude")
 _CHOICES = {each.name: each.metadata["choices"] for each in fields(TableOptions) if "choices" in each.metadata}
 
 

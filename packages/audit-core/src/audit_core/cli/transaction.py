@@ -82,6 +82,12 @@ def show(
     show_default=True,
     help="If some of it cannot be taken back: do nothing, or skip it.",
 )
+@click.option(
+    "--ignore",
+    metavar="COLUMN",
+    multiple=True,
+    help="Leave this column as it is, also if it was changed since: of all tables, or TABLE.COLUMN. Can be repeated.",
+)
 @click.option("--actor", metavar="ID", help="The actor who takes it back.")
 @click.option("--reason", metavar="TEXT", help="Why, for the trail.")
 @options.as_json
@@ -92,6 +98,7 @@ def undo(
     dry_run: bool,
     yes: bool,
     on_conflict: Literal["abort", "skip"],
+    ignore: tuple[str, ...],
     actor: str | None,
     reason: str | None,
     as_json: bool,
@@ -103,7 +110,7 @@ def undo(
     """
     log = database.audit_log
     with Session(database.engine) as session, audit_context(**_context(log, actor, reason)):
-        plan = log.plan_undo(session, transaction)
+        plan = log.plan_undo(session, transaction, ignore=ignore)
         # Nobody should wait for locks, or for a vacuum, while somebody thinks about the answer.
         session.rollback()
         if not as_json:

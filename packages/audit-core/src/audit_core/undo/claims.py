@@ -19,12 +19,14 @@ from sqlalchemy import (
     inspect,
     literal,
     literal_column,
+    or_,
     select,
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ..reading.exact import exact_text, operate, pg
+from .ignoring import Ignored
 
 if TYPE_CHECKING:
     from ..scope import Scope
@@ -36,14 +38,18 @@ UNDOES = "undoes"
 TAKEN_BACK = ("insert", "update", "delete")
 
 
-def undone_by(scope: Scope, connection: Connection, transaction_id: int) -> int | None:
+def undone_by(scope: Scope, connection: Connection, transaction_id: int, ignored: Ignored | None = None) -> int | None:
     """Return the transaction that undid another one and was not undone itself.
 
     Anybody may write a claim. It counts if it is later than what it claims to have undone, and has an activity
     against each of its activities.
+
+    :param ignored: columns that an undo leaves as they are; an update of them alone needs none, and is none.
     """
-    claims = _claims(scope, cast(literal(transaction_id), BigInteger())).cte("claims", recursive=True)
-    claims = claims.union(_claims(scope, claims.c.by))
+    # Also tables of which nothing is ignored: a name without a schema means any table that is not among them.
+    names = {table.key: sorted(columns) for table, columns in (ignored or {}).items()}
+    claims = _claims(scope, cast(literal(transaction_id), BigInteger()), names).cte("claims", recursive=True)
+    claims = claims.union(_claims(scope, claims.c.by, names))
     by: dict[int, list[int]] = {}
     for undoes, claimant in connection.execute(select(claims.c.undoes, claims.c.by)):
         by.setdefault(undoes, []).append(claimant)
@@ -54,7 +60,7 @@ def undone_by(scope: Scope, connection: Connection, transaction_id: int) -> int 
     return standing.get(transaction_id)
 
 
-def _claims(scope: Scope, undoes: ColumnElement[int]) -> Select[Any]:
+def _claims(scope: Scope, undoes: ColumnElement[int], ignored: dict[str, list[str]]) -> Select[Any]:
     """Select the claims to have undone a transaction that count."""
     transaction: FromClause = inspect(scope.transaction_cls).local_table.alias()
     activity: FromClause = inspect(scope.activity_cls).local_table
@@ -76,6 +82,8 @@ def _claims(scope: Scope, undoes: ColumnElement[int]) -> Select[Any]:
         against.c.table_name == done.c.table_name,
         against.c.schema == done.c.schema,
     )
+    if any(ignored.values()):
+        is_done, is_against = and_(is_done, _does_more(done, ignored)), and_(is_against, _does_more(against, ignored))
     is_left = ~exists(_one().where(is_against).correlate_except(against))
     return select(undoes.label("undoes"), transaction.c.id.label("by")).where(
         operate(meta, "?", key),
@@ -84,6 +92,17 @@ def _claims(scope: Scope, undoes: ColumnElement[int]) -> Select[Any]:
         exists(_one().where(is_done).correlate_except(done)),
         ~exists(_one().where(is_done, is_left).correlate_except(done)),
     )
+
+
+def _does_more(done: FromClause, ignored: dict[str, list[str]]) -> ColumnElement[bool]:
+    """Return whether an activity does more than to set ignored columns."""
+    names = literal(ignored, JSONB())
+    qualified = operate(operate(done.c.schema, "||", exact_text("."), Text()), "||", done.c.table_name, Text())
+    columns = func.coalesce(*(operate(names, "->", name, JSONB()) for name in (qualified, done.c.table_name)))
+    each = pg.jsonb_array_elements_text(columns, type_=Text()).column_valued("name")
+    changed = type_coerce(done.c.changed_data, JSONB())
+    left = operate(changed, "-", func.array(select(each).scalar_subquery()), JSONB())
+    return or_(done.c.verb != exact_text("update"), operate(left, "<>", literal({}, JSONB())))
 
 
 def _one() -> Select[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ from ..errors import HistoryError, UndoConflictError
 from ..reading.activities import transaction_id
 from ..settings import recorded_settings
 from .claims import UNDOES, undone_by
+from .ignoring import Ignored, ignored_columns
 from .recorded import RecordedChange, load
 from .reversal import Reversal
 from .steps import Conflict, UndoStep
@@ -33,6 +34,7 @@ class UndoPlan:
     _changes: list[RecordedChange] = field(repr=False)
     _undoes: int | None = field(repr=False)
     _meta: dict[str, Any] = field(repr=False)
+    _ignored: Ignored = field(repr=False)
     #: What would be done, in this order.
     steps: list[UndoStep] = field(default_factory=list)
     #: What cannot be taken back, and why.
@@ -52,7 +54,7 @@ class UndoPlan:
             raise HistoryError(f"on_conflict is {on_conflict!r}; it can be 'abort' or 'skip'.")
         connection = flushed_connection(self._scope, self._session)
         with recorded_settings(connection), connection.begin_nested():
-            _refuse_what_is_undone(self._scope, connection, self._undoes)
+            _refuse_what_is_undone(self._scope, connection, self._undoes, self._ignored)
             self._take_back(connection)
             # A constraint that is checked at the end names no step that could be left out.
             if self.conflicts and (on_conflict == "abort" or any(each.activity_id is None for each in self.conflicts)):
@@ -72,14 +74,17 @@ class UndoPlan:
                 rehearsal.rollback()
 
     def _take_back(self, connection: Connection) -> None:
-        reversal = Reversal(self._scope, connection, self._meta)
+        reversal = Reversal(self._scope, connection, self._meta, self._ignored)
         reversal.take_back(self._changes)
         reversal.finish()
         self.steps, self.conflicts = reversal.steps, reversal.conflicts
 
 
-def plan_undo(scope: Scope, session: Any, what: Any, limit: int | None = None) -> UndoPlan:
+def plan_undo(
+    scope: Scope, session: Any, what: Any, limit: int | None = None, ignore: Collection[Any] = ()
+) -> UndoPlan:
     """Plan to take changes back; see :meth:`audit_core.AuditLog.plan_undo`."""
+    ignored = ignored_columns(scope, ignore)
     connection = flushed_connection(scope, session)
     session = unwrapped(session)
     with recorded_settings(connection):
@@ -89,7 +94,7 @@ def plan_undo(scope: Scope, session: Any, what: Any, limit: int | None = None) -
             undoes = transaction_id(scope, what)
             if connection.scalar(select(scope.transaction_cls.id).where(scope.transaction_cls.id == undoes)) is None:
                 raise HistoryError(f"There is no transaction {undoes} in the trail.")
-            _refuse_what_is_undone(scope, connection, undoes)
+            _refuse_what_is_undone(scope, connection, undoes, ignored)
             chosen = activity.transaction_id == undoes
             meta: dict[str, Any] = {UNDOES: undoes}
         else:
@@ -98,7 +103,7 @@ def plan_undo(scope: Scope, session: Any, what: Any, limit: int | None = None) -
             meta = {UNDOES: {"activities": ids}}
         if limit is not None:
             _refuse_more(scope, connection, chosen, limit)
-        plan = UndoPlan(scope, session, load(scope, connection, chosen), undoes, meta)
+        plan = UndoPlan(scope, session, load(scope, connection, chosen), undoes, meta, ignored)
         plan._rehearse(connection)
     return plan
 
@@ -115,8 +120,8 @@ def _refuse_more(scope: Scope, connection: Connection, chosen: Any, limit: int) 
         )
 
 
-def _refuse_what_is_undone(scope: Scope, connection: Connection, undoes: int | None) -> None:
-    if undoes is not None and (by := undone_by(scope, connection, undoes)) is not None:
+def _refuse_what_is_undone(scope: Scope, connection: Connection, undoes: int | None, ignored: Ignored) -> None:
+    if undoes is not None and (by := undone_by(scope, connection, undoes, ignored)) is not None:
         raise HistoryError(
             f"Transaction {undoes} was undone by transaction {by} already. Undo {by} to have its changes again."
         )

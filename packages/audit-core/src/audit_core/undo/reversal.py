@@ -15,6 +15,7 @@ from .claims import TAKEN_BACK
 from .constraints import Constraints
 from .decision import decide
 from .effects import Effects
+from .ignoring import Ignored
 from .live import LiveRow, LiveTable, no_table
 from .recorded import RecordedChange, differing
 from .refusals import Refusal
@@ -30,12 +31,15 @@ _Expected = set[tuple[str, "str | None"]]
 class Reversal:
     """Takes activities back, newest first, and finds out what prevents it."""
 
-    def __init__(self, scope: Scope, connection: Connection, meta: dict[str, Any]) -> None:
+    def __init__(
+        self, scope: Scope, connection: Connection, meta: dict[str, Any], ignored: Ignored | None = None
+    ) -> None:
         self.steps: list[UndoStep] = []
         self.conflicts: list[Conflict] = []
         self._scope = scope
         self._connection = connection
         self._meta = meta
+        self._ignored = ignored or {}
         self._tables: dict[tuple[str, str], LiveTable | None] = {}
         self._constraints = Constraints(connection)
         self._effects = Effects(scope, connection)
@@ -155,9 +159,10 @@ class Reversal:
         rows = {}
         if statement[0].verb in TAKEN_BACK and table is not None:
             rows = table.lock(self._connection, statement)
+        ignored = frozenset() if table is None else self._ignored.get(table.audited.table, frozenset())
         steps: list[UndoStep] = []
         for change in statement:
-            decision = decide(table, change, rows.get(change.id), self._effects.was_carried_back)
+            decision = decide(table, change, rows.get(change.id), self._effects.was_carried_back, ignored)
             if isinstance(decision, UndoStep):
                 steps.append(decision)
             elif decision is not None:
