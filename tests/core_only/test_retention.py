@@ -482,3 +482,27 @@ def test_other_drivers_do_it_too(database: URL, driver: str) -> None:
 
         (removal,) = asyncio.run(main())
     assert (removal.rows, removal.held) == (2, 1)
+
+
+def seal_failures(trail: Trail) -> list[str]:
+    with trail.engine.connect() as connection:
+        return [each.message for each in trail.log.verify_seals(connection) if each.is_failure]
+
+
+def test_what_retention_of_a_table_removes_is_proved(trail: Trail) -> None:
+    trail.insert(trail.noise, *range(10))
+    trail.insert(trail.items, 1)
+    trail.close(YEAR)
+    trail.log.seal(trail.engine)
+    (removed,) = trail.log.retain(trail.engine)
+    assert (removed.table, removed.rows) == ("public.noise", 10)
+    assert seal_failures(trail) == []
+    with trail.engine.begin() as connection:
+        connection.exec_driver_sql("SET session_replication_role = replica")
+        lost = connection.scalar(text("DELETE FROM activity WHERE table_name = 'items' RETURNING id"))
+    assert seal_failures(trail) == [f"Activity {lost} is missing (seal 1)."]
+    with trail.engine.begin() as connection:
+        connection.exec_driver_sql("SET session_replication_role = replica")
+        forge = text("UPDATE activity_seal_leaf SET removed_ids = removed_ids || CAST(:id AS bigint)")
+        connection.execute(forge, {"id": lost})
+    assert seal_failures(trail) == ["Of single tables 11 sealed activities were removed, and retention says 10."]
