@@ -28,7 +28,6 @@ from .reading.audited_table import execute
 from .reading.bounds import LAST_ID
 from .reading.changes import mapper_of, table_of
 from .reading.exact import equal, pg
-from .reading.past_objects import masked_note, missing_note
 from .reading.values import dump_json
 from .request import request_id_of, request_meta, storable
 from .scope import Scope
@@ -87,8 +86,6 @@ __all__ = [
     "leave_unattached",
     "literal",
     "mapper_of",
-    "masked_note",
-    "missing_note",
     "naming_column",
     "parse_actor",
     "parse_key",

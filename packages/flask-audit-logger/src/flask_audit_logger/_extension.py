@@ -17,7 +17,7 @@ from sqlalchemy import inspect
 from ._actor import current_actor_id, current_client_addr
 from ._logins import LOGIN_EVENTS, connect
 from ._meta import current_meta
-from ._page import Access, Naming, init_page
+from ._page import Access, Naming, Zones, init_page
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
@@ -101,6 +101,7 @@ class AuditLogger(AuditLog):
         table_name: Callable[[str], str | None] | None = None,
         login_url: str | Callable[[], str] | None = None,
         statement_timeout: dt.timedelta = dt.timedelta(seconds=10),
+        timezone: str | Callable[[], str | None] | None = None,
     ) -> None:
         """Show the trail in a browser: a blueprint of server-rendered pages, without JavaScript.
 
@@ -119,6 +120,8 @@ class AuditLogger(AuditLog):
             name by default.
         :param login_url: where one logs in, or a function that returns it, for the page that refuses a visitor.
         :param statement_timeout: how long the database may take for a statement of the page.
+        :param timezone: the zone of the times, a name such as ``Europe/Vienna``, or a function that returns that of the
+            reader; UTC if None.
         :raises ConfigurationError: if the app has this page already, or an argument that should be a function is
             something else.
         """
@@ -130,6 +133,7 @@ class AuditLogger(AuditLog):
             url_prefix,
             rules=Access(access, allow_undo, login_url),
             naming=Naming(actor_name, record_name, table_name),
+            zones=Zones(timezone),
             log_reads=log_reads,
             statement_timeout=statement_timeout,
         )

@@ -3,5 +3,6 @@
 from .access import Access
 from .blueprint import init_page
 from .naming import Naming
+from .zones import Zones
 
-__all__ = ["Access", "Naming", "init_page"]
+__all__ = ["Access", "Naming", "Zones", "init_page"]

@@ -18,6 +18,7 @@ from .embedding import Embedding, Embeddings
 from .naming import Naming
 from .presentation import Presentation
 from .views import Views
+from .zones import Zones
 
 _PAGES = "audit_logger_pages"
 _EMBEDDINGS = "audit_logger_embeddings"
@@ -32,6 +33,7 @@ def init_page(
     *,
     rules: Access,
     naming: Naming,
+    zones: Zones,
     log_reads: bool,
     statement_timeout: dt.timedelta,
 ) -> None:
@@ -51,7 +53,7 @@ def init_page(
     name = "audit_logger" if bind_key is None else "audit_logger_" + re.sub(r"\W", "_", bind_key)
     if name in app.blueprints:
         raise ConfigurationError(f"App {app.name!r} has a blueprint {name!r} already; it can have one such page.")
-    presentation = Presentation(logger, rules, naming, lambda: db.session)
+    presentation = Presentation(logger, rules, naming, zones, lambda: db.session)
     connections = Connections(logger, db, bind_key, log_reads, statement_timeout)
     views = Views(logger, connections, presentation)
     app.register_blueprint(_blueprint(name, views, rules, presentation), url_prefix=url_prefix)

@@ -58,11 +58,11 @@ class Embedding:
             names = self.presentation.start()
             actors = [each.transaction.actor_id for each in activities if each.transaction is not None]
             names.load(own, actors, activities)
-            now = dt.datetime.now(dt.timezone.utc)
+            now, zone = dt.datetime.now(dt.timezone.utc), self.presentation.zones.of_reader()
             return [
                 HistoryLine(
                     each.issued_at,
-                    ago(each.issued_at, now),
+                    ago(each.issued_at, now, zone),
                     witness(each.transaction)
                     if each.transaction is None or each.transaction.actor_id is None
                     else names.actor(each.transaction.actor_id),
@@ -94,7 +94,8 @@ class Embeddings:
         page = self._of(obj)
         may_see = bool(page.presentation.access.may_see())
         lines = page.history_of(obj, limit)
-        html = render_template("audit_logger/history.html", lines=lines, page=page.name, may_see=may_see)
+        zone = page.presentation.zones.of_reader()
+        html = render_template("audit_logger/history.html", lines=lines, page=page.name, may_see=may_see, zone=zone)
         return Markup(html)
 
     def _of(self, obj: Any) -> Embedding:

@@ -9,8 +9,12 @@ from typing import Any
 from audit_core import AuditLog, HistoryError
 from audit_core.siblings import LAST_ID, VERBS, find_table, parse_actor, scope_of
 
+from .zones import Zone
+
 #: The fields of the form.
 FIELDS = ("actor", "table", "column", "verb", "since", "until", "text", "request_id", "transaction")
+#: Says of which zone the times are that do not say so themselves.
+ZONE = "zone"
 #: Those that are only said to hold.
 FLAGS = ("nobody", "reads")
 #: The years that a time may be of: Python has no day before the first or after the last that there is.
@@ -19,10 +23,13 @@ _YEARS = range(1900, 9001)
 
 def given(args: Mapping[str, str]) -> dict[str, str]:
     """Return the fields that were filled in."""
-    return {name: args[name].strip() for name in (*FIELDS, *FLAGS) if args.get(name, "").strip()}
+    found = {name: args[name].strip() for name in (*FIELDS, *FLAGS) if args.get(name, "").strip()}
+    if args.get(ZONE) and ("since" in found or "until" in found):
+        found[ZONE] = args[ZONE]
+    return found
 
 
-def arguments(log: AuditLog, fields: Mapping[str, str]) -> dict[str, Any]:
+def arguments(log: AuditLog, fields: Mapping[str, str], zone: Zone) -> dict[str, Any]:
     """Turn the fields into arguments of ``activities()``.
 
     :raises HistoryError: if one of them cannot be understood.
@@ -36,7 +43,7 @@ def arguments(log: AuditLog, fields: Mapping[str, str]) -> dict[str, Any]:
         found["actor"] = parse_actor(scope_of(log), fields["actor"])
     elif "nobody" in fields:
         found["actor"] = None
-    found |= {name: moment(fields[name], name) for name in ("since", "until") if name in fields}
+    found |= {name: moment(fields[name], name, zone) for name in ("since", "until") if name in fields}
     if "request_id" in fields:
         found["meta"] = {"request_id": fields["request_id"]}
     if "transaction" in fields:
@@ -44,18 +51,27 @@ def arguments(log: AuditLog, fields: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def moment(text: str, name: str) -> dt.datetime:
-    """Read a time in UTC.
+def moment(text: str, name: str, zone: Zone) -> dt.datetime:
+    """Read a time; that of a zone if it does not say its offset from UTC.
 
     :raises HistoryError: if it is none.
     """
+    text = text.strip()
     try:
-        found = dt.datetime.fromisoformat(text.strip().removesuffix("Z"))
+        found = dt.datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
     except ValueError:
-        raise HistoryError(f"{name} is {text!r}, which is not a time; write it as 2031-12-24T18:30, in UTC.") from None
+        raise HistoryError(f"{name} is {text!r}, which is not a time; write it as 2031-12-24T18:30.") from None
     if found.year not in _YEARS:
         raise HistoryError(f"{name} is {text!r}; give a year from {_YEARS[0]} to {_YEARS[-1]}.")
-    return found if found.tzinfo else found.replace(tzinfo=dt.timezone.utc)
+    return found if found.tzinfo else found.replace(tzinfo=zone.info)
+
+
+def field_time(text: str, zone: Zone) -> str:
+    """Write a time of the address as a field takes it, which knows no offset."""
+    try:
+        return zone.local(moment(text, "", zone)).replace(tzinfo=None).isoformat()
+    except HistoryError:
+        return text
 
 
 def number(text: str, name: str) -> int:

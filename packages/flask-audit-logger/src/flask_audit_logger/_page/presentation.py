@@ -17,9 +17,11 @@ from sqlalchemy.exc import DataError
 from . import sentences
 from .access import Access, csrf_token
 from .differences import Difference, differences, text_of
+from .filters import field_time
 from .loading import is_loaded
 from .naming import Names, Naming
 from .queries import Day
+from .zones import Zone, Zones
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Presentation:
     log: AuditLog
     access: Access
     naming: Naming
+    zones: Zones
     #: Returns the session of the application.
     session: Callable[[], Any]
 
@@ -42,7 +45,7 @@ class Presentation:
 
     def names(self) -> dict[str, Any]:
         """Return the names that all templates know."""
-        budget = Budget()
+        budget, now, zone = Budget(), dt.datetime.now(dt.timezone.utc), self.zones.of_reader()
         return {
             "differences": lambda each: list(self._differences(each, budget)),
             "is_loaded": is_loaded,
@@ -53,15 +56,20 @@ class Presentation:
             "sentence_of": sentences.of_activity,
             "record_text": sentences.record_text,
             "witness": sentences.witness,
-            "ago": lambda when: sentences.ago(when, dt.datetime.now(dt.timezone.utc)),
+            "ago": lambda when: sentences.ago(when, now, zone),
             "request_of": _request_of,
             "reason_of": reason_of,
             "may_undo": self.access.may_undo,
             "csrf": csrf_token,
             "here": here,
             "chart_top": chart_top,
-            "week_ago": (dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=6)).strftime("%Y-%m-%dT00:00"),
-            "utc": dt.timezone.utc,
+            "zone": zone,
+            "in_zone": in_zone(zone),
+            "field_time": field_time,
+            "instant": instant,
+            "day_of": lambda when: zone.local(when).date(),
+            "today": zone.local(now).date(),
+            "week_ago": zone.local(now).date() - dt.timedelta(days=6),
             "verbs": VERBS,
         }
 
@@ -122,6 +130,16 @@ def chart_top(days: Sequence[Day]) -> int:
     most = max((each.count for each in days), default=0)
     size: int = 10 ** max(len(str(most)) - 1, 0)
     return max(next(size * step for step in (1, 2, 5, 10) if size * step >= most), 2)
+
+
+def instant(when: dt.datetime) -> str:
+    """Write an instant for an address, where it means the same in each zone."""
+    return when.astimezone(dt.timezone.utc).replace(tzinfo=None).isoformat() + "Z"
+
+
+def in_zone(zone: Zone) -> dict[str, str]:
+    """Return the argument that says of which zone the times of an address are."""
+    return {} if zone.is_utc else {"zone": zone.name}
 
 
 def here(**changed: Any) -> str:

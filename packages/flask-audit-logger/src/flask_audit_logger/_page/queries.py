@@ -30,6 +30,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from .loading import LOADED, load_activities
+from .zones import Zone
 
 #: Activities of a page.
 PAGE = 50
@@ -145,11 +146,16 @@ def _first_of(log: AuditLog, session: Session, transaction_id: int) -> int:
     return first
 
 
-def days(log: AuditLog, session: Session, now: dt.datetime) -> list[Day]:
-    """Count the changes of each of the last days, in UTC."""
+def beginnings(now: dt.datetime, zone: Zone) -> list[dt.datetime]:
+    """Return when each of the last days began, and when the last ends."""
+    today = zone.local(now).date()
+    return [zone.midnight(today - dt.timedelta(days=DAYS - 1 - number)) for number in range(DAYS + 1)]
+
+
+def days(log: AuditLog, session: Session, now: dt.datetime, zone: Zone) -> list[Day]:
+    """Count the changes of each of the last days."""
     activity = log.activity_cls
-    midnight = now.astimezone(dt.timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
-    starts = [midnight - dt.timedelta(days=DAYS - 1 - number) for number in range(DAYS + 1)]
+    starts = beginnings(now, zone)
     ids = ids_at(log, session, starts)
     counts = []
     for first, end in pairwise(ids):

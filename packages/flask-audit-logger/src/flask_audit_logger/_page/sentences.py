@@ -11,6 +11,7 @@ from .differences import text_of
 from .entries import Entry, Group
 from .loading import is_loaded
 from .naming import Names
+from .zones import Zone
 
 #: What each verb did to a row.
 VERBS = {
@@ -102,20 +103,20 @@ def witness(transaction: Any) -> str:
     return f"{db_user} from {application}" if application else str(db_user)
 
 
-def ago(when: dt.datetime, now: dt.datetime) -> str:
+def ago(when: dt.datetime, now: dt.datetime, zone: Zone) -> str:
     """Say how long ago something was, as people do."""
     seconds = (now - when).total_seconds()
     if seconds < 60:
-        return "just now" if seconds > -60 else _day(when)
+        return "just now" if seconds > -60 else _day(when, zone)
     for size, most, unit in ((60, 60, "minute"), (3600, 24, "hour"), (86400, 14, "day")):
         count = int(seconds // size)
         if count < most:
             return f"{count} {unit}{'' if count == 1 else 's'} ago"
-    return _day(when)
+    return _day(when, zone)
 
 
-def _day(when: dt.datetime) -> str:
-    return when.astimezone(dt.timezone.utc).strftime("%d %b %Y").lstrip("0")
+def _day(when: dt.datetime, zone: Zone) -> str:
+    return zone.local(when).strftime("%d %b %Y").lstrip("0")
 
 
 def _of_group(entry: Entry, group: Group, names: Names, *, is_alone: bool) -> list[Part]:

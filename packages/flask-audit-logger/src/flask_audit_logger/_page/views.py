@@ -33,6 +33,7 @@ from .filters import arguments, given, moment, number
 from .loading import transactions_of
 from .naming import Names
 from .presentation import Presentation, error_text, here, value_text
+from .zones import Zone
 
 #: The most changes that are taken back, or rehearsed, in a browser.
 UNDO_LIMIT = 1000
@@ -62,10 +63,12 @@ class Views:
                     return self._log(own, names, fields, EntryPage(), "Log", actors=actors, which=found)
                 if found:
                     fields["actor"] = str(found[0][0])
-                filters = arguments(self.logger, fields)
+                filters = arguments(self.logger, fields, self.presentation.zones.asked())
                 names.load(own, [filters.get("actor")])
                 page = log_entries(self.logger, own, filters, after)
-                days = queries.days(self.logger, own, _now()) if not fields and after is None else None
+                is_plain = not fields and after is None
+                zone = self.presentation.zones.of_reader()
+                days = queries.days(self.logger, own, _now(), zone) if is_plain else None
             except (HistoryError, DataError) as error:
                 own.rollback()
                 return self._log(
@@ -81,6 +84,13 @@ class Views:
             page = log_entries(self.logger, own, {"actor": actor}, _after())
             title = f"Actor {names.actor_with_key(actor)}"
             return self._log(own, names, {"actor": str(actor)}, page, title, actor=actor)
+
+    def _asked_zone(self) -> Zone:
+        """Return the zone of the form, which shows a wrong one as the error that it is."""
+        try:
+            return self.presentation.zones.asked()
+        except HistoryError:
+            return self.presentation.zones.of_reader()
 
     def _actors(self, own: Session, names: Names, text: str | None) -> Sequence[tuple[Any, str]]:
         """Find the actors that a text means: the one with this key, or those with such a name."""
@@ -126,7 +136,7 @@ class Views:
 
         shown = {**more, "fields": fields, "page": page, "names": names, "title": title, "error": error}
         shown |= {"tables": self.presentation.tables(), "columns": self.presentation.columns(fields.get("table"))}
-        return self._answer("log.html", document, status, **shown, now=_now())
+        return self._answer("log.html", document, status, **shown, asked_zone=self._asked_zone())
 
     def show_record(self) -> ResponseReturnValue:
         name, row_key = _argument("table"), _argument("key")
@@ -165,15 +175,16 @@ class Views:
         name, row_key = _argument("table"), _argument("key")
         table: Any = find_table(self.scope, name)
         key = parse_key(table, row_key)
-        shown: dict[str, Any] = {"table": name, "key": row_key, "title": "State at a time"}
+        zone = self.presentation.zones.asked()
+        shown: dict[str, Any] = {"table": name, "key": row_key, "title": "State at a time", "asked_zone": zone}
         if not request.args.get("when"):
             if wants_json():
                 raise HistoryError("'when' is missing in the address.")
-            now = _now().replace(tzinfo=None)
+            now = zone.local(_now()).replace(tzinfo=None)
             return self._answer("as_of.html", dict, **shown, when=now.isoformat(timespec="seconds"))
-        when = moment(request.args["when"], "when")
+        when = moment(request.args["when"], "when", zone)
         # The field takes milliseconds; rounded down, the time would be before the change that it comes from.
-        shown["when"] = _up_to_milliseconds(when)
+        shown["when"] = _up_to_milliseconds(zone.local(when))
         try:
             with self.connections.reading({"when": when.isoformat()}, name, row_key) as own:
                 row, notes = row_as_of(self.scope, own.connection(), table, key, when)
@@ -308,4 +319,4 @@ def _plain(value: Any) -> Any:
 
 def _up_to_milliseconds(when: dt.datetime) -> str:
     rounded = when + dt.timedelta(microseconds=-when.microsecond % 1000)
-    return rounded.astimezone(dt.timezone.utc).replace(tzinfo=None).isoformat(timespec="milliseconds")
+    return rounded.replace(tzinfo=None).isoformat(timespec="milliseconds")
