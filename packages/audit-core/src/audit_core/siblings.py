@@ -33,7 +33,7 @@ from .request import request_id_of, request_meta, storable
 from .scope import Scope
 from .settings import fixed_search_path
 from .undo.refusals import headline
-from .words import STEPS, Budget, Piece, compare, edits_between, fold
+from .words import Budget, Piece, compare, edits_between, fold
 
 __all__ = [
     "BODY_TAG",
@@ -41,7 +41,6 @@ __all__ = [
     "LAST_ID",
     "NAMES_OF_ACTORS",
     "OPERATIONS",
-    "STEPS",
     "TRIGGERS_OF_PREDECESSORS",
     "UNNAMEABLE",
     "VERBS",
