@@ -34,7 +34,7 @@ from .scope import Scope
 from .seals.stored import sealed_in
 from .settings import fixed_search_path
 from .undo.refusals import headline
-from .words import STEPS, Budget, Piece, compare, edits_between, fold
+from .words import Budget, Piece, compare, edits_between, fold
 
 __all__ = [
     "BODY_TAG",
@@ -42,7 +42,6 @@ __all__ = [
     "LAST_ID",
     "NAMES_OF_ACTORS",
     "OPERATIONS",
-    "STEPS",
     "TRIGGERS_OF_PREDECESSORS",
     "UNNAMEABLE",
     "VERBS",
