@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from ..lifecycle.checksum import ACTIVITY, TRANSACTION, selected
 from ..lifecycle.owner import statement
 from ..quoting import qualified
+from ..settings import fixed_search_path
 from .canonical import Seal, Seeds
 
 _MICROSECONDS = "CAST(EXTRACT(epoch FROM {0}) * 1000000 AS bigint)"
@@ -125,9 +126,10 @@ def sealed_in(connection: Connection, schema: str, transaction_id: int) -> Seale
     """Return the seal that a transaction is in; None if there is none, or the role may not read them."""
     names = [qualified(name, schema) for name in ("activity_seal", "activity_seal_leaf")]
     query = "SELECT bool_and(has_table_privilege(n, 'SELECT')) FROM unnest(CAST(:names AS text[])) AS n"
-    if not connection.scalar(statement(query), {"names": names}):
-        return None
-    found = connection.execute(statement(_SEALED_IN, schema=schema), {"id": transaction_id}).one_or_none()
+    with fixed_search_path(connection):
+        if not connection.scalar(statement(query), {"names": names}):
+            return None
+        found = connection.execute(statement(_SEALED_IN, schema=schema), {"id": transaction_id}).one_or_none()
     return None if found is None else SealedIn(*found)
 
 
