@@ -233,7 +233,7 @@ def test_as_many_queries_for_many_tables(connection: Connection) -> None:
             Table(name, log.metadata, Column("id", Integer, primary_key=True), info={"versioned": {}})
         log.metadata.create_all(connection)
         log.install(connection)
-    assert queries(few) == queries(many) <= 31
+    assert queries(few) == queries(many) <= 30
 
 
 def test_install_warns_where_others_may_create_functions(connection: Connection, log: AuditLog) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+import importlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +149,7 @@ def sign(digest: Digest, private_key: Path) -> Digest:
     if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise ConfigurationError(f"{private_key} is not an Ed25519 key. Run: openssl genpkey -algorithm ed25519")
     signature = key.sign(digest.message)
-    return _with(digest, key=_fingerprint(key.public_key()), signature=signature)
+    return replace(digest, key=_fingerprint(key.public_key()), signature=signature)
 
 
 def stamp(digest: Digest, url: str) -> Digest:
@@ -169,13 +171,7 @@ def stamp(digest: Digest, url: str) -> Digest:
         raise ConfigurationError(f"The time stamp authority {url} did not answer as RFC 3161 has it: {error}") from None
     if status not in (client.PKIStatus.GRANTED, client.PKIStatus.GRANTED_WITH_MODS):
         raise ConfigurationError(f"The time stamp authority {url} refused: {status.name}.")
-    return _with(digest, timestamp=answer)
-
-
-def _with(digest: Digest, **changes: Any) -> Digest:
-    from dataclasses import replace
-
-    return replace(digest, **changes)
+    return replace(digest, timestamp=answer)
 
 
 _MODULES = ("serialization", "asymmetric.ed25519")
@@ -204,8 +200,6 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def _fingerprint(key: Any) -> str:
-    from hashlib import sha256
-
     return sha256(key.public_bytes_raw()).hexdigest()[:16]
 
 
@@ -259,8 +253,6 @@ def _finding(seal: int | None, message: str) -> SealFinding:
 
 
 def _imported(name: str) -> ModuleType:
-    import importlib
-
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:

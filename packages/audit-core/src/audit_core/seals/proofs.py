@@ -52,16 +52,19 @@ def prove(scope: Scope, target: Target, activity_id: int) -> dict[str, Any]:
     connection = connection_of(target, scope.bind_arguments(), HistoryError)
     with recorded_settings(connection):
         schema = scope.schema
-        activity, number = _proof_of_row(connection, schema, "activity", activity_id)
+        history = History.read(connection, schema)
+        activity, number = _proof_of_row(connection, schema, history, "activity", activity_id)
         transaction_id = int(activity["head"][2])
-        transaction, other = _proof_of_row(connection, schema, "transaction", transaction_id)
+        transaction, other = _proof_of_row(connection, schema, history, "transaction", transaction_id)
         first = min(number, other)
         last = connection.scalar(statement(_ANCHORED, schema=schema), {"number": max(number, other)})
         seals = [_written(each) for each in read_seals(connection, schema, first, last)]
         return {"format": FORMAT, "activity": activity, "transaction": transaction, "seals": seals}
 
 
-def _proof_of_row(connection: Connection, schema: str, of_table: str, id_: int) -> tuple[dict[str, Any], int]:
+def _proof_of_row(
+    connection: Connection, schema: str, history: History, of_table: str, id_: int
+) -> tuple[dict[str, Any], int]:
     query = _FIND if of_table == "activity" else _FIND_TRANSACTION
     number = connection.scalar(statement(query, schema=schema), {"id": id_})
     if number is None:
@@ -78,7 +81,6 @@ def _proof_of_row(connection: Connection, schema: str, of_table: str, id_: int) 
     seed = leaves.seeds.of_leaf(place)
     kept = read_kept(connection, schema, of_table, id_, id_).get(id_, {})
     content = (content_of_activity if of_table == "activity" else content_of_transaction)(rows[0])
-    history = History.read(connection, schema)
     possible = history.as_sealed(content, seal.seen_id) if of_table == "activity" else iter((content,))
     for each in possible:
         if hash_of(each, seed, kept) == leaves.hashes[place]:

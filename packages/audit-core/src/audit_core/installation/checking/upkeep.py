@@ -17,7 +17,8 @@ LATE = "35 days"
 UNSEALED = "1 day"
 
 _OPEN = text(
-    "SELECT c.relname FROM pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid"
+    "SELECT c.relname, pg_catalog.to_regclass(CAST(:pending AS pg_catalog.text)) IS NOT NULL AS is_importing "
+    "FROM pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid"
     " JOIN pg_catalog.pg_class AS parent ON parent.oid = i.inhparent"
     " JOIN pg_catalog.pg_namespace AS n ON n.oid = parent.relnamespace "
     "WHERE n.nspname = :schema AND parent.relname = 'activity'"
@@ -32,13 +33,11 @@ _INTERRUPTED = text(
 )
 
 
-_IMPORT = text("SELECT pg_catalog.to_regclass(CAST(:pending AS pg_catalog.text)) IS NOT NULL")
-
-
 def problems(connection: Connection, schema: str) -> Iterator[Problem]:
     """List what was left half done, and what was not done for too long."""
-    name = connection.scalar(_OPEN, {"schema": schema})
-    if name is None:
+    pending = qualified("activity_pending_transaction", schema)
+    found = connection.execute(_OPEN, {"schema": schema, "pending": pending}).first()
+    if found is None:
         yield Problem(
             None,
             f"{schema}.activity has no open partition: writes fail once ids reach the end of the last one. Run: CREATE "
@@ -46,6 +45,7 @@ def problems(connection: Connection, schema: str) -> Iterator[Problem]:
             "(where the last one ends) TO (MAXVALUE)",
         )
         return
+    name = found.relname
     if name != "activity_open":
         yield Problem(
             None,
@@ -60,7 +60,7 @@ def problems(connection: Connection, schema: str) -> Iterator[Problem]:
             f"fail then. Run audit-log partitions --split, or: ALTER TABLE {qualified(name, schema)} DROP CONSTRAINT "
             "audit_logger_split",
         )
-    if connection.scalar(_IMPORT, {"pending": qualified("activity_pending_transaction", schema)}):
+    if found.is_importing:
         yield Problem(
             None,
             f"An import into {schema}.activity was interrupted, and nothing of it can be seen. Run it again to go on, "
