@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -98,3 +99,30 @@ def test_what_was_archived_comes_back(commands: Commands) -> None:
 )
 def test_what_cannot_be_meant_is_refused(commands: Commands, arguments: tuple[str, ...], message: str) -> None:
     assert message in commands.run(*arguments, code=2).stderr
+
+
+def test_a_person_is_shown_and_erased_in_both(commands: Commands) -> None:
+    asked = ("subject", "items", "1", "--actor", "ben")
+    before = commands.lines(*asked)
+    to = str(commands.trail.warehouse)
+    commands.run("archive", "--older-than", "1y", "--to", to, "--drop")
+    assert len(commands.lines(*asked)) < len(before)
+    both = commands.lines(*asked, "--archive")
+    key = itemgetter("id")
+    assert [{**each, "role": ""} for each in sorted(both, key=key)] == [
+        {**each, "role": ""} for each in sorted(before, key=key)
+    ]
+    assert {each["id"]: each["role"] for each in both} == {each["id"]: each["role"] for each in before}
+
+    erase = ("erase", "items", "1", "--columns", "name", "--reason", "request 7", "--actor", "ben")
+    counted = commands.lines(*erase, "--dry-run", "--json")[0]
+    assert counted["values"] == [{"table": "items", "column": "name", "values": 3}]
+    left = commands.run(*erase, "--yes", "--no-archive")
+    assert "The archive may have the values still, in 2 partitions." in left.stderr
+    assert commands.lines(*erase, "--dry-run", "--json")[0]["values"] == [
+        {"table": "items", "column": "name", "values": 2}
+    ]
+    commands.run(*erase, "--yes")
+    assert commands.lines(*erase, "--dry-run", "--json")[0]["values"] == []
+    history = commands.lines("history", "items", "1", "--archive", "--json")
+    assert {tuple(each["erased"]) for each in history} == {("name",)}

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from audit_core import SealFinding
+from decimal import Decimal
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from audit_core import HistoryError, SealFinding
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from tests.archive.trail import Item, Trail
+from tests.archive.trail import YEAR, Item, Trail
 
 
 def findings(trail: Trail, *, with_archive: bool) -> list[SealFinding]:
@@ -44,3 +50,78 @@ def test_what_comes_back_is_verified(trail: Trail) -> None:
     with Session(trail.engine) as session, session.begin():
         trail.log.erase(session, Item, 1, columns=["name"], reason="request 7")
     assert not [each for each in findings(trail, with_archive=True) if each.is_failure]
+
+
+def files_with(trail: Trail, *needles: str) -> list[str]:
+    """Which files of the archive have a text, whatever they are: Parquet is read, and the others are searched."""
+    found = []
+    for path in trail.warehouse.rglob("*"):
+        if path.is_file():
+            is_table = path.suffix == ".parquet"
+            content = repr(pq.read_table(path).to_pylist()) if is_table else path.read_bytes().decode("latin-1")
+            found += [path.name for needle in needles if needle in content]
+    return found
+
+
+def test_what_is_erased_is_in_no_file_of_the_archive(trail: Trail) -> None:
+    trail.add(Item(id=1, name="Katharina", price=Decimal(1)), phone="0551-4711", actor="katharina")
+    trail.add(Item(id=2, name="Ben"))
+    trail.close(YEAR)
+    trail.change(Item, 1, name="Katharina B.")
+    trail.close(YEAR)
+    trail.change(Item, 1, price=Decimal(2))
+    trail.close(YEAR)
+    trail.change(Item, 1, price=Decimal(3))
+    trail.log.seal(trail.engine)
+    trail.archive(older_than="2y", drop=True)
+    trail.archive(older_than="1d")  # one stays in the database as well
+    given: Any = {"columns": ["name"], "reason": "request 7", "actor": "katharina"}
+    with Session(trail.engine) as session, session.begin():
+        trail.log.erase(session, Item, 1, **given)
+    assert files_with(trail, "Katharina", "0551-4711")
+
+    done = trail.log.erase_archived(trail.engine, Item, 1, **given)
+
+    assert done.values == {("items", "name"): 2, ("transaction", "meta.phone"): 1}
+    assert files_with(trail, "Katharina", "0551-4711") == []
+    assert files_with(trail, "Ben")
+    assert trail.names() == ["activity_p0003", "activity_open"]
+    with trail.log.archived(trail.engine) as both:
+        history = both.history(Item, 1)
+        assert {tuple(each.erased) for each in history} == {("name",)}
+        assert [each.row_before.get("price") for each in history] == [2, 1, 1, None]
+    assert not [each for each in findings(trail, with_archive=True) if each.is_failure]
+
+
+def test_an_erasure_of_the_archive_that_was_interrupted_is_finished_by_the_next(trail: Trail) -> None:
+    trail.three_years()
+    trail.archive(drop=True)
+
+    class InterruptionError(Exception):
+        pass
+
+    def interrupt(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "audit_logger_erase" in statement:
+            raise InterruptionError
+
+    event.listen(trail.engine, "after_cursor_execute", interrupt)
+    try:
+        with pytest.raises(InterruptionError):
+            trail.log.erase_archived(trail.engine, Item, 1, columns=["name"], reason="request 7")
+    finally:
+        event.remove(trail.engine, "after_cursor_execute", interrupt)
+    assert files_with(trail, "uno")
+    trail.log.erase_archived(trail.engine, Item, 1, columns=["name"], reason="request 7")
+    assert not files_with(trail, "uno")
+
+
+def test_what_is_held_is_erased_in_the_archive_neither(trail: Trail) -> None:
+    trail.three_years()
+    trail.archive(drop=True)
+    with Session(trail.engine) as session, session.begin():
+        trail.log.hold(session, "dispute 1", table=Item, key=1)
+    before = trail.names()
+    with pytest.raises(HistoryError, match="is held, so nothing was erased"):
+        trail.log.erase_archived(trail.engine, Item, 1, columns=["name"], reason="request 7")
+    assert files_with(trail, "uno")
+    assert set(before) <= set(trail.names())

@@ -441,8 +441,7 @@ class AuditLog:
         history keeps its shape. Seals prove the rest as before, and nobody can test a guess of what is gone. The files
         of the database hold it until :meth:`rewrite`. Commit is left to the caller.
 
-        An archive keeps what it has. Bring its partitions back first, with :meth:`unarchive`, archive them into a new
-        place afterwards, and delete the old files; ``archived`` of the answer says which they are.
+        An archive keeps what it has until :meth:`erase_archived`; ``archived`` of the answer names its partitions.
 
         :param session: a Session or a Connection, with the rights of the trail's owner.
         :param model: the model or Table whose rows have the values.
@@ -456,6 +455,42 @@ class AuditLog:
         :raises HistoryError: if there is no such column, or something of it is held; then nothing is erased.
         """
         return seals.erase(self._scope, session, model, key, columns, reason, where=where, actor=actor, dry_run=dry_run)
+
+    def erase_archived(
+        self,
+        engine: Engine,
+        model: Any = None,
+        key: Any = None,
+        *,
+        columns: Sequence[Any] = (),
+        reason: str,
+        where: Any = None,
+        actor: Any = None,
+        dry_run: bool = False,
+        catalog: Any = None,
+        patience: dt.timedelta = dt.timedelta(minutes=1),
+    ) -> Erasure:
+        """Erase the same in the archive, once :meth:`erase` is committed.
+
+        Partition by partition, what has something of it comes back, is erased, replaces what the archive had, and goes
+        again. Earlier states of the archive, and their files, are deleted. With ``where``, all partitions come back
+        that have the table. It commits as it goes. If it is interrupted, call it again; what had come back stays in the
+        database until the next :meth:`archive` with ``drop``.
+
+        :param engine: the engine of the trail; it needs the rights of its owner.
+        :param dry_run: only count what the database and the archive have together; not with ``where``.
+        :param catalog: as in :meth:`archive`.
+        :param patience: how long to try while transactions that are writing hold locks.
+        :raises HistoryError: as by :meth:`erase`.
+        :raises MaintenanceError: if the archive is not as it was written, or somebody else is at it.
+        :raises ConfigurationError: if nothing was archived yet, or the catalog cannot be used.
+        """
+        chosen = {"where": where, "actor": actor, "dry_run": dry_run, "catalog": catalog, "patience": patience}
+        erasing = imported("erasing")
+        done: Erasure = erasing.erase_archived(
+            self._scope, engine, self._settings, model, key, columns, reason, **chosen
+        )
+        return done
 
     def subject(
         self, session: Target, model: Any, key: Any, *, actor: Any = None

@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Engine, ScalarResult, Select, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, joinedload, undefer
 
-from .. import reading
+from .. import reading, seals
 from ..connections import sqlstate
 from ..errors import ConfigurationError, HistoryError
 from ..installation.ddl import require_postgresql
@@ -254,6 +254,51 @@ class Timeline:
         """
         self._load_record(Entity.find(self._scope, model), key, with_table=True)
         return reading.diff(self._scope, self._session, model, key, a, b)
+
+    def subject(
+        self, model: Any, key: Any, *, actor: Any = None
+    ) -> Iterator[tuple[Literal["record", "related", "actor"], AuditLogActivity]]:
+        """Yield all that both have of a person, a partition after the other; see :meth:`audit_core.AuditLog.subject`.
+
+        :raises HistoryError: as there.
+        """
+        entity = Entity.find(self._scope, model)
+        person = seals.Subject.find(self._scope, model, key, actor)
+        self._load_record(entity, key, with_table=False)
+        activity = self._scope.activity_cls
+        tables = {each for part in entity.parts for each in reading.referencing_tables(part)}
+        names = {name for each in tables for name in self._names_of(each)}
+        numbers = set() if person.actor is None else self._transactions_of(person.actor)
+        # Which it joins, so that what is loaded for one partition alone can be taken back.
+        self._session.connection()
+        seen: set[int] = set()
+        for part in reversed(self._parts()):
+            with self._connection.begin_nested() as loaded:
+                if part.archived is not None:
+                    assert part.end_id is not None
+                    ids = [(part.from_id, part.end_id)]
+                    for wanted in ({"tables": names}, {"transactions": numbers}):
+                        self._load(self._scanning.Wanted(ids=ids, **wanted))
+                    self._load_what_deltas_rest_on(ids)
+                for role, query in person.queries():
+                    if part.from_id is not None:
+                        query = query.where(activity.id >= part.from_id)
+                    if part.end_id is not None:
+                        query = query.where(activity.id < part.end_id)
+                    found = self._with_transaction(query).execution_options(yield_per=BATCH)
+                    with self._session.scalars(found) as self._result:
+                        for each in self._result:
+                            if each.id not in seen:
+                                seen.add(each.id)
+                                yield role, each
+                loaded.rollback()
+
+    def transactions_of(self, actor: Any) -> Sequence[AuditLogTransaction]:
+        """Return all transactions of an actor, oldest first."""
+        self._require_open()
+        self._forget()
+        self._load_transactions(self._transactions_of(actor))
+        return self._session.scalars(seals.transactions_of_actor(self._scope, actor)).all()
 
     def transaction(self, number: int) -> AuditLogTransaction | None:
         """Return a transaction; None if neither has it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +25,12 @@ from ..lifecycle import checksum
 from ..lifecycle.checksum import Checksum
 from ..lifecycle.owner import WhoIsAtWork, one_transaction, owner_connection, statement, try_lock
 from ..lifecycle.partitions import Partition
-from ..lifecycle.retention import Run
+from ..lifecycle.retention import Removal, Run
 from ..period import FOREVER, period
 from . import model
 from .catalog import Archive, opened_archive
 from .outcome import Archived
+from .purging import has_superseded, purge
 
 if TYPE_CHECKING:
     from ..scope import Scope
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 BATCH = 5_000
 #: A file begins when the rows in memory have so many bytes.
 FILE_BYTES = 64 * 2**20
+_FOR_EVER = dt.datetime.max.replace(tzinfo=dt.timezone.utc)
 
 _STATE = (
     "SELECT p.held_count, p.archived_at, p.archive_checksum, p.first_transaction_id, p.last_transaction_id "
@@ -101,6 +103,36 @@ def archive(
             run.delete_transactions()
 
 
+def archive_again(
+    scope: Scope,
+    engine: Engine,
+    who: WhoIsAtWork,
+    names: Collection[str],
+    *,
+    drop: bool,
+    whole: bool,
+    catalog: Any,
+    patience: dt.timedelta,
+) -> None:
+    """Archive partitions again. What the archive had of them, and has no more, is in none of its files then.
+
+    :param drop: drop them, but for what is held.
+    :param whole: write them also if their activities are those of the archive: their transactions may not be.
+    """
+    with owner_connection(engine, who) as connection:
+        if not try_lock(connection, f"audit_logger_retain {scope.schema}"):
+            raise MaintenanceError("Another session is archiving the trail or shortening it: two cannot do so at once.")
+        run = Run(scope, connection, False, patience, operation="drop")
+        run.finish_interrupted()
+        with opened_archive(scope, engine, catalog) as opened:
+            archiving = _Archiving(scope, connection, run, opened)
+            archiving.again([each for each in run.removable(_FOR_EVER) if each.name in names], drop, whole)
+            for table in (opened.activity, opened.transaction):
+                purge(table)
+        if drop:
+            run.delete_transactions()
+
+
 def _planned(scope: Scope, connection: Connection, run: Run, older_than: str, drop: bool) -> Iterator[Archived]:
     for each in run.removable(run.until(older_than)):
         state = connection.execute(statement(_STATE, schema=scope.schema), {"partition": each.name}).one()
@@ -135,18 +167,30 @@ class _Archiving:
         """Archive, and drop, what is older as a whole. Of what was shortened already, the rest stays where it is."""
         for each in self._run.removable(self._run.until(older_than)):
             state = self._execute(_STATE, partition=each.name).one()
-            if state.held_count is not None:
-                continue
             removal = self._run.removal_of(each) if drop else None
-            found = state.archive_checksum
-            if found is not None and removal is None:
-                continue
-            transactions = 0
-            if found is None or found != self._checksum_now(each):
-                transactions, found = self._write(each, state.first_transaction_id, state.last_transaction_id)
-            if removal is not None:
-                self._run.remove(each, removal, None)
-            yield _archived(each, transactions, found, is_dropped=removal is not None)
+            if state.held_count is None and (state.archive_checksum is None or removal is not None):
+                yield self._archive_one(each, removal, whole=False)
+        self._archive.refresh()
+        for table in (self._archive.activity, self._archive.transaction):
+            # Of another run as well, if it was interrupted.
+            if has_superseded(table):
+                purge(table)
+
+    def again(self, partitions: Iterable[Partition], drop: bool, whole: bool) -> None:
+        """Archive these, whatever was archived of them."""
+        for each in partitions:
+            self._archive_one(each, self._run.removal_of(each) if drop else None, whole)
+        self._archive.refresh()
+
+    def _archive_one(self, partition: Partition, removal: Removal | None, whole: bool) -> Archived:
+        state = self._execute(_STATE, partition=partition.name).one()
+        found = state.archive_checksum
+        transactions = 0
+        if whole or found is None or found != self._checksum_now(partition):
+            transactions, found = self._write(partition, state.first_transaction_id, state.last_transaction_id)
+        if removal is not None:
+            self._run.remove(partition, removal, None)
+        return _archived(partition, transactions, found, is_dropped=removal is not None)
 
     def _write(self, partition: Partition, first: int | None, last: int | None) -> tuple[int, str]:
         """Write a partition over what the archive has of it, compare the two, and say that it is archived."""

@@ -77,6 +77,9 @@ def activity_json(activity: AuditLogActivity, names: Mapping[Any, str] | None = 
         "old_data": activity.old_data,
         "changed_data": activity.changed_data,
         "delta_depth": activity.delta_depth,
+        # What they have is null, and not that of the row.
+        "masked": activity.masked or [],
+        "erased": activity.erased or [],
         "changes": {name: {"old": old, "new": new} for name, (old, new) in recorded_changes(activity).items()},
     }
 

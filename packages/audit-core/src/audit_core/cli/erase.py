@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from typing import Any
 
 import click
 from sqlalchemy.orm import Session
 
-from audit_core import Erasure
+from audit_core import AuditLogActivity, Erasure
 from audit_core.audit_log import scope_of
 from audit_core.reading import parse_actor
 
@@ -22,8 +23,12 @@ from .source import Database, with_database
 @click.argument("table")
 @click.argument("key")
 @click.option("--actor", metavar="ID", help="The person as an actor, if that is another number.")
+@options.archive
+@options.catalog
 @with_database
-def subject(database: Database, table: str, key: str, actor: str | None) -> None:
+def subject(
+    database: Database, table: str, key: str, actor: str | None, with_archive: bool, catalog: str | None
+) -> None:
     """Show all that the trail has of a person, as JSON lines.
 
     These are the activities of the record KEY of TABLE, those of rows that refer to it, and what the person did.
@@ -33,9 +38,17 @@ def subject(database: Database, table: str, key: str, actor: str | None) -> None
     scope = scope_of(log)
     found, row_key = options.find_row(log, table, key)
     actor_id = None if actor is None else parse_actor(scope, actor)
-    with Session(database.engine) as session:
-        for role, activity in log.subject(session, found, row_key, actor=actor_id):
-            print_json({"role": role, **activity_json(activity)})
+    if with_archive:
+        with log.archived(database.engine, catalog=catalog) as trail:
+            _print_subject(trail.subject(found, row_key, actor=actor_id))
+    else:
+        with Session(database.engine) as session:
+            _print_subject(log.subject(session, found, row_key, actor=actor_id))
+
+
+def _print_subject(activities: Iterable[tuple[str, AuditLogActivity]]) -> None:
+    for role, activity in activities:
+        print_json({"role": role, **activity_json(activity)})
 
 
 @click.command()
@@ -45,6 +58,8 @@ def subject(database: Database, table: str, key: str, actor: str | None) -> None
 @click.option("--reason", required=True, help="Why, such as the number of the request. It stays.")
 @click.option("--actor", metavar="ID", help="Also the addresses and meta data of the transactions of this actor.")
 @click.option("--dry-run", is_flag=True, help="Only count the values.")
+@click.option("--no-archive", is_flag=True, help="Leave what is archived as it is for now.")
+@options.catalog
 @click.option("--no-rewrite", is_flag=True, help="Leave the files of the database as they are for now.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.as_json
@@ -57,6 +72,8 @@ def erase(
     reason: str,
     actor: str | None,
     dry_run: bool,
+    no_archive: bool,
+    catalog: str | None,
     no_rewrite: bool,
     yes: bool,
     as_json: bool,
@@ -64,7 +81,8 @@ def erase(
     """Erase the recorded values of COLUMNS of one record, for good.
 
     Seals still prove the rest. The rows of the application are not touched: change them first. The tables of the trail
-    that had the values are written anew at the end, and are locked for that time.
+    that had the values are written anew at the end, and are locked for that time. What of the archive has them is
+    brought back for it, and goes again.
     """
     log = database.audit_log
     scope = scope_of(log)
@@ -76,28 +94,31 @@ def erase(
     }
     with Session(database.engine) as session:
         planned = log.erase(session, found, row_key, **given, dry_run=True)
-        if not as_json:
-            _show(planned)
-        if dry_run or not planned.values:
-            if as_json:
-                _print(planned)
-            return
-        if not yes:
-            click.confirm("Erase these values? Nobody can bring them back", abort=True, err=True)
-        session.rollback()
-        with session.begin():
-            done = log.erase(session, found, row_key, **given)
-    if not no_rewrite:
-        log.rewrite(database.engine, done)
-    if as_json:
-        _print(done)
+    with_archive = bool(planned.archived) and not no_archive
+    if with_archive:
+        planned = log.erase_archived(database.engine, found, row_key, **given, dry_run=True, catalog=catalog)
+    if not as_json:
+        _show(planned)
+    if dry_run or not (planned.values or with_archive):
+        if as_json:
+            _print(planned)
         return
-    click.echo(f"Erased, as activity {done.maintenance_id} says.", err=True)
-    if done.archived:
-        click.echo(
-            f"The archive has {len(done.archived)} partitions, and may have the values still: see docs/proof.md.",
-            err=True,
-        )
+    if planned.values and not yes:
+        click.confirm("Erase these values? Nobody can bring them back", abort=True, err=True)
+    with Session(database.engine) as session, session.begin():
+        done = log.erase(session, found, row_key, **given)
+    tables = done.tables
+    if with_archive:
+        tables += log.erase_archived(database.engine, found, row_key, **given, catalog=catalog).tables
+    if not no_rewrite:
+        log.rewrite(database.engine, replace(done, tables=tuple(dict.fromkeys(tables))))
+    if as_json:
+        _print(planned)
+        return
+    if planned.values:
+        click.echo("Erased; the trail says so in activities of the verb maintenance.", err=True)
+    if done.archived and no_archive:
+        click.echo(f"The archive may have the values still, in {len(done.archived)} partitions.", err=True)
 
 
 def _show(erasure: Erasure) -> None:

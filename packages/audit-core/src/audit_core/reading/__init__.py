@@ -10,7 +10,7 @@ from .as_of import AsOf, Diff, as_of, diff, get_as_of, row_as_of
 from .audited_table import schema_of
 from .changes import ModelReader
 from .coverage import coverage
-from .history import history
+from .history import history, referencing_tables
 from .names import find_table, parse_actor, parse_key
 from .origins import origins
 from .past_objects import notes
@@ -34,6 +34,7 @@ __all__ = [
     "origins",
     "parse_actor",
     "parse_key",
+    "referencing_tables",
     "row_as_of",
     "schema_of",
     "stats",

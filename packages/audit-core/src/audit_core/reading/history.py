@@ -225,6 +225,11 @@ def _is_under(activity: Any, keys: CTE) -> ColumnElement[bool]:
     )
 
 
+def referencing_tables(audited: AuditedTable) -> set[Table]:
+    """Return the audited tables whose rows refer to rows of a table."""
+    return {constraint.table for constraint in _references(audited)}
+
+
 def _references(audited: AuditedTable) -> Iterator[ForeignKeyConstraint]:
     for _, table in sorted(audited.scope.metadata.tables.items()):
         if is_audited(table) and table.primary_key.columns:

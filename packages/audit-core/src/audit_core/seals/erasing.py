@@ -10,9 +10,9 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from sqlalchemy import Engine, inspect, select
+from sqlalchemy import Engine, Select, inspect, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -30,6 +30,9 @@ from ..settings import recorded_settings
 
 if TYPE_CHECKING:
     from ..scope import Scope
+
+#: As what a person is in an activity.
+Part: TypeAlias = Literal["record", "related", "actor"]
 
 _ERASE = (
     "SELECT {schema}.audit_logger_erase(CAST(:activities AS bigint[]), CAST(:columns AS text[]),"
@@ -81,18 +84,11 @@ def erase(
         raise HistoryError("reason is empty: say why, since it is what stays.")
     connection = connection_of(target, scope.bind_arguments(), HistoryError)
     with recorded_settings(connection), Session(connection) as session:
-        names, activities = _activities(scope, session, model, key, columns, where)
-        transactions = _transactions(scope, session, actor)
-        counts: Counter[tuple[str, str]] = Counter()
-        for activity in activities:
-            counts.update((activity.table_name, name) for name in names if _has(activity, name))
-        activity_ids = [each.id for each in activities if any(_has(each, name) for name in names)]
-        fields: dict[str, None] = {}
-        for transaction in transactions:
-            for name in _fields(transaction):
-                counts["transaction", name] += 1
-                fields[name] = None
-        transaction_ids = [each.id for each in transactions if any(True for _ in _fields(each))]
+        names = column_names(scope, model, key, columns, where)
+        activities = () if model is None else session.scalars(_activities(scope, model, key, where)).all()
+        transactions = () if actor is None else session.scalars(transactions_of_actor(scope, actor)).all()
+        counts, activity_ids, transaction_ids = counted(names, activities, transactions)
+        fields = dict.fromkeys(name for of_table, name in counts if of_table == "transaction")
         ids = {"ids": activity_ids}
         held = connection.scalar(statement(_IS_HELD, schema=scope.schema), ids)
         if held is not None:
@@ -112,32 +108,63 @@ def erase(
                 "said": json.dumps({"reason": reason, "table": of_table}),
             }
             maintenance_id = connection.scalar(statement(_ERASE, schema=scope.schema), given)
-        counted = (len(activity_ids), len(transaction_ids))
-        return Erasure(dict(counts), *counted, archived, tuple(tables), maintenance_id)
+        sizes = (len(activity_ids), len(transaction_ids))
+        return Erasure(dict(counts), *sizes, archived, tuple(tables), maintenance_id)
 
 
-def subject(
-    scope: Scope, target: Target, model: Any, key: Any, actor: Any
-) -> Iterator[tuple[Literal["record", "related", "actor"], Any]]:
+def counted(
+    names: Sequence[str], activities: Iterable[Any], transactions: Iterable[Any]
+) -> tuple[Counter[tuple[str, str]], list[int], list[int]]:
+    """Count values by table and column, and return the ids of the activities and transactions that have them."""
+    counts: Counter[tuple[str, str]] = Counter()
+    activity_ids, transaction_ids = [], []
+    for activity in activities:
+        if own := [(activity.table_name, name) for name in names if _has(activity, name)]:
+            counts.update(own)
+            activity_ids.append(activity.id)
+    for transaction in transactions:
+        if own := [("transaction", name) for name in _fields(transaction)]:
+            counts.update(own)
+            transaction_ids.append(transaction.id)
+    return counts, activity_ids, transaction_ids
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A person, as whom and what the trail has it."""
+
+    scope: Scope
+    model: Any
+    key: Any
+    #: The id of the person as an actor; None if it is none.
+    actor: Any
+
+    @classmethod
+    def find(cls, scope: Scope, model: Any, key: Any, actor: Any) -> Subject:
+        """Find out whether the key is that of the actor as well."""
+        if actor is None and scope.actor.named is not None and key is not None:
+            own = {part.table for part in Entity.find(scope, model).own}
+            actor = key if inspect(scope.actor.found).local_table in own else None
+        return cls(scope, model, key, actor)
+
+    def queries(self) -> Iterator[tuple[Part, Select[Any]]]:
+        """Yield a query for each part of what the trail has, oldest first."""
+        scope = self.scope
+        activity, transaction = scope.activity_cls, scope.transaction_cls
+        yield "record", history(scope, self.model, self.key).order_by(None).order_by(activity.id)
+        yield "related", history(scope, self.model, self.key, related=True).order_by(None).order_by(activity.id)
+        if self.actor is not None:
+            of_actor = select(activity).join(activity.transaction.of_type(transaction))
+            yield "actor", of_actor.where(is_of_actor(scope, self.actor)).order_by(activity.id)
+
+
+def subject(scope: Scope, target: Target, model: Any, key: Any, actor: Any) -> Iterator[tuple[Part, Any]]:
     """Yield what the trail has of a person; see :meth:`audit_core.AuditLog.subject`."""
     connection = connection_of(target, scope.bind_arguments(), HistoryError)
-    entity = Entity.find(scope, model)
-    if actor is None and scope.actor.named is not None and key is not None:
-        own = {part.table for part in entity.own}
-        actor = key if inspect(scope.actor.found).local_table in own else None
-    activity, transaction = scope.activity_cls, scope.transaction_cls
-    parts: list[tuple[Literal["record", "related", "actor"], Any]] = [
-        ("record", history(scope, model, key)),
-        ("related", history(scope, model, key, related=True)),
-    ]
-    if actor is not None:
-        of_actor = is_of_actor(scope, actor)
-        parts.append(("actor", select(activity).join(activity.transaction.of_type(transaction)).where(of_actor)))
     seen: set[int] = set()
     with Session(connection) as session:
-        for part, query in parts:
-            ordered = query.order_by(None).order_by(activity.id).execution_options(yield_per=500)
-            for each in session.scalars(ordered):
+        for part, query in Subject.find(scope, model, key, actor).queries():
+            for each in session.scalars(query.execution_options(yield_per=500)):
                 if each.id not in seen:
                     seen.add(each.id)
                     yield part, each
@@ -159,14 +186,15 @@ def rewrite(scope: Scope, engine: Engine, who: WhoIsAtWork, erasure: Erasure, pa
                 ) from error
 
 
-def _activities(
-    scope: Scope, session: Session, model: Any, key: Any, columns: Sequence[Any], where: Any
-) -> tuple[list[str], Sequence[Any]]:
-    """Return the names of the columns, and the activities that may have their values."""
+def column_names(scope: Scope, model: Any, key: Any, columns: Sequence[Any], where: Any) -> list[str]:
+    """Return the names of the columns.
+
+    :raises HistoryError: if they cannot be erased, or it is not said of which records.
+    """
     if model is None:
         if columns or key is not None or where is not None:
             raise HistoryError("Of which table? Give the model, and the key of the record or where=.")
-        return [], ()
+        return []
     if isinstance(columns, str) or not columns:
         raise HistoryError("Give the columns whose values are to be erased as a list.")
     if key is None and where is None:
@@ -183,21 +211,23 @@ def _activities(
                 f"{name!r} is of the primary key, which holds the history of a record together: it cannot be erased."
             )
         names.append(name)
+    return names
+
+
+def _activities(scope: Scope, model: Any, key: Any, where: Any) -> Select[Any]:
+    """Select the activities that may have values of these columns."""
     activity = scope.activity_cls
     if key is not None:
         query = history(scope, model, key)
     else:
-        query = select(activity).where(entity.is_of(activity)).order_by(activity.id)
-    if where is not None:
-        query = query.where(where)
-    return names, session.scalars(query).all()
+        query = select(activity).where(Entity.find(scope, model).is_of(activity)).order_by(activity.id)
+    return query if where is None else query.where(where)
 
 
-def _transactions(scope: Scope, session: Session, actor: Any) -> Sequence[Any]:
-    if actor is None:
-        return ()
+def transactions_of_actor(scope: Scope, actor: Any) -> Select[Any]:
+    """Select the transactions of an actor."""
     transaction = scope.transaction_cls
-    return session.scalars(select(transaction).where(is_of_actor(scope, actor)).order_by(transaction.id)).all()
+    return select(transaction).where(is_of_actor(scope, actor)).order_by(transaction.id)
 
 
 def _has(activity: Any, name: str) -> bool:
