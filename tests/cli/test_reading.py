@@ -68,6 +68,8 @@ def test_an_activity_has_one_shape_in_json(told: Shop) -> None:
         "old_data": {"id": 1, "name": "Eva", "ssn": "***"},
         "changed_data": {"name": "Eve"},
         "delta_depth": None,
+        "masked": ["ssn"],
+        "erased": [],
         "changes": {"name": {"old": "Eva", "new": "Eve"}},
     }
 

@@ -214,7 +214,11 @@ class TestErasing:
         assert len(shop.lines("history", "customers", "1")) == 2
         done = shop.run(*arguments, "--yes")
         assert "Erased, as activity 4 says." in done.stderr
-        assert "Anna" not in shop.run("history", "customers", "1").stdout
+        shown = shop.run("history", "customers", "1").stdout
+        assert "Anna" not in shown
+        assert "name: (erased)" in shown
+        history = shop.lines("history", "customers", "1")
+        assert all((each["erased"], each["masked"]) == (["name"], ["ssn", "name"]) for each in history)
         result = shop.run("verify", "--seals", "--digests", str(digests))
         assert "erased: Activity 1 had a changed_data.name, erased as activity 4 says" in result.stdout
 

@@ -37,5 +37,7 @@ def test_what_is_erased_is_not_shown(app: Flask, client: FlaskClient) -> None:
     with app.app_context():
         audit_logger.erase(db.session, Article, "one", columns=["title"], reason="request 7")
         db.session.commit()
+    assert "(erased)" in client.get("/audit/transaction/1").text
+    assert client.get("/audit/transaction/1.json").json["activities"][0]["erased"] == ["title"]
     for view in ("", "transaction/1", "transaction/2", f"record?table={Article.__tablename__}&key=one"):
         assert client.get(f"/audit/{view}").status_code == 200

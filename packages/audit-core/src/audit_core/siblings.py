@@ -28,7 +28,7 @@ from .reading.audited_table import execute
 from .reading.bounds import LAST_ID
 from .reading.changes import mapper_of, table_of
 from .reading.exact import equal, pg
-from .reading.values import dump_json
+from .reading.values import dump_json, for_people
 from .request import request_id_of, request_meta, storable
 from .scope import Scope
 from .seals.stored import sealed_in
@@ -77,6 +77,7 @@ __all__ = [
     "find_table",
     "fixed_search_path",
     "fold",
+    "for_people",
     "function_names",
     "headline",
     "import_within",

@@ -104,13 +104,11 @@ def _ends_of_model(
     if key is not None:
         with Timeline(scope, engine, catalog) as trail:
             ids = {each.id for each in trail.history(model, key)}
-        return {
-            each.end_id
-            for each in partitions
-            if any((-(2**63) if each.from_id is None else each.from_id) <= activity_id < each.end_id for activity_id in ids)
-        }
+        return {each.end_id for each in partitions if any(_has_id(each, number) for number in ids)}
     with engine.connect() as connection:
-        names = {
-            name for part in Entity.find(scope, model).parts for name in connection.scalars(part.possible_names)
-        }
+        names = {name for part in Entity.find(scope, model).parts for name in connection.scalars(part.possible_names)}
     return {each.end_id for each in partitions if names & set(each.table_names)}
+
+
+def _has_id(partition: Any, number: int) -> bool:
+    return (partition.from_id is None or partition.from_id <= number) and bool(number < partition.end_id)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, joinedload
 from audit_core import AuditLog, AuditLogActivity, AuditLogTransaction
 from audit_core.audit_log import scope_of
 from audit_core.reading import actor_names
-from audit_core.reading.values import as_object
+from audit_core.reading.values import as_object, for_people
 
 from .cutting import cut_pair
 from .differences import difference
@@ -105,23 +105,28 @@ def text_or_dash(value: Any) -> str:
 
 def recorded_changes(activity: AuditLogActivity) -> dict[str, tuple[Any, Any]]:
     """Return what changed as ``{column: (old, new)}``, with the values as they are recorded."""
-    old, new = as_object(activity.old_data), as_object(activity.changed_data)
+    return _changes(activity, activity.old_data, activity.changed_data)
+
+
+def _changes(activity: AuditLogActivity, old_data: Any, changed_data: Any) -> dict[str, tuple[Any, Any]]:
+    old, new = as_object(old_data), as_object(changed_data)
     return {name: (old.get(name), new.get(name)) for name in activity.changes}
 
 
 def change_lines(activity: AuditLogActivity, listing: Listing) -> list[str]:
     """Show what changed, a line for each column, or for each line of a difference."""
-    changes = recorded_changes(activity)
+    old_data, changed_data = (for_people(each, activity.erased) for each in (activity.old_data, activity.changed_data))
+    changes = _changes(activity, old_data, changed_data)
     if listing.is_below and changes:
         return list(difference(activity.verb, changes, listing.is_cut))
     if activity.verb == "update":
         return [_change(name, value_text(old), value_text(new), listing) for name, (old, new) in changes.items()]
     if activity.verb == "delete":
         return [f"{name}: {listing.fitted(value_text(old))}" for name, (old, _) in changes.items()]
-    if not isinstance(activity.changed_data, dict):
+    if not isinstance(changed_data, dict):
         # What was read is what somebody says.
-        return [listing.fitted(value_text(activity.changed_data))]
-    return [f"{name}: {listing.fitted(value_text(new))}" for name, new in activity.changed_data.items()]
+        return [listing.fitted(value_text(changed_data))]
+    return [f"{name}: {listing.fitted(value_text(new))}" for name, new in changed_data.items()]
 
 
 def _change(name: str, old: str, new: str, listing: Listing) -> str:

@@ -107,16 +107,18 @@ def erase(
         click.confirm("Erase these values? Nobody can bring them back", abort=True, err=True)
     with Session(database.engine) as session, session.begin():
         done = log.erase(session, found, row_key, **given)
-    tables = done.tables
+    both = [done]
     if with_archive:
-        tables += log.erase_archived(database.engine, found, row_key, **given, catalog=catalog).tables
+        both.append(log.erase_archived(database.engine, found, row_key, **given, catalog=catalog))
     if not no_rewrite:
-        log.rewrite(database.engine, replace(done, tables=tuple(dict.fromkeys(tables))))
+        tables = dict.fromkeys(name for each in both for name in each.tables)
+        log.rewrite(database.engine, replace(done, tables=tuple(tables)))
     if as_json:
         _print(planned)
         return
-    if planned.values:
-        click.echo("Erased; the trail says so in activities of the verb maintenance.", err=True)
+    for each in both:
+        if each.maintenance_id is not None:
+            click.echo(f"Erased, as activity {each.maintenance_id} says.", err=True)
     if done.archived and no_archive:
         click.echo(f"The archive may have the values still, in {len(done.archived)} partitions.", err=True)
 

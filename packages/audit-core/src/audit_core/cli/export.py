@@ -15,7 +15,8 @@ from typing import Any, BinaryIO
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from sqlalchemy import Integer, Select, Text, cast, func, null, select
+from sqlalchemy import Integer, Select, Text, cast, func, literal, null, select
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from audit_core import AuditLog, Timeline
@@ -95,6 +96,10 @@ def _columns(log: AuditLog | Timeline, activities: Select[Any]) -> Select[Any]:
         "meta": transaction.meta,
         "old_data": activity.old_data,
         "changed_data": activity.changed_data,
+        **{
+            name: pg.to_jsonb(func.coalesce(names, literal([], postgresql.ARRAY(Text))))
+            for name, names in (("masked", activity.masked), ("erased", activity.erased))
+        },
     }
     columns: dict[str, Any] = {
         "id": activity.id,

@@ -15,7 +15,20 @@ _TYPES: dict[str, Any] = {
     "delta_depth": pa.int16(),
     "issued_at": pa.timestamp("us", tz="UTC"),
 }
-_REQUIRED = frozenset({"id", "transaction_id", "issued_at", "verb", "schema", "table", "old_data", "changed_data"})
+_REQUIRED = frozenset(
+    {
+        "id",
+        "transaction_id",
+        "issued_at",
+        "verb",
+        "schema",
+        "table",
+        "old_data",
+        "changed_data",
+        "masked",
+        "erased",
+    }
+)
 
 
 class Parquet(Writer):

@@ -24,8 +24,10 @@ COLUMNS = (
     "old_data",
     "changed_data",
     "delta_depth",
+    "masked",
+    "erased",
 )
-JSON_COLUMNS = frozenset({"meta", "old_data", "changed_data"})
+JSON_COLUMNS = frozenset({"meta", "old_data", "changed_data", "masked", "erased"})
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -7,7 +7,7 @@ import ipaddress
 import json
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -15,6 +15,9 @@ from sqlalchemy import types
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.ranges import AbstractMultiRange, AbstractRange, MultiRange, Range
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+#: What stands where people read, for a value that was erased.
+ERASED = "(erased)"
 
 _DIALECT: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
 
@@ -62,6 +65,13 @@ def load_recorded(text: str) -> Any:
 def as_object(value: Any) -> dict[str, Any]:
     """Return what is read as a JSON object, or an empty one: anybody can have something else written in some places."""
     return value if isinstance(value, dict) else {}
+
+
+def for_people(data: Any, erased: Collection[str] | None) -> Any:
+    """Return recorded data as people should read it: a value that was erased is null in it, and says so here."""
+    if not erased or not isinstance(data, dict):
+        return data
+    return {name: ERASED if name in erased else value for name, value in data.items()}
 
 
 def dump_json(value: Any) -> str:

@@ -84,6 +84,8 @@ def activity_document(activity: Any, names: Names) -> dict[str, Any]:
         "old_data": activity.old_data,
         "changed_data": activity.changed_data,
         "delta_depth": activity.delta_depth,
+        "masked": activity.masked or [],
+        "erased": activity.erased or [],
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from audit_core import AuditError, AuditLog
-from audit_core.siblings import VERBS, Budget, Scope, audited_tables, headline, scope_of, table_of
+from audit_core.siblings import VERBS, Budget, Scope, audited_tables, for_people, headline, scope_of, table_of
 from flask import request
 from sqlalchemy import LargeBinary
 from sqlalchemy.exc import DataError
@@ -88,7 +88,8 @@ class Presentation:
         columns = () if table is None else table.columns
         binary = {each.name for each in columns if isinstance(each.type, LargeBinary)}
         order = {each.name: place for place, each in enumerate(columns)}
-        old, new = (_in_order(each, order) for each in (activity.old_data, activity.changed_data))
+        recorded = (for_people(each, activity.erased) for each in (activity.old_data, activity.changed_data))
+        old, new = (_in_order(each, order) for each in recorded)
         return differences(old, new, activity.verb, binary, budget)
 
     def _table_name(self, activity: Any) -> str | None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from audit_core.siblings import for_people
+
 from .differences import text_of
 from .entries import Entry, Group
 from .loading import is_loaded
@@ -171,7 +173,7 @@ def _event(activity: Any) -> str:
 
 
 def _values(activity: Any, column: str) -> list[Part]:
-    old, new = activity.old_data, activity.changed_data
+    old, new = (for_people(each, activity.erased) for each in (activity.old_data, activity.changed_data))
     if not isinstance(old, dict) or column not in old:
         return []
     return [Part("text", ": "), Part("old", _value(old[column])), Part("new", _value(new[column]))]
