@@ -1,0 +1,84 @@
+"""The views of one record."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+from audit_core import HistoryError
+from audit_core.siblings import find_table, parse_key, row_as_of
+from flask import request
+from flask.typing import ResponseReturnValue
+
+from . import queries
+from .answering import Answering, argument, asked_after, next_page, plain_value, utc_now
+from .differences import cut
+from .documents import activity_document, time_text, wants_json
+from .filters import moment
+from .presentation import error_text, value_text
+
+
+class RecordViews(Answering):
+    """What happened to a record, and how it was."""
+
+    def show_record(self) -> ResponseReturnValue:
+        name, row_key = argument("table"), argument("key")
+        table = find_table(self.scope, name)
+        key = parse_key(table, row_key)
+        query = self.logger.history(table, key)
+        if not request.args.get("reads"):
+            query = query.where(self.logger.activity_cls.verb != "read")
+        with self.connections.reading({}, name, row_key) as own:
+            page = queries.record_page(self.logger, own, query, asked_after())
+            names = self.named(own, page.activities)
+            called = names.record(page.activities[0]) if page.activities else None
+
+            def document() -> dict[str, Any]:
+                changes = [activity_document(each, names) for each in page.activities]
+                record = {"table": name, "row_key": row_key, "name": called}
+                return {**record, "activities": changes, **next_page(page.after)}
+
+            title = f"{names.table(*_schema_and_name(page.activities, table))} {row_key}"
+            return self.answer(
+                "record.html", document, table=name, key=row_key, page=page, names=names, title=title, called=called
+            )
+
+    def show_as_of(self) -> ResponseReturnValue:
+        name, row_key = argument("table"), argument("key")
+        table: Any = find_table(self.scope, name)
+        key = parse_key(table, row_key)
+        zone = self.presentation.zones.asked()
+        shown: dict[str, Any] = {"table": name, "key": row_key, "title": "State at a time", "asked_zone": zone}
+        if not request.args.get("when"):
+            if wants_json():
+                raise HistoryError("'when' is missing in the address.")
+            now = zone.local(utc_now()).replace(tzinfo=None)
+            return self.answer("as_of.html", dict, **shown, when=now.isoformat(timespec="seconds"))
+        when = moment(request.args["when"], "when", zone)
+        # The field takes milliseconds; rounded down, the time would be before the change that it comes from.
+        shown["when"] = _up_to_milliseconds(zone.local(when))
+        try:
+            with self.connections.reading({"when": when.isoformat()}, name, row_key) as own:
+                row, notes = row_as_of(self.scope, own.connection(), table, key, when)
+        except HistoryError as error:
+            said = error_text(error)
+            return self.answer("as_of.html", lambda: {"error": said}, 400, **shown, error=said)
+        values: list[tuple[str, str, str]] = []
+        if row is not None:
+            values = [(each.name, *cut(value_text(row[each.key]))) for each in table.columns]
+
+        def document() -> dict[str, Any]:
+            state = None if row is None else {each.name: plain_value(row[each.key]) for each in table.columns}
+            return {"table": name, "row_key": row_key, "when": time_text(when), "row": state, "notes": list(notes)}
+
+        return self.answer("as_of.html", document, **shown, moment=when, row=row, notes=notes, values=values)
+
+
+def _schema_and_name(activities: Sequence[Any], table: Any) -> tuple[str, str]:
+    return (activities[0].schema, activities[0].table_name) if activities else (table.schema or "public", table.name)
+
+
+def _up_to_milliseconds(when: dt.datetime) -> str:
+    rounded = when + dt.timedelta(microseconds=-when.microsecond % 1000)
+    return rounded.replace(tzinfo=None).isoformat(timespec="milliseconds")
