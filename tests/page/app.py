@@ -8,7 +8,7 @@ from flask import Flask
 from flask_audit_logger import AuditLogger
 from flask_login import LoginManager, UserMixin
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import JSON, URL, Numeric
+from sqlalchemy import JSON, URL, ForeignKey, Numeric
 from sqlalchemy.orm import Mapped, mapped_column
 
 db = SQLAlchemy()
@@ -28,6 +28,19 @@ class Article(db.Model):  # type: ignore[name-defined, misc]
     details: Mapped[Any | None] = mapped_column(JSON)
     price: Mapped[Any | None] = mapped_column(Numeric)
     secret: Mapped[str | None]
+
+
+class Comment(db.Model):  # type: ignore[name-defined, misc]
+    """Belongs to an article, and to the comment that it answers."""
+
+    __table_args__ = ({"info": {"versioned": {"exclude": ["draft"]}}},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    article_key: Mapped[str | None] = mapped_column(ForeignKey(Article.key), index=True)
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("comment.id"), index=True)
+    title: Mapped[str | None]
+    draft: Mapped[str | None]
+    extra: Mapped[Any | None] = mapped_column(JSON)
 
 
 audit_logger = AuditLogger(db)

@@ -25,6 +25,7 @@ VIEWS = {
     "transaction": "transaction/2",
     "actor": "actor?id=2",
     "as_of": "record/as-of?table=odd+%22name%22/%C3%A4&key=one&when={now}",
+    "compare": "record/compare?table=odd+%22name%22/%C3%A4&key=one&a=1&b=2",
     "undo": "transaction/2/undo",
     "coverage": "coverage",
     "filters": "?actor=1&verb=insert&text=fox",
@@ -80,6 +81,8 @@ def test_each_view_loads_nothing_from_elsewhere_and_fits_a_phone(
         assert_accessible(page, name)
         if folder:
             page.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
+            page.set_viewport_size({"width": 390, "height": 700})
+            page.screenshot(path=Path(folder) / f"{name}-{scheme}-phone.png", full_page=True)
         page.set_viewport_size({"width": 320, "height": 600})
         assert page.evaluate("document.documentElement.scrollWidth") <= 320, name
         inner = "[...document.querySelectorAll('main *:not(.spoken)')].filter(e => e.scrollWidth > e.clientWidth + 1 &&"
@@ -109,6 +112,24 @@ def test_the_keyboard_alone_reaches_content_and_filters(browser: sync_api.Browse
     page.locator(".entry summary").focus()
     page.keyboard.press("Enter")
     assert page.get_by_text("12345678901234567890.10").is_visible()
+    page.context.close()
+
+
+def test_two_states_are_chosen_without_javascript(browser: sync_api.Browser, address: str) -> None:
+    page = browser.new_context(java_script_enabled=False).new_page()
+    page.goto(address + VIEWS["record"])
+    page.get_by_role("radio", name="Compare this").last.check()
+    page.get_by_role("radio", name="with this").nth(1).check()
+    page.get_by_role("button", name="Compare two states").click()
+    page.wait_for_url("**/record/compare?*")
+    differing = page.get_by_role("table", name="What differs, or may differ")
+    assert differing.get_by_role("row").filter(has_text="price").get_by_role("cell").all_inner_texts() == [
+        "1.10",
+        "12345678901234567890.10",
+    ]
+    assert not page.get_by_role("cell", name="one", exact=True).is_visible()
+    page.get_by_text("1 column is the same").click()
+    assert page.get_by_role("cell", name="one", exact=True).is_visible()
     page.context.close()
 
 

@@ -77,9 +77,7 @@ def _embed(app: Flask, embedding: Embedding) -> None:
     embeddings.pages.append(embedding)
 
 
-def _blueprint(
-    name: str, views: Views, records: RecordViews, access: Access, presentation: Presentation
-) -> Blueprint:
+def _blueprint(name: str, views: Views, records: RecordViews, access: Access, presentation: Presentation) -> Blueprint:
     blueprint = Blueprint(
         name,
         "flask_audit_logger",
@@ -100,6 +98,7 @@ def _blueprint(
         "record": ("/record", records.show_record),
         "coverage": ("/coverage", views.show_coverage),
         "as_of": ("/record/as-of", records.show_as_of),
+        "compare": ("/record/compare", records.show_comparison),
         "transaction": (transaction, views.show_transaction),
     }
     if access.allow_undo is not None:

@@ -13,6 +13,7 @@ from .entries import Entry, Group
 from .loading import is_loaded
 from .naming import Names
 from .sentences import plain, sentence
+from .states import State
 
 
 def wants_json() -> bool:
@@ -84,6 +85,21 @@ def activity_document(activity: Any, names: Names) -> dict[str, Any]:
         "old_data": activity.old_data,
         "changed_data": activity.changed_data,
         "delta_depth": activity.delta_depth,
+    }
+
+
+def state_document(state: State) -> dict[str, Any]:
+    """Describe a record at a moment."""
+    row = state.row
+    if row is not None:
+        # As in the state at a time: what is not known is null, and the notes say why.
+        row = {name: None if name in state.masked else value for name, value in row.items()}
+    return {
+        "activity_id": state.activity.id,
+        "when": time_text(state.when),
+        "row": row,
+        "is_too_long": state.is_too_long,
+        "notes": list(state.notes),
     }
 
 

@@ -14,9 +14,14 @@ from flask.typing import ResponseReturnValue
 from . import queries
 from .answering import Answering, argument, asked_after, next_page, plain_value, utc_now
 from .differences import cut
-from .documents import activity_document, time_text, wants_json
-from .filters import moment
+from .documents import activity_document, state_document, time_text, wants_json
+from .filters import moment, number
+from .loading import STATES
 from .presentation import error_text, value_text
+from .states import compare_states, read_states
+
+#: What stands in an address for the state of now.
+_NOW = "now"
 
 
 class RecordViews(Answering):
@@ -41,7 +46,15 @@ class RecordViews(Answering):
 
             title = f"{names.table(*_schema_and_name(page.activities, table))} {row_key}"
             return self.answer(
-                "record.html", document, table=name, key=row_key, page=page, names=names, title=title, called=called
+                "record.html",
+                document,
+                table=name,
+                key=row_key,
+                page=page,
+                names=names,
+                title=title,
+                called=called,
+                states=[each for each in page.activities if each.verb in STATES],
             )
 
     def show_as_of(self) -> ResponseReturnValue:
@@ -73,6 +86,47 @@ class RecordViews(Answering):
             return {"table": name, "row_key": row_key, "when": time_text(when), "row": state, "notes": list(notes)}
 
         return self.answer("as_of.html", document, **shown, moment=when, row=row, notes=notes, values=values)
+
+    def show_comparison(self) -> ResponseReturnValue:
+        name, row_key = argument("table"), argument("key")
+        table: Any = find_table(self.scope, name)
+        key = parse_key(table, row_key)
+        asked = [_choice(each) for each in ("a", "b")]
+        if asked[0] == asked[1]:
+            raise HistoryError("Both states are the same one. Choose two different ones.")
+        with self.connections.reading({"a": asked[0] or _NOW, "b": asked[1] or _NOW}, name, row_key) as own:
+            picked = queries.states_of(self.logger, own, self.logger.history(table, key), asked)
+            if None in picked:
+                return self._no_change(asked[picked.index(None)])
+            states = read_states(self.logger, own, table, (key, row_key), list(zip(asked, picked, strict=True)))
+            before, after = states
+            found = compare_states(table, before, after)
+            names = self.named(own, picked)
+
+            def document() -> dict[str, Any]:
+                return {
+                    "table": name,
+                    "row_key": row_key,
+                    "before": state_document(before),
+                    "after": state_document(after),
+                    "differing": found.columns,
+                    "unknown": [each for each, *_ in found.unknown],
+                    "same": [each for each, _ in found.same],
+                    "is_same_moment": before.when == after.when,
+                }
+
+            shown: dict[str, Any] = {"table": name, "key": row_key, "names": names, "states": states, "found": found}
+            return self.answer("compare.html", document, **shown, title="Two states side by side")
+
+    def _no_change(self, id_: int | None) -> ResponseReturnValue:
+        said = f"Activity {id_} is not a change of this record."
+        return self.error(404, "That cannot be shown", "Nothing is recorded of this record." if id_ is None else said)
+
+
+def _choice(name: str) -> int | None:
+    """Read which state is asked for: that after an activity, or None for now."""
+    text = argument(name)
+    return None if text == _NOW else number(text, name)
 
 
 def _schema_and_name(activities: Sequence[Any], table: Any) -> tuple[str, str]:
