@@ -16,7 +16,7 @@ from werkzeug.serving import make_server
 
 from dev.programs import CHROMIUM
 from tests.needs import path_of
-from tests.page.app import Article, db
+from tests.page.app import Article, Comment, Vote, db
 from tests.page.conftest import OLD
 
 VIEWS = {
@@ -25,6 +25,7 @@ VIEWS = {
     "transaction": "transaction/2",
     "actor": "actor?id=2",
     "as_of": "record/as-of?table=odd+%22name%22/%C3%A4&key=one&when={now}",
+    "belonging": "record?table=comment&key=1",
     "compare": "record/compare?table=odd+%22name%22/%C3%A4&key=one&a=1&b=2",
     "undo": "transaction/2/undo",
     "coverage": "coverage",
@@ -45,6 +46,11 @@ def browser() -> Iterator[sync_api.Browser]:
 
 @pytest.fixture
 def address(app: Flask) -> Iterator[str]:
+    with app.app_context():
+        db.session.add_all([Comment(id=1, article_key="one", title="First!"), Vote(article_key="one")])
+        db.session.commit()
+        db.session.add_all(Comment(id=number, article_key="one", parent_id=1) for number in range(2, 13))
+        db.session.commit()
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -9,6 +9,7 @@ from typing import Any
 from audit_core.siblings import dump_json
 from flask import Response, request
 
+from .belonging import COUNTED, Belonging
 from .entries import Entry, Group
 from .loading import is_loaded
 from .naming import Names
@@ -101,6 +102,31 @@ def state_document(state: State) -> dict[str, Any]:
         "is_too_long": state.is_too_long,
         "notes": list(state.notes),
     }
+
+
+def belonging_document(belonging: Iterable[Belonging], names: Names) -> dict[str, Any]:
+    """Describe the rows that belong to a record."""
+    found: dict[str, Any] = {"refers_to": [], "referred_to_by": []}
+    for each in belonging:
+        rows = [
+            {
+                "row_key": row.row_key,
+                "name": names.record_of(row.schema, row.table_name, row.row_key),
+                "changes": min(row.changes, COUNTED),
+                "are_changes_counted": row.changes <= COUNTED,
+            }
+            for row in each.rows
+        ]
+        found["refers_to" if each.is_referred else "referred_to_by"].append(
+            {
+                "table": each.table.fullname,
+                "columns": list(each.columns),
+                "count": None if each.count is None else min(each.count, COUNTED),
+                "is_counted": each.is_counted,
+                "rows": rows,
+            }
+        )
+    return found
 
 
 def time_text(when: dt.datetime | None) -> str | None:

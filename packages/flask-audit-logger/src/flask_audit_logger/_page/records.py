@@ -13,8 +13,9 @@ from flask.typing import ResponseReturnValue
 
 from . import queries
 from .answering import Answering, argument, asked_after, next_page, plain_value, utc_now
+from .belonging import COUNTED, Belonging, belonging_to
 from .differences import cut
-from .documents import activity_document, state_document, time_text, wants_json
+from .documents import activity_document, belonging_document, state_document, time_text, wants_json
 from .filters import moment, number
 from .loading import STATES
 from .presentation import error_text, value_text
@@ -38,11 +39,20 @@ class RecordViews(Answering):
             page = queries.record_page(self.logger, own, query, asked_after())
             names = self.named(own, page.activities)
             called = names.record(page.activities[0]) if page.activities else None
+            states = [each for each in page.activities if each.verb in STATES]
+            belonging: list[Belonging] = []
+            if asked_after() is None:
+                last = states[0] if states else None
+                # The key that it has now.
+                now = key if last is None or last.row_key == row_key else parse_key(table, last.row_key)
+                belonging = belonging_to(self.logger, own, table, now, last)
+                names.load(own, (), [row for each in belonging for row in each.rows])
 
             def document() -> dict[str, Any]:
                 changes = [activity_document(each, names) for each in page.activities]
                 record = {"table": name, "row_key": row_key, "name": called}
-                return {**record, "activities": changes, **next_page(page.after)}
+                related = belonging_document(belonging, names)
+                return {**record, **related, "activities": changes, **next_page(page.after)}
 
             title = f"{names.table(*_schema_and_name(page.activities, table))} {row_key}"
             return self.answer(
@@ -54,7 +64,9 @@ class RecordViews(Answering):
                 names=names,
                 title=title,
                 called=called,
-                states=[each for each in page.activities if each.verb in STATES],
+                states=states,
+                belonging=belonging,
+                most=COUNTED,
             )
 
     def show_as_of(self) -> ResponseReturnValue:
