@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import text
+from sqlalchemy import URL, text
 
-from tests.page.app import Article, Comment, audit_logger, db
+from tests.page.app import Article, Comment, audit_logger, create_app, db
+from tests.page.conftest import dispose, fill
 from tests.page.test_page import TABLE, body
 
 ARTICLE = {"table": TABLE, "key": "one"}
@@ -196,7 +197,7 @@ def test_a_huge_value_is_cut_and_a_larger_one_is_not_loaded(app: Flask, client: 
     assert compared(client, first, last, **COMMENT)["after"]["is_too_long"] is True
 
 
-def test_a_time_before_what_retention_kept_is_said(app: Flask, client: FlaskClient) -> None:
+def test_a_change_that_is_gone_is_not_of_the_record(app: Flask, client: FlaskClient) -> None:
     first, second = changes(client, **ARTICLE)
     with app.app_context(), db.engine.begin() as connection:
         connection.execute(text("SET LOCAL audit_logger.maintenance = 'on'"))
@@ -208,3 +209,17 @@ def test_who_may_not_see_it_sees_nothing(app: Flask, client: FlaskClient) -> Non
     first, second = changes(client, **ARTICLE)
     app.config["MAY"]["read"] = False
     assert "brown" not in body(client, "record/compare", 403, **ARTICLE, a=first, b=second)
+
+
+def test_who_compares_is_recorded_with_what_was_asked_for(database: URL) -> None:
+    app = create_app(database, log_reads=True)
+    fill(app)
+    client = app.test_client()
+    first, _ = changes(client, **ARTICLE)
+    compared(client, first, "now", **ARTICLE)
+    log: Any = client.get("/audit/log.json", query_string={"reads": 1}).json
+    (read,) = (each for entry in log["entries"] for each in entry["activities"] if "a" in (each["changed_data"] or {}))
+    assert (read["verb"], read["table"], read["row_key"]) == ("read", TABLE, "one")
+    assert (read["changed_data"]["a"], read["changed_data"]["b"]) == (first, "now")
+    assert "radio" in client.get("/audit/record", query_string={**ARTICLE, "reads": 1}).text
+    dispose(app)
