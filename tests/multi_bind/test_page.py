@@ -16,13 +16,15 @@ def test_each_logger_shows_its_own_database(subject: Subject) -> None:
         reports_logger.init_page(app, access=lambda: True)
     reports_logger.init_page(app, "/reports-audit", access=lambda: not app.config.get("CLOSED"))
     with app.app_context():
-        db.session.add_all([Article(title="Hello"), Report(title="Profit", secret="hidden")])
+        db.session.add_all([Article(title="Hello"), Report(title="Profit", secret="confidential")])
         db.session.commit()
     client = app.test_client()
     log, reports = client.get("/audit/").text, client.get("/reports-audit/").text
     assert ("/audit/record?table=articles" in log, "reports" in log) == (True, False)
     assert ("/reports-audit/record?table=reports" in reports, "articles" in reports) == (True, False)
-    assert "hidden" not in client.get("/reports-audit/record?table=reports&key=1").text
+    for view in ("record?", "record/compare?a=1&b=now&"):
+        shown = client.get(f"/reports-audit/{view}table=reports&key=1")
+        assert (shown.status_code, "Profit" in shown.text, "confidential" in shown.text) == (200, True, False)
     assert client.get("/audit/transaction/1/undo").status_code == 200
     assert client.get("/reports-audit/transaction/1/undo").status_code == 404
     app.config["CLOSED"] = True

@@ -16,7 +16,7 @@ from werkzeug.serving import make_server
 
 from dev.programs import CHROMIUM
 from tests.needs import path_of
-from tests.page.app import Article, db
+from tests.page.app import Article, Comment, Vote, db
 from tests.page.conftest import OLD
 
 VIEWS = {
@@ -25,6 +25,8 @@ VIEWS = {
     "transaction": "transaction/2",
     "actor": "actor?id=2",
     "as_of": "record/as-of?table=odd+%22name%22/%C3%A4&key=one&when={now}",
+    "belonging": "record?table=comment&key=1",
+    "compare": "record/compare?table=odd+%22name%22/%C3%A4&key=one&a=1&b=2",
     "undo": "transaction/2/undo",
     "coverage": "coverage",
     "filters": "?actor=1&verb=insert&text=fox",
@@ -44,6 +46,11 @@ def browser() -> Iterator[sync_api.Browser]:
 
 @pytest.fixture
 def address(app: Flask) -> Iterator[str]:
+    with app.app_context():
+        db.session.add_all([Comment(id=1, article_key="one", title="First!"), Vote(article_key="one")])
+        db.session.commit()
+        db.session.add_all(Comment(id=number, article_key="one", parent_id=1) for number in range(2, 13))
+        db.session.commit()
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -80,6 +87,8 @@ def test_each_view_loads_nothing_from_elsewhere_and_fits_a_phone(
         assert_accessible(page, name)
         if folder:
             page.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
+            page.set_viewport_size({"width": 390, "height": 700})
+            page.screenshot(path=Path(folder) / f"{name}-{scheme}-phone.png", full_page=True)
         page.set_viewport_size({"width": 320, "height": 600})
         assert page.evaluate("document.documentElement.scrollWidth") <= 320, name
         inner = "[...document.querySelectorAll('main *:not(.spoken)')].filter(e => e.scrollWidth > e.clientWidth + 1 &&"
@@ -109,6 +118,24 @@ def test_the_keyboard_alone_reaches_content_and_filters(browser: sync_api.Browse
     page.locator(".entry summary").focus()
     page.keyboard.press("Enter")
     assert page.get_by_text("12345678901234567890.10").is_visible()
+    page.context.close()
+
+
+def test_two_states_are_chosen_without_javascript(browser: sync_api.Browser, address: str) -> None:
+    page = browser.new_context(java_script_enabled=False).new_page()
+    page.goto(address + VIEWS["record"])
+    page.get_by_role("radio", name="Compare this").last.check()
+    page.get_by_role("radio", name="with this").nth(1).check()
+    page.get_by_role("button", name="Compare two states").click()
+    page.wait_for_url("**/record/compare?*")
+    differing = page.get_by_role("table", name="What differs, or may differ")
+    assert differing.get_by_role("row").filter(has_text="price").get_by_role("cell").all_inner_texts() == [
+        "1.10",
+        "12345678901234567890.10",
+    ]
+    assert not page.get_by_role("cell", name="one", exact=True).is_visible()
+    page.get_by_text("1 column is the same").click()
+    assert page.get_by_role("cell", name="one", exact=True).is_visible()
     page.context.close()
 
 

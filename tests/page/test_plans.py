@@ -119,6 +119,15 @@ def test_views_are_bounded_with_many_partitions_and_an_import(old_trail: Flask, 
     assert_bounded(old_trail, VIEWS[view].replace("k77", "one"))
 
 
+@pytest.mark.parametrize(("trail", "key"), [("long_trail", "k77"), ("old_trail", "one")])
+def test_two_states_are_found_by_the_key(request: pytest.FixtureRequest, trail: str, key: str) -> None:
+    app: Flask = request.getfixturevalue(trail)
+    record: Any = app.test_client().get("/audit/record.json", query_string={"table": TABLE, "key": key}).json
+    newest, *_, oldest = record["activities"]
+    for chosen in (newest["id"], "now"):
+        assert_bounded(app, f"record/compare?table=odd+%22name%22/%C3%A4&key={key}&a={oldest['id']}&b={chosen}")
+
+
 @pytest.mark.parametrize("view", ["transaction/{id}", "transaction/{id}/undo", "?transaction={id}", "?text=imported"])
 def test_a_large_transaction_is_looked_at_in_part(old_trail: Flask, view: str) -> None:
     assert_bounded(old_trail, view.format(id=imported(old_trail)))

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from sqlalchemy import URL, func, select
 
 from tests.contract.attack import dismiss, surround
-from tests.page.app import Article, create_app, db
+from tests.page.app import Article, Comment, Line, Part, create_app, db
 from tests.page.conftest import dispose, fill
 
 
@@ -16,6 +16,11 @@ def test_no_view_runs_what_others_made(server: URL, new_database: Callable[..., 
     with new_database() as url:
         app = create_app(url, log_reads=True)
         fill(app)
+        with app.app_context():
+            db.session.add_all([Comment(id=1, article_key="one"), Line(article_key="one", number=1)])
+            db.session.flush()
+            db.session.add_all([Comment(id=2, parent_id=1), Part(id=1, article_key="one", line=1)])
+            db.session.commit()
         with app.app_context(), db.engine.begin() as connection:
             surround(connection)
         client, name = app.test_client(), Article.__tablename__
@@ -29,6 +34,11 @@ def test_no_view_runs_what_others_made(server: URL, new_database: Callable[..., 
             ("transaction/2", {}),
             ("transaction/2/undo", {}),
             ("record", {"table": name, "key": "one"}),
+            ("record", {"table": "comment", "key": "1"}),
+            ("record", {"table": "line", "key": '["one", 1]'}),
+            ("record", {"table": "part", "key": "1"}),
+            ("record/compare", {"table": name, "key": "one", "a": "1", "b": "2"}),
+            ("record/compare", {"table": name, "key": "one", "a": "1", "b": "now"}),
             ("record/as-of", {"table": name, "key": "one", "when": now}),
         ):
             response = client.get(f"/audit/{view}", query_string=asked)

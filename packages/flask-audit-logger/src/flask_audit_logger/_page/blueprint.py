@@ -17,6 +17,7 @@ from .connections import Connections
 from .embedding import Embedding, Embeddings
 from .naming import Naming
 from .presentation import Presentation
+from .records import RecordViews
 from .views import Views
 from .zones import Zones
 
@@ -55,8 +56,8 @@ def init_page(
         raise ConfigurationError(f"App {app.name!r} has a blueprint {name!r} already; it can have one such page.")
     presentation = Presentation(logger, rules, naming, zones, lambda: db.session)
     connections = Connections(logger, db, bind_key, log_reads, statement_timeout)
-    views = Views(logger, connections, presentation)
-    app.register_blueprint(_blueprint(name, views, rules, presentation), url_prefix=url_prefix)
+    views, records = Views(logger, connections, presentation), RecordViews(logger, connections, presentation)
+    app.register_blueprint(_blueprint(name, views, records, rules, presentation), url_prefix=url_prefix)
     pages[url_prefix] = logger
     _embed(app, Embedding(presentation, connections, name))
 
@@ -76,7 +77,7 @@ def _embed(app: Flask, embedding: Embedding) -> None:
     embeddings.pages.append(embedding)
 
 
-def _blueprint(name: str, views: Views, access: Access, presentation: Presentation) -> Blueprint:
+def _blueprint(name: str, views: Views, records: RecordViews, access: Access, presentation: Presentation) -> Blueprint:
     blueprint = Blueprint(
         name,
         "flask_audit_logger",
@@ -94,9 +95,10 @@ def _blueprint(name: str, views: Views, access: Access, presentation: Presentati
     transaction = "/transaction/<id>"
     rules: dict[str, tuple[str, Callable[..., Any]]] = {
         "actor": ("/actor", views.show_actor),
-        "record": ("/record", views.show_record),
+        "record": ("/record", records.show_record),
         "coverage": ("/coverage", views.show_coverage),
-        "as_of": ("/record/as-of", views.show_as_of),
+        "as_of": ("/record/as-of", records.show_as_of),
+        "compare": ("/record/compare", records.show_comparison),
         "transaction": (transaction, views.show_transaction),
     }
     if access.allow_undo is not None:

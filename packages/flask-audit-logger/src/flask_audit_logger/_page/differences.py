@@ -98,14 +98,15 @@ def _by_path(name: str, path: str, old: Any, new: Any, depth: int, budget: Budge
     elif depth < _DEPTH and isinstance(old, list) and isinstance(new, list):
         places = [(f"[{i}]", one, other) for i, one, other in paired(old, new, _ABSENT, budget)]
     else:
-        if not _is_same(old, new):
+        if not is_same(old, new):
             yield _of_values(f"{name} {path}", old, new, budget)
         return
     for step, one, other in places:
         yield from _by_path(name, path + step, one, other, depth + 1, budget)
 
 
-def _is_same(old: Any, new: Any) -> bool:
+def is_same(old: Any, new: Any) -> bool:
+    """Return whether two recorded values are the same."""
     if old is _ABSENT or new is _ABSENT:
         return old is new
     # 1, 1.0 and true are equal to Python.

@@ -9,10 +9,12 @@ from typing import Any
 from audit_core.siblings import dump_json
 from flask import Response, request
 
+from .belonging import COUNTED, Belonging
 from .entries import Entry, Group
 from .loading import is_loaded
 from .naming import Names
 from .sentences import plain, sentence
+from .states import State
 
 
 def wants_json() -> bool:
@@ -87,6 +89,46 @@ def activity_document(activity: Any, names: Names) -> dict[str, Any]:
         "masked": activity.masked or [],
         "erased": activity.erased or [],
     }
+
+
+def state_document(state: State) -> dict[str, Any]:
+    """Describe a record at a moment."""
+    row = state.row
+    if row is not None:
+        # As in the state at a time: what is not known is null, and the notes say why.
+        row = {name: None if name in state.masked else value for name, value in row.items()}
+    return {
+        "activity_id": state.activity.id,
+        "when": time_text(state.when),
+        "row": row,
+        "is_too_long": state.is_too_long,
+        "notes": list(state.notes),
+    }
+
+
+def belonging_document(belonging: Iterable[Belonging], names: Names) -> dict[str, Any]:
+    """Describe the rows that belong to a record."""
+    found: dict[str, Any] = {"refers_to": [], "referred_to_by": []}
+    for each in belonging:
+        rows = [
+            {
+                "row_key": row.row_key,
+                "name": names.record_of(row.schema, row.table_name, row.row_key),
+                "changes": min(row.changes, COUNTED),
+                "are_changes_counted": row.changes <= COUNTED,
+            }
+            for row in each.rows
+        ]
+        found["refers_to" if each.is_referred else "referred_to_by"].append(
+            {
+                "table": each.table.fullname,
+                "columns": list(each.columns),
+                "count": None if each.count is None else min(each.count, COUNTED),
+                "is_counted": each.is_counted,
+                "rows": rows,
+            }
+        )
+    return found
 
 
 def time_text(when: dt.datetime | None) -> str | None:

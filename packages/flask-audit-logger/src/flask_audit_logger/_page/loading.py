@@ -14,6 +14,8 @@ from sqlalchemy.orm import Session, defer, selectinload
 LOADED_INTO_LOG = 8000
 #: nor into the page of a record or of a transaction.
 LOADED = 250_000
+#: The verbs of activities that leave a record in a state.
+STATES = ("insert", "update", "delete", "snapshot")
 
 
 def load_activities(log: AuditLog, session: Session, ids: Iterable[int], longest: int) -> list[Any]:

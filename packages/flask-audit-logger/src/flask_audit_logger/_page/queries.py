@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from .loading import LOADED, load_activities
+from .loading import LOADED, STATES, load_activities
 from .zones import Zone
 
 #: Activities of a page.
@@ -114,6 +114,22 @@ def record_page(log: AuditLog, session: Session, query: Select[Any], after: int 
     ids = session.scalars(query.with_only_columns(log.activity_cls.id).limit(PAGE + 1)).all()
     activities = load_activities(log, session, ids[:PAGE], LOADED)
     return Page(activities[::-1], ids[PAGE - 1] if len(ids) > PAGE else None)
+
+
+def states_of(log: AuditLog, session: Session, query: Select[Any], asked: Sequence[int | None]) -> list[Any]:
+    """Load the activities of a record that left the states asked for: by their ids, or the last one.
+
+    One that is not of the record is None.
+    """
+    activity = log.activity_cls
+    own = query.where(activity.verb.in_(STATES)).with_only_columns(activity.id)
+    ids = set(session.scalars(own.where(activity.id.in_([each for each in asked if each is not None]))))
+    last = session.scalars(own.limit(1)).first() if None in asked else None
+    if last is not None:
+        ids.add(last)
+    found = {each.id: each for each in load_activities(log, session, ids, LOADED)}
+    wanted = [last if each is None else each for each in asked]
+    return [None if each is None else found.get(each) for each in wanted]
 
 
 def transaction_page(log: AuditLog, session: Session, transaction_id: int, after: int | None, is_large: bool) -> Page:

@@ -1,0 +1,150 @@
+"""The views of one record."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+from audit_core import HistoryError
+from audit_core.siblings import find_table, parse_key, row_as_of
+from flask import request
+from flask.typing import ResponseReturnValue
+
+from . import queries
+from .answering import Answering, argument, asked_after, next_page, plain_value, utc_now
+from .belonging import COUNTED, Belonging, belonging_to
+from .differences import cut
+from .documents import activity_document, belonging_document, state_document, time_text, wants_json
+from .filters import moment, number
+from .loading import STATES
+from .presentation import error_text, value_text
+from .states import compare_states, read_states
+
+#: What stands in an address for the state of now.
+_NOW = "now"
+
+
+class RecordViews(Answering):
+    """What happened to a record, and how it was."""
+
+    def show_record(self) -> ResponseReturnValue:
+        name, row_key = argument("table"), argument("key")
+        table = find_table(self.scope, name)
+        key = parse_key(table, row_key)
+        query = self.logger.history(table, key)
+        if not request.args.get("reads"):
+            query = query.where(self.logger.activity_cls.verb != "read")
+        with self.connections.reading({}, name, row_key) as own:
+            page = queries.record_page(self.logger, own, query, asked_after())
+            names = self.named(own, page.activities)
+            called = names.record(page.activities[0]) if page.activities else None
+            states = [each for each in page.activities if each.verb in STATES]
+            belonging: list[Belonging] = []
+            if asked_after() is None:
+                last = states[0] if states else None
+                # The key that it has now.
+                now = key if last is None or last.row_key == row_key else parse_key(table, last.row_key)
+                belonging = belonging_to(self.logger, own, table, now, last)
+                names.load(own, (), [row for each in belonging for row in each.rows])
+
+            def document() -> dict[str, Any]:
+                changes = [activity_document(each, names) for each in page.activities]
+                record = {"table": name, "row_key": row_key, "name": called}
+                related = belonging_document(belonging, names)
+                return {**record, **related, "activities": changes, **next_page(page.after)}
+
+            title = f"{names.table(*_schema_and_name(page.activities, table))} {row_key}"
+            return self.answer(
+                "record.html",
+                document,
+                table=name,
+                key=row_key,
+                page=page,
+                names=names,
+                title=title,
+                called=called,
+                states=states,
+                belonging=belonging,
+                most=COUNTED,
+            )
+
+    def show_as_of(self) -> ResponseReturnValue:
+        name, row_key = argument("table"), argument("key")
+        table: Any = find_table(self.scope, name)
+        key = parse_key(table, row_key)
+        zone = self.presentation.zones.asked()
+        shown: dict[str, Any] = {"table": name, "key": row_key, "title": "State at a time", "asked_zone": zone}
+        if not request.args.get("when"):
+            if wants_json():
+                raise HistoryError("'when' is missing in the address.")
+            now = zone.local(utc_now()).replace(tzinfo=None)
+            return self.answer("as_of.html", dict, **shown, when=now.isoformat(timespec="seconds"))
+        when = moment(request.args["when"], "when", zone)
+        # The field takes milliseconds; rounded down, the time would be before the change that it comes from.
+        shown["when"] = _up_to_milliseconds(zone.local(when))
+        try:
+            with self.connections.reading({"when": when.isoformat()}, name, row_key) as own:
+                row, notes = row_as_of(self.scope, own.connection(), table, key, when)
+        except HistoryError as error:
+            said = error_text(error)
+            return self.answer("as_of.html", lambda: {"error": said}, 400, **shown, error=said)
+        values: list[tuple[str, str, str]] = []
+        if row is not None:
+            values = [(each.name, *cut(value_text(row[each.key]))) for each in table.columns]
+
+        def document() -> dict[str, Any]:
+            state = None if row is None else {each.name: plain_value(row[each.key]) for each in table.columns}
+            return {"table": name, "row_key": row_key, "when": time_text(when), "row": state, "notes": list(notes)}
+
+        return self.answer("as_of.html", document, **shown, moment=when, row=row, notes=notes, values=values)
+
+    def show_comparison(self) -> ResponseReturnValue:
+        name, row_key = argument("table"), argument("key")
+        table: Any = find_table(self.scope, name)
+        key = parse_key(table, row_key)
+        asked = [_choice(each) for each in ("a", "b")]
+        if asked[0] == asked[1]:
+            raise HistoryError("Both states are the same one. Choose two different ones.")
+        with self.connections.reading({"a": asked[0] or _NOW, "b": asked[1] or _NOW}, name, row_key) as own:
+            picked = queries.states_of(self.logger, own, self.logger.history(table, key), asked)
+            if None in picked:
+                return self._no_change(asked[picked.index(None)])
+            states = read_states(self.logger, own, table, (key, row_key), list(zip(asked, picked, strict=True)))
+            before, after = states
+            found = compare_states(table, before, after)
+            names = self.named(own, picked)
+
+            def document() -> dict[str, Any]:
+                return {
+                    "table": name,
+                    "row_key": row_key,
+                    "before": state_document(before),
+                    "after": state_document(after),
+                    "differing": found.columns,
+                    "unknown": [each for each, *_ in found.unknown],
+                    "same": [each for each, _ in found.same],
+                    "is_same_moment": before.when == after.when,
+                }
+
+            shown: dict[str, Any] = {"table": name, "key": row_key, "names": names, "states": states, "found": found}
+            return self.answer("compare.html", document, **shown, title="Two states side by side")
+
+    def _no_change(self, id_: int | None) -> ResponseReturnValue:
+        said = f"Activity {id_} is not a change of this record."
+        return self.error(404, "That cannot be shown", "Nothing is recorded of this record." if id_ is None else said)
+
+
+def _choice(name: str) -> int | None:
+    """Read which state is asked for: that after an activity, or None for now."""
+    text = argument(name)
+    return None if text == _NOW else number(text, name)
+
+
+def _schema_and_name(activities: Sequence[Any], table: Any) -> tuple[str, str]:
+    return (activities[0].schema, activities[0].table_name) if activities else (table.schema or "public", table.name)
+
+
+def _up_to_milliseconds(when: dt.datetime) -> str:
+    rounded = when + dt.timedelta(microseconds=-when.microsecond % 1000)
+    return rounded.replace(tzinfo=None).isoformat(timespec="milliseconds")
