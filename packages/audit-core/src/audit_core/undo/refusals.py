@@ -65,7 +65,7 @@ class Refusal:
 
     @property
     def is_of_server(self) -> bool:
-        """Whether less would be refused as well: a lock, a time limit, a lost connection, or too little of something."""
+        """Whether less would be refused as well: a lock, a time limit, or a connection that is lost."""
         return self.sqlstate is None or self.sqlstate[:2] in ("08", "40", "53", "55", "57", "58", "XX")
 
     def columns(self, connection: Connection) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain, groupby, islice
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table
@@ -86,25 +86,31 @@ class Reversal:
         expected: _Expected = {(each.table_name, each.row_key) for each in changes}
         self._sort_tables(changes)
         pending = _by_statement(changes)
+        # What has waited is not tried together with the others: it may be refused each time.
+        waited, pace, pace_of_waited = 0, Pace(), Pace()
         while pending:
             postponed: list[list[RecordedChange]] = []
             waiting = Waiting(self._keys, self._effects.references)
             refused = len(self.conflicts)
             rest: list[list[RecordedChange]] = []
-            pace, position = Pace(), 0
+            position = 0
             while position < len(pending):
                 statement = pending[position]
                 stopped: list[RecordedChange] = []
-                taken = self._take_back_some(self._before(waiting, pending, position, pace.size), pace, expected)
+                if position < waited:
+                    its_pace, end = pace_of_waited, min(waited, position + pace_of_waited.size)
+                else:
+                    its_pace, end = pace, position + pace.size
+                taken = self._take_back_some(self._joinable(waiting, pending[position:end]), its_pace, expected)
                 if not taken:
                     taken = [statement]
                     # What is older of a row that waits has to wait, too.
-                    stopped = statement if waiting.has_row_of(statement) else self._alone(statement, pace, expected)
+                    stopped = statement if waiting.has_row_of(statement) else self._alone(statement, its_pace, expected)
                 position += len(taken)
                 if stopped:
                     postponed.append(stopped)
                     waiting.add(stopped)
-                elif waiting.references(taken[-1]):
+                elif any(map(waiting.references, taken)):
                     # What waits may have waited for this, and what is older may take it away again.
                     rest = pending[position:]
                     break
@@ -114,7 +120,7 @@ class Reversal:
             ids = {change.id for statement in postponed for change in statement}
             self.conflicts[refused:] = [each for each in self.conflicts[refused:] if each.activity_id not in ids]
             expected |= {(change.table_name, change.row_key) for statement in postponed for change in statement}
-            pending = [*postponed, *rest]
+            waited, pending = len(postponed), [*postponed, *rest]
 
     def _refuse_waiting(self, statements: list[list[RecordedChange]]) -> None:
         refused = {conflict.activity_id for conflict in self.conflicts}
@@ -123,19 +129,20 @@ class Reversal:
                 message = f"{change.name}: a later change of it cannot be taken back"
                 self.conflicts.append(Conflict(change.id, "constraint", message))
 
-    def _before(
-        self, waiting: Waiting, pending: list[list[RecordedChange]], position: int, size: int
-    ) -> list[list[RecordedChange]]:
-        """Return the next statements that can be tried at once, up to one on which something waits."""
+    def _joinable(self, waiting: Waiting, statements: list[list[RecordedChange]]) -> list[list[RecordedChange]]:
+        """Return the first statements that can be tried at once."""
         found: list[list[RecordedChange]] = []
         rows = 0
-        for statement in islice(pending, position, position + size):
+        is_needed = False
+        for statement in statements:
             rows += len(statement)
             if rows > AT_ONCE or any(map(self._changes_key, statement)) or waiting.has_row_of(statement):
                 break
-            found.append(statement)
-            if waiting.references(statement):
+            # It may take away what something waits for, unless it only brings rows back.
+            if is_needed and statement[0].verb != "delete":
                 break
+            found.append(statement)
+            is_needed = is_needed or waiting.references(statement)
         return found
 
     def _take_back_some(
@@ -176,7 +183,7 @@ class Reversal:
         places = {change.id: place for place, change in enumerate(chain.from_iterable(statements))}
         self.steps[done:] = sorted(self.steps[done:], key=lambda each: places[each.activity_id])
         self.conflicts[refused:] = sorted(self.conflicts[refused:], key=lambda each: places[each.activity_id or 0])
-        self._leave_out(chain.from_iterable(statements), self.conflicts[refused:], expected)
+        expected -= _rows_in(self.conflicts[refused:], chain.from_iterable(statements))
         return True
 
     def _alone(self, statement: list[RecordedChange], pace: Pace, expected: _Expected) -> list[RecordedChange]:
@@ -216,7 +223,7 @@ class Reversal:
             kind, message = reason
             self.conflicts.append(Conflict(statement[0].id, kind, f"{statement[0].name}: {message}"))
         # A cascade must not take with it what has been left out.
-        self._leave_out(statement, self.conflicts[refused:], expected)
+        expected -= _rows_in(self.conflicts[refused:], statement)
         return statement if reason is not None and reason[0] == "constraint" else []
 
     def _take_back_each(self, statement: list[RecordedChange], expected: _Expected) -> list[RecordedChange]:
@@ -237,9 +244,11 @@ class Reversal:
         self, statement: list[RecordedChange], expected: _Expected
     ) -> tuple[ConflictKind, str] | None:
         """Take back what one statement did; return what happened instead, if that has to be rolled back."""
-        last_id, done = self._effects.last_id(), len(self.steps)
+        last_id, done, refused = self._effects.last_id(), len(self.steps), len(self.conflicts)
         if (reason := self._write(statement)) is not None:
             return reason
+        if len(self.conflicts) > refused:
+            expected = expected - _rows_in(self.conflicts[refused:], statement)
         if lost := self._effects.lost(last_id, self.steps[done:], expected):
             return "cascade", f"it cannot go without {', '.join(lost)}"
         return None
@@ -270,15 +279,12 @@ class Reversal:
         self.steps += steps
         return None
 
-    def _leave_out(self, changes: Iterable[RecordedChange], conflicts: list[Conflict], expected: _Expected) -> None:
-        ids = {conflict.activity_id for conflict in conflicts}
-        expected.difference_update((each.table_name, each.row_key) for each in changes if each.id in ids)
-
     def _sort_tables(self, changes: list[RecordedChange]) -> None:
         """Put tables after those that they reference."""
-        found = {name: self._table_of(change) for change in changes if (name := (change.schema, change.table_name))}
-        tables = [each.audited.table for each in found.values() if each is not None]
-        self._places = {table: n for n, (table, _) in enumerate(sort_tables_and_constraints(tables)) if table is not None}
+        found = [table.audited.table for change in changes if (table := self._table_of(change)) is not None]
+        # MetaData.sorted_tables warns of tables that reference each other.
+        ordered = sort_tables_and_constraints(dict.fromkeys(found))  # type: ignore[no-untyped-call]
+        self._places = {table: place for place, (table, _) in enumerate(ordered) if table is not None}
 
     def _place(self, change: RecordedChange) -> int:
         table = self._table_of(change)
@@ -296,6 +302,11 @@ class Reversal:
         if name not in self._tables:
             self._tables[name] = LiveTable.find(self._scope, self._connection, *name)
         return self._tables[name]
+
+
+def _rows_in(conflicts: list[Conflict], changes: Iterable[RecordedChange]) -> _Expected:
+    ids = {conflict.activity_id for conflict in conflicts}
+    return {(each.table_name, each.row_key) for each in changes if each.id in ids}
 
 
 def _by_statement(changes: list[RecordedChange]) -> list[list[RecordedChange]]:
