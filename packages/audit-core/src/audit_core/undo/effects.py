@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, select
@@ -48,6 +49,22 @@ class Effects:
             if verb == "delete" or self.references(table_name, steps[0].table_name).intersection(changed):
                 found.append(f"{table_name} {row_key}")
         return found
+
+    def has_others(self, after: int, steps: list[UndoStep]) -> bool:
+        """Return whether other rows were deleted, or lost a reference, since the activity with an id."""
+        tables = {step.table_name for step in steps if step.action == "delete"}
+        if not tables:
+            return False
+        activity = self._scope.activity_cls
+        query = select(activity.verb, activity.table_name, activity.row_key, activity.changed_data)
+        asked = Counter((step.action, step.table_name, step.row_key) for step in steps)
+        for verb, table_name, row_key, changed in self._connection.execute(query.where(*self._is_own(after))):
+            asked[verb, table_name, row_key] -= 1
+            if asked[verb, table_name, row_key] >= 0:
+                continue
+            if verb == "delete" or any(self.references(table_name, each).intersection(changed) for each in tables):
+                return True
+        return False
 
     def was_carried_back(self, change: RecordedChange, known: dict[str, Any], old: dict[str, Any]) -> bool:
         """Return whether a cascade has taken an update of a row back."""

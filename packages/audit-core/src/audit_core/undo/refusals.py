@@ -63,6 +63,11 @@ class Refusal:
         """Whether a constraint refuses it."""
         return self.sqlstate is not None and self.sqlstate.startswith("23")
 
+    @property
+    def is_of_server(self) -> bool:
+        """Whether less would be refused as well: a lock, a time limit, or a connection that is lost."""
+        return self.sqlstate is None or self.sqlstate[:2] in ("08", "40", "53", "55", "57", "58", "XX")
+
     def columns(self, connection: Connection) -> list[str]:
         """Look up the columns of the constraint, on a connection that can be used."""
         if self.column is not None:

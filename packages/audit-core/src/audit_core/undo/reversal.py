@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from collections.abc import Iterable
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import sort_tables_and_constraints
 
 from ..capture.context import audit_context
 from ..capture.listeners import send_context
 from ..errors import HistoryError
+from .batches import AT_ONCE, Pace, Waiting, in_turns
 from .claims import TAKEN_BACK
 from .constraints import Constraints
 from .decision import decide
@@ -41,6 +44,7 @@ class Reversal:
         self._meta = meta
         self._ignored = ignored or {}
         self._tables: dict[tuple[str, str], LiveTable | None] = {}
+        self._places: dict[Table, int] = {}
         self._constraints = Constraints(connection)
         self._effects = Effects(scope, connection)
 
@@ -80,22 +84,33 @@ class Reversal:
         reference it.
         """
         expected: _Expected = {(each.table_name, each.row_key) for each in changes}
+        self._sort_tables(changes)
         pending = _by_statement(changes)
+        # What has waited is not tried together with the others: it may be refused each time.
+        waited, pace, pace_of_waited = 0, Pace(), Pace()
         while pending:
             postponed: list[list[RecordedChange]] = []
-            waiting: set[Any] = set()
+            waiting = Waiting(self._keys, self._effects.references)
             refused = len(self.conflicts)
             rest: list[list[RecordedChange]] = []
-            for position, statement in enumerate(pending, 1):
-                if waiting.isdisjoint(key for change in statement for key in self._keys(change)):
-                    stopped = self._take_back_or_postpone(statement, expected)
+            position = 0
+            while position < len(pending):
+                statement = pending[position]
+                stopped: list[RecordedChange] = []
+                if position < waited:
+                    its_pace, end = pace_of_waited, min(waited, position + pace_of_waited.size)
                 else:
+                    its_pace, end = pace, position + pace.size
+                taken = self._take_back_some(self._joinable(waiting, pending[position:end]), its_pace, expected)
+                if not taken:
+                    taken = [statement]
                     # What is older of a row that waits has to wait, too.
-                    stopped = statement
+                    stopped = statement if waiting.has_row_of(statement) else self._alone(statement, its_pace, expected)
+                position += len(taken)
                 if stopped:
                     postponed.append(stopped)
-                    waiting.update(key for change in stopped for key in self._keys(change))
-                elif any(self._effects.references(each[0].table_name, statement[0].table_name) for each in postponed):
+                    waiting.add(stopped)
+                elif any(map(waiting.references, taken)):
                     # What waits may have waited for this, and what is older may take it away again.
                     rest = pending[position:]
                     break
@@ -105,7 +120,7 @@ class Reversal:
             ids = {change.id for statement in postponed for change in statement}
             self.conflicts[refused:] = [each for each in self.conflicts[refused:] if each.activity_id not in ids]
             expected |= {(change.table_name, change.row_key) for statement in postponed for change in statement}
-            pending = [*postponed, *rest]
+            waited, pending = len(postponed), [*postponed, *rest]
 
     def _refuse_waiting(self, statements: list[list[RecordedChange]]) -> None:
         refused = {conflict.activity_id for conflict in self.conflicts}
@@ -113,6 +128,73 @@ class Reversal:
             if change.id not in refused:
                 message = f"{change.name}: a later change of it cannot be taken back"
                 self.conflicts.append(Conflict(change.id, "constraint", message))
+
+    def _joinable(self, waiting: Waiting, statements: list[list[RecordedChange]]) -> list[list[RecordedChange]]:
+        """Return the first statements that can be tried at once."""
+        found: list[list[RecordedChange]] = []
+        rows = 0
+        is_needed = False
+        for statement in statements:
+            rows += len(statement)
+            if rows > AT_ONCE or any(map(self._changes_key, statement)) or waiting.has_row_of(statement):
+                break
+            # It may take away what something waits for, unless it only brings rows back.
+            if is_needed and statement[0].verb != "delete":
+                break
+            found.append(statement)
+            is_needed = is_needed or waiting.references(statement)
+        return found
+
+    def _take_back_some(
+        self, statements: list[list[RecordedChange]], pace: Pace, expected: _Expected
+    ) -> list[list[RecordedChange]]:
+        """Take back what several statements did, or half of it and so on; return what was taken back."""
+        while len(statements) > 1:
+            if self._take_back_at_once(statements, expected):
+                pace.passed(len(statements))
+                return statements
+            pace.refused(len(statements))
+            statements = statements[: pace.size]
+        return []
+
+    def _take_back_at_once(self, statements: list[list[RecordedChange]], expected: _Expected) -> bool:
+        """Take back what several statements did, if it does neither more nor less than one after the other."""
+        done, refused = len(self.steps), len(self.conflicts)
+        last_id = self._effects.last_id()
+        nested = self._connection.begin_nested()
+        try:
+            groups = in_turns(statements, self._keys, self._place)
+            passed = all(self._write(group) is None for group in groups)
+            passed = passed and not self._effects.has_others(last_id, self.steps[done:])
+        except DBAPIError as error:
+            nested.rollback()
+            if Refusal.read(error).is_of_server:
+                raise
+            passed = False
+        except BaseException:
+            nested.rollback()
+            raise
+        if not passed:
+            if nested.is_active:
+                nested.rollback()
+            del self.steps[done:], self.conflicts[refused:]
+            return False
+        nested.commit()
+        places = {change.id: place for place, change in enumerate(chain.from_iterable(statements))}
+        self.steps[done:] = sorted(self.steps[done:], key=lambda each: places[each.activity_id])
+        self.conflicts[refused:] = sorted(self.conflicts[refused:], key=lambda each: places[each.activity_id or 0])
+        expected -= _rows_in(self.conflicts[refused:], chain.from_iterable(statements))
+        return True
+
+    def _alone(self, statement: list[RecordedChange], pace: Pace, expected: _Expected) -> list[RecordedChange]:
+        """Take back what one statement did; return what a constraint does not let through yet."""
+        refused = len(self.conflicts)
+        stopped = self._take_back_or_postpone(statement, expected)
+        if len(self.conflicts) > refused:
+            pace.refused(1)
+        else:
+            pace.passed(1)
+        return stopped
 
     def _take_back_or_postpone(self, statement: list[RecordedChange], expected: _Expected) -> list[RecordedChange]:
         """Take back what one statement did; return what a constraint does not let through yet."""
@@ -137,31 +219,51 @@ class Reversal:
                 nested.rollback()
             del self.steps[done:], self.conflicts[refused:]
             if len(statement) > 1 and not self._changes_key(statement[0]):
-                # One by one, what prevents one row leaves the others alone.
-                return [change for each in statement for change in self._take_back_or_postpone([each], expected)]
+                return self._take_back_each(statement, expected)
             kind, message = reason
             self.conflicts.append(Conflict(statement[0].id, kind, f"{statement[0].name}: {message}"))
-        for conflict in self.conflicts[refused:]:
-            # A cascade must not take with it what has been left out.
-            expected.difference_update(
-                (each.table_name, each.row_key) for each in statement if each.id == conflict.activity_id
-            )
+        # A cascade must not take with it what has been left out.
+        expected -= _rows_in(self.conflicts[refused:], statement)
         return statement if reason is not None and reason[0] == "constraint" else []
+
+    def _take_back_each(self, statement: list[RecordedChange], expected: _Expected) -> list[RecordedChange]:
+        """Take back what one statement did, so that what prevents one row leaves the others alone."""
+        rows = [[each] for each in statement]
+        stopped: list[RecordedChange] = []
+        pace, position = Pace(), 0
+        pace.refused(len(rows))
+        while position < len(rows):
+            taken = self._take_back_some(rows[position : position + pace.size], pace, expected)
+            if not taken:
+                taken = [rows[position]]
+                stopped += self._alone(rows[position], pace, expected)
+            position += len(taken)
+        return stopped
 
     def _take_back_statement(
         self, statement: list[RecordedChange], expected: _Expected
     ) -> tuple[ConflictKind, str] | None:
         """Take back what one statement did; return what happened instead, if that has to be rolled back."""
-        last_id = self._effects.last_id()
+        last_id, done, refused = self._effects.last_id(), len(self.steps), len(self.conflicts)
+        if (reason := self._write(statement)) is not None:
+            return reason
+        if len(self.conflicts) > refused:
+            expected = expected - _rows_in(self.conflicts[refused:], statement)
+        if lost := self._effects.lost(last_id, self.steps[done:], expected):
+            return "cascade", f"it cannot go without {', '.join(lost)}"
+        return None
+
+    def _write(self, changes: list[RecordedChange]) -> tuple[ConflictKind, str] | None:
+        """Take back changes of one kind to one table; return what prevents it."""
         self._effects.forget()
-        table = self._table_of(statement[0])
+        table = self._table_of(changes[0])
         # All are looked up before one is changed: their keys may have changed places.
         rows = {}
-        if statement[0].verb in TAKEN_BACK and table is not None:
-            rows = table.lock(self._connection, statement)
+        if changes[0].verb in TAKEN_BACK and table is not None:
+            rows = table.lock(self._connection, changes)
         ignored = frozenset() if table is None else self._ignored.get(table.audited.table, frozenset())
         steps: list[UndoStep] = []
-        for change in statement:
+        for change in changes:
             decision = decide(table, change, rows.get(change.id), self._effects.was_carried_back, ignored)
             if isinstance(decision, UndoStep):
                 steps.append(decision)
@@ -174,10 +276,19 @@ class Reversal:
             assert table is not None
             if table.write(self._connection, group) != len(group):
                 return "constraint", "a trigger keeps it as it is"
-        if lost := self._effects.lost(last_id, steps, expected):
-            return "cascade", f"it cannot go without {', '.join(lost)}"
         self.steps += steps
         return None
+
+    def _sort_tables(self, changes: list[RecordedChange]) -> None:
+        """Put tables after those that they reference."""
+        found = [table.audited.table for change in changes if (table := self._table_of(change)) is not None]
+        # MetaData.sorted_tables warns of tables that reference each other.
+        ordered = sort_tables_and_constraints(dict.fromkeys(found))  # type: ignore[no-untyped-call]
+        self._places = {table: place for place, (table, _) in enumerate(ordered) if table is not None}
+
+    def _place(self, change: RecordedChange) -> int:
+        table = self._table_of(change)
+        return 0 if table is None else self._places[table.audited.table]
 
     def _changes_key(self, change: RecordedChange) -> bool:
         return change.verb == "update" and len(set(self._keys(change))) > 1
@@ -191,6 +302,11 @@ class Reversal:
         if name not in self._tables:
             self._tables[name] = LiveTable.find(self._scope, self._connection, *name)
         return self._tables[name]
+
+
+def _rows_in(conflicts: list[Conflict], changes: Iterable[RecordedChange]) -> _Expected:
+    ids = {conflict.activity_id for conflict in conflicts}
+    return {(each.table_name, each.row_key) for each in changes if each.id in ids}
 
 
 def _by_statement(changes: list[RecordedChange]) -> list[list[RecordedChange]]:
