@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from hashlib import sha256
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -432,6 +434,15 @@ def test_what_is_erased_is_in_no_file_of_the_database(engine: Engine) -> None:
         plain.execute(text("VACUUM FULL customers"))
     for each in (b"SECRET-NAME-4711", b"SECRET-CODE", secret[8:]):
         assert _files_with(engine, each) == []
+    with engine.connect() as connection:
+        query = "SELECT relname FROM pg_class WHERE relname ~ '^(activity|transaction)' AND relkind = 'r'"
+        names = connection.scalars(text(query)).all()
+        assert names
+        for name in names:
+            # As a dump has it.
+            with connection.connection.cursor() as cursor, cursor.copy(f"COPY {name} TO STDOUT") as copied:
+                content = b"".join(copied)
+            assert b"SECRET" not in content
 
 
 def _files_with(engine: Engine, needle: bytes) -> list[str]:
@@ -445,6 +456,47 @@ def _files_with(engine: Engine, needle: bytes) -> list[str]:
             )
         )
         return [row.relname for row in found if needle in bytes(row.content)]
+
+
+def test_a_proof_reads_little_of_the_trail(engine: Engine) -> None:
+    with Session(engine) as session, session.begin():
+        session.execute(text("INSERT INTO customers (id, name) SELECT n, 'x' FROM generate_series(1000, 21000) AS n"))
+    audit_log.seal(engine)
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM ANALYZE activity"))
+    with engine.connect() as connection:
+        audit_log.prove(connection, 7)
+        query = text("SELECT sum(seq_tup_read) FROM pg_stat_xact_user_tables WHERE relname ~ '^activity_(open|p[0-9])'")
+        assert connection.scalar(query) == 0
+
+
+def test_two_that_seal_at_once_seal_everything_once(engine: Engine) -> None:
+    with Session(engine) as session, session.begin():
+        session.execute(text("INSERT INTO customers (id, name) SELECT n, 'x' FROM generate_series(1000, 1500) AS n"))
+    together = Barrier(2)
+
+    def seal() -> list[int]:
+        together.wait(timeout=30)
+        try:
+            return [each.activity_count for each in audit_log.seal(engine)]
+        except MaintenanceError:
+            return []
+
+    with ThreadPoolExecutor(2) as pool:
+        made = [count for future in [pool.submit(seal), pool.submit(seal)] for count in future.result(timeout=60)]
+    assert sum(made) == 501
+    assert found(engine) == []
+
+
+def test_what_is_imported_is_sealed_and_verified(engine: Engine) -> None:
+    row = {"table": "customers", "verb": "insert", "issued_at": "2020-01-01T00:00:00Z", "new_data": {"id": 77}}
+    audit_log.import_rows(engine, [row], source="elsewhere")
+    made = audit_log.seal(engine)
+    assert [each.activity_count for each in made if each.to_id < 0] == [1]
+    assert found(engine) == []
+    tamper(engine, 'UPDATE activity SET changed_data = changed_data || \'{"name": "Nobody"}\' WHERE id < 0')
+    (altered,) = (each for each in found(engine) if each.is_failure)
+    assert (altered.kind, altered.of_table, altered.id is not None and altered.id < 0) == ("altered", "activity", True)
 
 
 def test_what_the_trail_has_of_a_person(engine: Engine) -> None:

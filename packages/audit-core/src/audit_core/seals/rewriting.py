@@ -17,9 +17,15 @@ from sqlalchemy import Connection
 from ..lifecycle.owner import statement
 from .canonical import Content
 
+# Each name of a table leads to the next one in the index, and there to what is of no row: the trail is not read.
 _MAINTENANCE = (
+    "WITH RECURSIVE names(name) AS ("
+    "(SELECT a.table_name FROM {schema}.activity AS a ORDER BY a.table_name LIMIT 1) UNION ALL "
+    "SELECT (SELECT a.table_name FROM {schema}.activity AS a WHERE a.table_name > n.name ORDER BY a.table_name LIMIT 1)"
+    " FROM names AS n WHERE n.name IS NOT NULL) "
+    "SELECT m.id, m.schema, m.said FROM names AS n CROSS JOIN LATERAL ("
     "SELECT a.id, a.schema, CAST(a.changed_data AS text) AS said FROM {schema}.activity AS a"
-    " WHERE a.verb = 'maintenance' AND a.id >= 0 ORDER BY a.id"
+    " WHERE a.table_name = n.name AND a.row_key IS NULL AND a.verb = 'maintenance' AND a.id >= 0) AS m ORDER BY m.id"
 )
 _SCHEMA, _TABLE = 6, 7
 _VERB = 8
