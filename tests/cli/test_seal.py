@@ -10,10 +10,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from sqlalchemy.orm import Session
 
 from dev.programs import OPENSSL
 from tests.cli.conftest import Shop
-from tests.cli.shop import Customer
+from tests.cli.shop import Customer, audit_log
 from tests.cli.test_verify import as_replica
 from tests.needs import path_of
 
@@ -221,6 +222,21 @@ class TestErasing:
         assert all((each["erased"], each["masked"]) == (["name"], ["ssn", "name"]) for each in history)
         result = shop.run("verify", "--seals", "--digests", str(digests))
         assert "erased: Activity 1 had a changed_data.name, erased as activity 4 says" in result.stdout
+
+    def test_the_report_of_a_large_erasure_is_short(self, shop: Shop, tmp_path: Path) -> None:
+        with Session(shop.engine) as session, session.begin():
+            session.add_all(Customer(id=number, name="Anna") for number in range(100, 150))
+        shop.run("seal")
+        is_new = audit_log.activity_cls.verb == "insert"
+        with Session(shop.engine) as session, session.begin():
+            audit_log.erase(session, Customer, columns=["name"], reason="request 8", where=is_new)
+        page = tmp_path / "report.html"
+        lines = shop.run("verify", "--seals", "--html", str(page)).stdout.splitlines()
+        erased = [each for each in lines if each.startswith("erased: ")]
+        assert len(erased) == 21
+        assert erased[-1].endswith(" more; --json lists all.")
+        assert erased[-1].removeprefix("erased: ") in page.read_text()
+        assert len([each for each in shop.lines("verify", "--seals") if each["kind"] == "erased"]) > 50
 
     def test_what_the_trail_has_of_a_person(self, shop: Shop) -> None:
         printed = shop.run("subject", "customers", "1", "--actor", "ann").stdout

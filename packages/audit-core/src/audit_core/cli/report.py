@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from html import escape
@@ -41,15 +42,23 @@ class Section:
     #: What it says if nothing failed.
     fine: str
     findings: list[Any] = field(default_factory=list)
-
-    @property
-    def failures(self) -> int:
-        """How many findings are failures."""
-        return sum(each.is_failure for each in self.findings)
+    #: How many failures there are; not all need be among the findings.
+    failures: int = 0
 
 
-#: A page with more lines is of no use; all of them are printed.
+#: Of each kind that is not a failure, so many are shown, and then their number: an erasure can be of thousands of rows.
+_SHOWN = 20
+#: A page with more failures is of no use; all of them are printed.
 _MOST = 10_000
+
+
+@dataclass(frozen=True)
+class _More:
+    """Stands for those that are not shown."""
+
+    kind: str
+    message: str
+    is_failure: bool = False
 
 
 class Report:
@@ -64,15 +73,25 @@ class Report:
     def add(self, section: Section, findings: Iterable[_Finding], as_json: bool) -> None:
         """Print what is found, as it is found."""
         self.sections.append(section)
+        counts: Counter[str] = Counter()
         for finding in findings:
             self.failures += finding.is_failure
-            if len(section.findings) < _MOST or finding.is_failure:
+            section.failures += finding.is_failure
+            counts[finding.kind] += not finding.is_failure
+            is_shown = finding.is_failure or counts[finding.kind] <= _SHOWN
+            if is_shown and len(section.findings) < _MOST:
                 section.findings.append(finding)
             if as_json:
                 said: Any = asdict(finding)  # type: ignore[call-overload]
                 print_json({**said, "is_failure": finding.is_failure})
-            else:
-                click.echo(printable(f"{finding.kind}: {finding.message}"))
+            elif is_shown:
+                _print(finding)
+        for kind, count in counts.items():
+            if count > _SHOWN:
+                more = _More(kind, f"{count - _SHOWN:,} more; --json lists all.")
+                section.findings.append(more)
+                if not as_json:
+                    _print(more)
 
     def html(self) -> str:
         """Return it as one page that needs nothing else."""
@@ -99,3 +118,7 @@ class Report:
                 )
                 parts.append(f"<table><thead><tr><th>Kind<th>Finding<tbody>{rows}</table>")
         return "\n".join(parts) + "\n</html>\n"
+
+
+def _print(finding: _Finding) -> None:
+    click.echo(printable(f"{finding.kind}: {finding.message}"))
