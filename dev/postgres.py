@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dev.programs import debian_postgres
 
@@ -92,8 +93,13 @@ def postgres_server(version: str = "18", *, in_memory: bool = False) -> Iterator
 
 
 @contextlib.contextmanager
-def throwaway_server(version: str = "18", *, in_memory: bool = False) -> Iterator[ThrowawayServer]:
-    """Run a server as :func:`postgres_server` does, and yield an object that can kill it."""
+def throwaway_server(
+    version: str = "18", *, in_memory: bool = False, standby_of: str | None = None
+) -> Iterator[ThrowawayServer]:
+    """Run a server as :func:`postgres_server` does, and yield an object that can kill it.
+
+    With ``standby_of``, the URL of a server of the same version, it is a hot standby of that one.
+    """
     programs = bin_directory(version)
     directory = Path(tempfile.mkdtemp(prefix="audit-postgres-"))
     storage = Path(tempfile.mkdtemp(prefix="audit-postgres-", dir=MEMORY)) if in_memory and _has_room() else directory
@@ -107,7 +113,7 @@ def throwaway_server(version: str = "18", *, in_memory: bool = False) -> Iterato
         user = unprivileged_user()
         if user:
             programs = _reachable(programs, directory)
-        password = secrets.token_hex(8)
+        password = (standby_of and urlsplit(standby_of).password) or secrets.token_hex(8)
         (directory / "password").write_text(password)
         for path in (directory, storage, directory / "password"):
             os.chown(path, user.get("user", -1), user.get("group", -1))
@@ -128,17 +134,21 @@ def throwaway_server(version: str = "18", *, in_memory: bool = False) -> Iterato
                 reason = done.stdout + (log.read_text() if log.exists() else "")
                 raise RuntimeError(f"PostgreSQL {version} does not start: {program} says:\n{reason}")
 
-        run(
-            "initdb",
-            "--username=postgres",
-            "--auth=password",
-            f"--pwfile={directory / 'password'}",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--no-sync",
-            # A password is hashed 4,096 times at each connection otherwise, which takes longer than the rest of it.
-            *(["--set=scram_iterations=1"] if int(version) >= 16 else []),
-        )
+        if standby_of is not None:
+            source = ("--dbname", standby_of, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+            run("pg_basebackup", *source)
+        else:
+            run(
+                "initdb",
+                "--username=postgres",
+                "--auth=password",
+                f"--pwfile={directory / 'password'}",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+                # A password is hashed 4,096 times at each connection otherwise, which takes longer than the rest of it.
+                *(["--set=scram_iterations=1"] if int(version) >= 16 else []),
+            )
         port = free_port()
         with open(data / "postgresql.conf", "a") as settings:
             settings.write(

@@ -90,7 +90,7 @@ def _blueprint(name: str, views: Views, records: RecordViews, access: Access, pr
     blueprint.register_error_handler(HistoryError, views.bad_request)
     blueprint.register_error_handler(DataError, views.bad_request)
     blueprint.register_error_handler(RecursionError, views.too_deep)
-    blueprint.register_error_handler(DBAPIError, views.took_too_long)
+    blueprint.register_error_handler(DBAPIError, views.database_error)
     blueprint.context_processor(presentation.names)
     transaction = "/transaction/<id>"
     rules: dict[str, tuple[str, Callable[..., Any]]] = {

@@ -35,6 +35,7 @@ UNDO_LIMIT = 1000
 #: What a transaction did is counted up to here.
 _COUNTED = 10_000
 _CANCELED = "57014"
+_READ_ONLY = "25006"
 
 
 class Views(Answering):
@@ -200,9 +201,13 @@ class Views(Answering):
     def too_deep(self, error: RecursionError) -> ResponseReturnValue:
         return self.error(400, "That cannot be shown", "A value is nested more deeply than Python can read.")
 
-    def took_too_long(self, error: DBAPIError) -> ResponseReturnValue:
-        """Say that the time for a statement was over; other errors of the database are none of ours."""
-        if getattr(error.orig, "sqlstate", None) != _CANCELED and getattr(error.orig, "pgcode", None) != _CANCELED:
+    def database_error(self, error: DBAPIError) -> ResponseReturnValue:
+        """Say that the time for a statement was over, or that nothing can be written; others are none of ours."""
+        state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+        if state == _READ_ONLY:
+            said = "The database is read-only here, as a standby is, and this has to write: use the primary server."
+            return self.error(503, "Nothing can be written", said)
+        if state != _CANCELED:
             raise error
         seconds = self.connections.patience.total_seconds()
         said = f"The database did not answer within {seconds:g} seconds. Ask for less: a shorter time, or one table."
