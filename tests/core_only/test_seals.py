@@ -522,3 +522,11 @@ def test_check_says_when_nobody_seals_any_more(engine: Engine) -> None:
     with engine.connect() as connection:
         (problem,) = audit_log.check(connection)
     assert "sealed up to 4, and 5 was recorded at" in problem.message
+
+
+def test_the_newest_digest_is_kept_once(engine: Engine) -> None:
+    newest = audit_log.newest_to_anchor(engine)
+    assert newest is not None
+    assert found(engine, {newest.number: Digest.of(newest)}) == []
+    audit_log.mark_anchored(engine, newest, "git")
+    assert audit_log.newest_to_anchor(engine) is None

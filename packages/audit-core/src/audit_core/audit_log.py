@@ -381,6 +381,21 @@ class AuditLog:
         """
         return list(seals.seal(self._scope, engine, self._settings, patience, progress))
 
+    def newest_to_anchor(self, engine: Engine) -> Seal | None:
+        """Return the newest seal, if its digest has not been kept elsewhere: keep ``Digest.of(seal).line()``.
+
+        :param engine: the engine of the trail; it needs the rights of its owner.
+        """
+        return seals.newest_to_anchor(self._scope, engine, self._settings)
+
+    def mark_anchored(self, engine: Engine, seal: Seal, place: str) -> None:
+        """Note where the digest of a seal is kept, for those who read the page; it proves nothing.
+
+        :param engine: the engine of the trail; it needs the rights of its owner.
+        :param place: such as the name of a file or of a repository.
+        """
+        seals.mark_anchored(self._scope, engine, self._settings, seal, place)
+
     def verify_seals(
         self,
         connection: Target,

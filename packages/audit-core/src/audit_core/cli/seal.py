@@ -11,8 +11,7 @@ from pathlib import Path
 import click
 
 from audit_core import Digest, MaintenanceError, Seal
-from audit_core.audit_log import scope_of
-from audit_core.seals import mark_anchored, newest_to_anchor, sign, stamp
+from audit_core.seals import sign, stamp
 
 from . import options
 from .errors import INTERRUPTED, CommandError
@@ -71,11 +70,10 @@ def _seal_once(database: Database, anchor: _Anchor, as_json: bool, *, is_repeate
     log = database.audit_log
     try:
         made = log.seal(database.engine, progress=lambda each: _show(each, as_json))
-        where = (scope_of(log), database.engine, log._settings)
-        newest = newest_to_anchor(*where) if anchor.is_wanted else None
+        newest = log.newest_to_anchor(database.engine) if anchor.is_wanted else None
         if newest is not None:
             places = anchor.keep(newest)
-            mark_anchored(*where, newest, places)
+            log.mark_anchored(database.engine, newest, places)
             if not as_json:
                 click.echo(f"Digest of seal {newest.number}: {newest.hash.hex()}, kept in {places}", err=True)
     except (CommandError, MaintenanceError) as error:

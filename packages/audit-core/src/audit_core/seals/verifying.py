@@ -292,12 +292,16 @@ class _Verification:
                 None,
                 None,
                 found.first,
-                f"{found.activities} activities from {found.first} on are not sealed yet; the oldest is "
+                f"{_are(found.activities, 'activity')} not sealed yet, from {found.first} on; the oldest is "
                 f"{_duration(age)} old.",
             )
         imported = self._connection.scalar(statement(_UNSEALED_IMPORTS, schema=self._schema))
         if imported:
-            yield SealFinding("unsealed", None, None, None, f"{imported} imported activities are not sealed yet.")
+            yield SealFinding("unsealed", None, None, None, f"{_are(imported, 'imported activity')} not sealed yet.")
+
+
+def _are(count: int, name: str) -> str:
+    return f"1 {name} is" if count == 1 else f"{count} {name.removesuffix('y')}ies are"
 
 
 def hash_of(content: Content, seed: bytes | None, kept: Mapping[str, Kept]) -> bytes | None:
