@@ -490,7 +490,7 @@ class AuditLog:
         Partition by partition, what has something of it comes back, is erased, replaces what the archive had, and goes
         again. Earlier states of the archive, and their files, are deleted. With ``where``, all partitions come back
         that have the table. It commits as it goes. If it is interrupted, call it again; what had come back stays in the
-        database until the next :meth:`archive` with ``drop``.
+        database until the next :meth:`archive` with ``drop``. Its answer is for :meth:`rewrite`, too.
 
         :param engine: the engine of the trail; it needs the rights of its owner.
         :param dry_run: only count what the database and the archive have together; not with ``where``.
