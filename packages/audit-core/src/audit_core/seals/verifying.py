@@ -225,7 +225,8 @@ class _Verification:
             elif by.operation == "alter_audited_column":
                 yield _of_row("rewritten", seal, of_table, row["id"], f"had another {name} before activity {by.id}")
             else:
-                yield _of_row("erased", seal, of_table, row["id"], f"had a {name}, erased as activity {by.id} says")
+                what = f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+                yield _of_row("erased", seal, of_table, row["id"], f"had {what}, erased as activity {by.id} says")
 
     def _missing_activities(self, seal: Seal, leaves: Leaves, ids: list[int]) -> Iterator[SealFinding]:
         by_partition: dict[int, int] = {}
