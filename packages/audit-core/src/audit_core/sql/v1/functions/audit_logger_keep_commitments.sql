@@ -80,69 +80,27 @@ BEGIN
                 WHERE NOT (n.height = 0 AND n.place IN (SELECT p.place FROM unnest(places) AS p(place)))), '\x')
             WHERE l.number = sealed.number;
         END IF;
-        IF is_activity THEN
-            INSERT INTO @schema@.activity_commitment (of_table, id, field, commitment, salt, maintenance_id)
-            SELECT 'activity', o.id, f.sealed_name,
-                CASE WHEN f.name = ANY (fields)
-                    THEN sha256('\x02'::bytea || f.salt || convert_to(f.value, 'UTF8')) END,
-                CASE WHEN f.name = ANY (fields) THEN NULL ELSE f.salt END,
-                CASE WHEN f.name = ANY (fields) THEN maintenance_id END
-            FROM unnest(opened_places, opened_seeds) AS p(place, seed)
-            JOIN unnest(sealed_ids) WITH ORDINALITY AS o(id, number) ON o.number + first_place = p.place + 1
-            JOIN @schema@.activity AS a ON a.id = o.id
-            CROSS JOIN LATERAL (
-                SELECT x.name, x.value, n.sealed_name,
-                    sha256('\x03'::bytea || p.seed || convert_to(n.sealed_name, 'UTF8')) AS salt
-                FROM (
-@include fields_of_sealed_activity@
-                ) AS x
-                CROSS JOIN LATERAL (SELECT @schema@.audit_logger_sealed_name(a.schema, a.table_name, x.name, sealed.seen_id) AS sealed_name) AS n
-            ) AS f;
-            UPDATE @schema@.activity_commitment AS c
-            SET commitment = sha256('\x02'::bytea || c.salt || convert_to(f.value, 'UTF8')), salt = NULL,
-                maintenance_id = audit_logger_keep_commitments.maintenance_id
-            FROM @schema@.activity AS a
-            CROSS JOIN LATERAL (
-                SELECT x.value, @schema@.audit_logger_sealed_name(a.schema, a.table_name, x.name, sealed.seen_id) AS sealed_name
-                FROM (
-@include fields_of_sealed_activity@
-                ) AS x
-                WHERE x.name = ANY (fields)
-            ) AS f
-            WHERE a.id = ANY (ids) AND a.id = ANY (sealed_ids)
-              AND c.of_table = 'activity' AND c.id = a.id AND c.field = f.sealed_name AND c.salt IS NOT NULL;
-        ELSE
-            INSERT INTO @schema@.activity_commitment (of_table, id, field, commitment, salt, maintenance_id)
-            SELECT 'transaction', o.id, f.sealed_name,
-                CASE WHEN f.name = ANY (fields)
-                    THEN sha256('\x02'::bytea || f.salt || convert_to(f.value, 'UTF8')) END,
-                CASE WHEN f.name = ANY (fields) THEN NULL ELSE f.salt END,
-                CASE WHEN f.name = ANY (fields) THEN maintenance_id END
-            FROM unnest(opened_places, opened_seeds) AS p(place, seed)
-            JOIN unnest(sealed_ids) WITH ORDINALITY AS o(id, number) ON o.number + first_place = p.place + 1
-            JOIN @schema@.transaction AS t ON t.id = o.id
-            CROSS JOIN LATERAL (
-                SELECT x.name, x.value, n.sealed_name,
-                    sha256('\x03'::bytea || p.seed || convert_to(n.sealed_name, 'UTF8')) AS salt
-                FROM (
-@include fields_of_sealed_transaction@
-                ) AS x
-                CROSS JOIN LATERAL (SELECT x.name AS sealed_name) AS n
-            ) AS f;
-            UPDATE @schema@.activity_commitment AS c
-            SET commitment = sha256('\x02'::bytea || c.salt || convert_to(f.value, 'UTF8')), salt = NULL,
-                maintenance_id = audit_logger_keep_commitments.maintenance_id
-            FROM @schema@.transaction AS t
-            CROSS JOIN LATERAL (
-                SELECT x.value, x.name AS sealed_name
-                FROM (
-@include fields_of_sealed_transaction@
-                ) AS x
-                WHERE x.name = ANY (fields)
-            ) AS f
-            WHERE t.id = ANY (ids) AND t.id = ANY (sealed_ids)
-              AND c.of_table = 'transaction' AND c.id = t.id AND c.field = f.sealed_name AND c.salt IS NOT NULL;
-        END IF;
+        INSERT INTO @schema@.activity_commitment (of_table, id, field, commitment, salt, maintenance_id)
+        SELECT of_table, o.id, f.sealed_name,
+            CASE WHEN f.is_going THEN sha256('\x02'::bytea || n.salt || convert_to(f.value, 'UTF8')) END,
+            CASE WHEN f.is_going THEN NULL ELSE n.salt END,
+            CASE WHEN f.is_going THEN maintenance_id END
+        FROM unnest(opened_places, opened_seeds) AS p(place, seed)
+        JOIN unnest(sealed_ids) WITH ORDINALITY AS o(id, number) ON o.number + first_place = p.place + 1
+        JOIN (
+@include fields_as_sealed@
+        ) AS f ON f.id = o.id
+        CROSS JOIN LATERAL (
+            SELECT sha256('\x03'::bytea || p.seed || convert_to(f.sealed_name, 'UTF8')) AS salt) AS n;
+        UPDATE @schema@.activity_commitment AS c
+        SET commitment = sha256('\x02'::bytea || c.salt || convert_to(f.value, 'UTF8')), salt = NULL,
+            maintenance_id = audit_logger_keep_commitments.maintenance_id
+        FROM (
+@include fields_as_sealed@
+        ) AS f
+        WHERE f.is_going AND f.id = ANY (sealed_ids)
+          AND c.of_table = audit_logger_keep_commitments.of_table AND c.id = f.id AND c.field = f.sealed_name
+          AND c.salt IS NOT NULL;
     END LOOP;
 END
 $audit_logger$
