@@ -41,6 +41,7 @@ GROW = [
 VIEWS = {
     "log": "",
     "second page": "?after=100000",
+    "actor": "actor?id=3",
     "actor of all times": "?actor=3",
     "actor of long ago": "actor?id=7",
     "nobody": "?nobody=1",

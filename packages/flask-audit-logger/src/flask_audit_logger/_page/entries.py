@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audit_core import AuditLog
@@ -26,8 +26,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from .days import ids_at
 from .loading import LOADED_INTO_LOG, load_activities, transactions_of
-from .queries import few_of, finds_few, ids_at, of_activity, of_transaction
+from .queries import few_of, finds_few, of_activity, of_transaction
 
 #: Entries of a page.
 ENTRIES = 30
@@ -56,6 +57,9 @@ class Group:
     table_name: str
     verb: str
     count: int
+
+    def one_less(self) -> Group:
+        return replace(self, count=self.count - 1)
 
 
 @dataclass(frozen=True)
@@ -150,13 +154,9 @@ def count_changes(
         total = sum(group.count for group in groups)
         if total > limit:
             # One too many was looked at, to know that there are more.
-            groups = [_one_less(groups[0]), *groups[1:]]
+            groups = [groups[0].one_less(), *groups[1:]]
         found[id_] = ([group for group in groups if group.count], total <= limit)
     return found
-
-
-def _one_less(group: Group) -> Group:
-    return Group(group.schema, group.table_name, group.verb, group.count - 1)
 
 
 def _matching(log: AuditLog, filters: dict[str, Any], own: Sequence[int] | None = None) -> Select[Any]:

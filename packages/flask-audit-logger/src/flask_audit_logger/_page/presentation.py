@@ -16,11 +16,11 @@ from sqlalchemy.exc import DataError
 
 from . import sentences
 from .access import Access, csrf_token
+from .days import Day
 from .differences import Difference, differences, text_of
 from .filters import field_time
 from .loading import is_loaded
 from .naming import Names, Naming
-from .queries import Day
 from .zones import Zone, Zones
 
 

@@ -5,21 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from audit_core import AuditLog
-from audit_core.siblings import equal, execute, is_of_actor, pg, scope_of
+from audit_core.siblings import equal, is_of_actor, scope_of
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
     ColumnElement,
-    DateTime,
     Select,
-    case,
-    cast,
     func,
-    literal,
     literal_column,
     select,
     text,
@@ -30,7 +23,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from .loading import LOADED, STATES, load_activities
-from .zones import Zone
 
 #: Activities of a page.
 PAGE = 50
@@ -39,9 +31,6 @@ PAGE = 50
 _FEW_OF_ACTOR, _FEW_OF_TABLE = 1000, 5000
 #: So many rows of a large transaction are looked at to find the first.
 _FIRST = 10_000
-DAYS = 30
-#: A day with more is told from the ids, which also count what was rolled back.
-_COUNTED = 1000
 
 
 @dataclass(frozen=True)
@@ -51,15 +40,6 @@ class Page:
     activities: Sequence[Any]
     #: The id after which the next page begins; None at the end of the trail.
     after: int | None = None
-
-
-@dataclass(frozen=True)
-class Day:
-    """How many changes a day had."""
-
-    day: dt.date
-    count: int
-    is_exact: bool
 
 
 def start_reading(connection: Any, patience: dt.timedelta) -> None:
@@ -162,29 +142,6 @@ def _first_of(log: AuditLog, session: Session, transaction_id: int) -> int:
     return first
 
 
-def beginnings(now: dt.datetime, zone: Zone) -> list[dt.datetime]:
-    """Return when each of the last days began, and when the last ends."""
-    today = zone.local(now).date()
-    return [zone.midnight(today - dt.timedelta(days=DAYS - 1 - number)) for number in range(DAYS + 1)]
-
-
-def days(log: AuditLog, session: Session, now: dt.datetime, zone: Zone) -> list[Day]:
-    """Count the changes of each of the last days."""
-    activity = log.activity_cls
-    starts = beginnings(now, zone)
-    ids = ids_at(log, session, starts)
-    counts = []
-    for first, end in pairwise(ids):
-        span = (end or 0) - (first or 0)
-        inside = select(literal(1)).where(activity.id >= first, activity.id < end).subquery()
-        counts.append(select(func.count()).select_from(inside).scalar_subquery() if 0 < span <= _COUNTED else span)
-    row = session.execute(select(*(literal(each) if isinstance(each, int) else each for each in counts))).one()
-    return [
-        Day(start.date(), count, not isinstance(asked, int) or not count)
-        for start, count, asked in zip(starts, row, counts, strict=False)
-    ]
-
-
 def of_activity(filters: dict[str, Any]) -> dict[str, Any]:
     """Return the filters that an activity answers by itself."""
     return {name: value for name, value in filters.items() if name not in ("actor", "meta", "text")}
@@ -200,44 +157,3 @@ def of_transaction(log: AuditLog, filters: dict[str, Any]) -> Iterator[ColumnEle
         yield actor.is_(None) if filters["actor"] is None else equal(actor, filters["actor"], key_type)
     if "meta" in filters:
         yield select(type_coerce(transaction.meta, JSONB()).contains(filters["meta"])).where(is_own).scalar_subquery()
-
-
-def ids_at(log: AuditLog, session: Session, instants: Sequence[dt.datetime | None]) -> list[int | None]:
-    """Find the first id of each instant, where ids grow with time: a binary search, all in one query."""
-    if not any(instants):
-        return [None for _ in instants]
-    activity = log.activity_cls
-    moments = literal(list(instants), ARRAY(DateTime(timezone=True)))
-    asked = pg.unnest(moments).table_valued("instant", with_ordinality="place", name="asked").render_derived()
-    low: ColumnElement[int] = func.coalesce(select(func.min(activity.id)).scalar_subquery(), 1)
-    high: ColumnElement[int] = func.coalesce(select(func.max(activity.id)).scalar_subquery(), 0) + 1
-    search = (
-        select(
-            cast(asked.c.instant, DateTime(timezone=True)).label("instant"),
-            asked.c.place,
-            cast(low, BigInteger).label("low"),
-            cast(high, BigInteger).label("high"),
-        )
-        .select_from(asked)
-        .cte("search", recursive=True)
-    )
-    # PostgreSQL cuts towards 0, and ids of what was imported are negative.
-    middle = search.c.low + (search.c.high - search.c.low) // 2
-    found = (
-        select(activity.id, activity.issued_at).where(activity.id >= middle).order_by(activity.id).limit(1).lateral()
-    )
-    is_before = found.c.issued_at < search.c.instant
-    search = search.union_all(
-        select(
-            search.c.instant,
-            search.c.place,
-            case((is_before, found.c.id + 1), else_=search.c.low),
-            case((is_before, search.c.high), else_=middle),
-        )
-        .select_from(search)
-        .join(found, true())
-        .where(search.c.low < search.c.high)
-    )
-    rows = execute(scope_of(log), session, select(search.c.place, search.c.low).where(search.c.low >= search.c.high))
-    ids: dict[int, int] = dict(map(tuple, rows))
-    return [None if when is None else ids.get(number) for number, when in enumerate(instants, 1)]
