@@ -196,6 +196,17 @@ def test_few_changes_are_found_at_once_however_old(long_trail: Flask, asked: str
     assert "Search further back" not in shown
 
 
+@pytest.mark.parametrize(
+    ("view", "times"),
+    [("", 4), ("?verb=delete", 1), ("transaction/100", 2)],
+)
+def test_a_view_looks_at_all_partitions_a_few_times_only(old_trail: Flask, view: str, times: int) -> None:
+    nodes = [node for plan in explained(old_trail, f"/audit/{view}") for node in within(plan)]
+    scans = [node for node in nodes if node.get("Relation Name", "").startswith("activity")]
+    # What is planned for costs as well, be it looked at or not.
+    assert sum(max(node["Actual Loops"], 1) for node in scans) < times * PARTITIONS
+
+
 def test_a_search_goes_on_to_the_oldest_change(long_trail: Flask) -> None:
     client = long_trail.test_client()
     shown, after = client.get("/audit/?request_id=r5").text, 0

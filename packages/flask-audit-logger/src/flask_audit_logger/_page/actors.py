@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from audit_core import AuditLog
-from audit_core.siblings import is_of_actor, pg, scope_of
-from sqlalchemy import ARRAY, BigInteger, func, inspect, literal, select, true
+from audit_core.siblings import is_of_actor, scope_of
+from sqlalchemy import func, inspect, select
 from sqlalchemy.orm import Session
 
 from .days import Day, days_of_actor
 from .entries import Group
+from .partitions import of_each
 from .zones import Zone
 
 #: So many of the last activities of an actor are counted by table and verb.
@@ -51,15 +52,11 @@ def summary_of(log: AuditLog, session: Session, actor: Any, now: dt.datetime, zo
 
 def _last_of(log: AuditLog, session: Session, ids: Sequence[int]) -> tuple[list[Group], bool]:
     """Count the activities of transactions, one transaction after the other, and whether these are all."""
-    activity = inspect(log.activity_cls).local_table
-    asked = pg.unnest(literal(list(ids), ARRAY(BigInteger()))).table_valued("id", name="asked").render_derived()
-    own = (
-        select(activity.c.schema, activity.c.table_name, activity.c.verb)
-        .where(activity.c.transaction_id == asked.c.id)
-        .limit(LAST + 1)
-        .lateral()
-    )
-    last = select(own).select_from(asked).join(own, true()).limit(LAST + 1).subquery()
+    if not ids:
+        return [], True
+    columns = inspect(log.activity_cls).local_table.c
+    own = select(columns.schema, columns.table_name, columns.verb)
+    last = of_each(log, session, own, ids, LAST + 1).limit(LAST + 1).subquery()
     count = func.count()
     query = select(last.c.schema, last.c.table_name, last.c.verb, count).group_by(*last.c)
     rows = session.execute(query.order_by(count.desc()))

@@ -9,21 +9,24 @@ from itertools import pairwise
 from typing import Any
 
 from audit_core import AuditLog
-from audit_core.siblings import execute, is_of_actor, pg, scope_of
+from audit_core.siblings import execute, is_of_actor, scope_of
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     ColumnElement,
     DateTime,
+    Integer,
     case,
     cast,
+    column,
     func,
     literal,
     select,
     true,
+    values,
 )
 from sqlalchemy.orm import Session
 
+from .partitions import closed_partitions, highest_id, lowest_id
 from .zones import Zone
 
 DAYS = 30
@@ -70,7 +73,11 @@ def days_of_actor(log: AuditLog, session: Session, actor: Any, now: dt.datetime,
     transaction = log.transaction_cls
     starts = beginnings(now, zone)
     is_own = is_of_actor(scope_of(log), actor)
-    ids = _ids_at(log, session, transaction, starts, is_own)
+    ends = select(func.min(transaction.id), func.max(transaction.id) + 1).where(is_own)
+    first_id, end_id = session.execute(ends).one()
+    if first_id is None:
+        return [Day(each.date(), 0, True) for each in starts[:-1]]
+    ids = _ids_at(log, session, transaction, starts, [(first_id, end_id) for _ in starts], is_own)
     counts = []
     for first, end in pairwise(ids):
         inside = select(literal(1)).where(is_own, transaction.id >= first, transaction.id < end).limit(_COUNTED + 1)
@@ -83,30 +90,48 @@ def days_of_actor(log: AuditLog, session: Session, actor: Any, now: dt.datetime,
 
 def ids_at(log: AuditLog, session: Session, instants: Sequence[dt.datetime | None]) -> list[int | None]:
     """Find the first id of each instant."""
-    return _ids_at(log, session, log.activity_cls, instants) if any(instants) else [None for _ in instants]
+    given = [each for each in instants if each is not None]
+    lowest, highest = (lowest_id(log, session), highest_id(log, session)) if given else (None, None)
+    first, last = (1, 0) if lowest is None or highest is None else (lowest, highest)
+    # Two of them, of which one is after the other, need not be in the same order where they meet.
+    known = [closed_partitions(log, session).around(each) for each in given]
+    bounds = [(max(first, begin), max(first, begin, min(last + 1, end))) for begin, end in known]
+    found = iter(_ids_at(log, session, log.activity_cls, given, bounds))
+    return [None if each is None else next(found) for each in instants]
 
 
 def _ids_at(
-    log: AuditLog, session: Session, model: Any, instants: Sequence[dt.datetime | None], *own: ColumnElement[bool]
-) -> list[int | None]:
-    """Find the first id of each instant, where ids grow with time: a binary search, all in one query."""
-    moments = literal(list(instants), ARRAY(DateTime(timezone=True)))
-    asked = pg.unnest(moments).table_valued("instant", with_ordinality="place", name="asked").render_derived()
-    low: ColumnElement[int] = func.coalesce(select(func.min(model.id)).where(*own).scalar_subquery(), 1)
-    high: ColumnElement[int] = func.coalesce(select(func.max(model.id)).where(*own).scalar_subquery(), 0) + 1
+    log: AuditLog,
+    session: Session,
+    model: Any,
+    instants: Sequence[dt.datetime],
+    bounds: Sequence[tuple[int, int]],
+    *own: ColumnElement[bool],
+) -> list[int]:
+    """Find the first id of each instant, where ids grow with time: a binary search, all in one query.
+
+    :param bounds: the ids between which each of them is looked for.
+    """
+    if not instants:
+        return []
+    columns = (column("place", Integer), column("instant", DateTime(timezone=True)))
+    asked = values(*columns, column("low", BigInteger), column("high", BigInteger), name="asked").data(
+        [(place, when, *bounds[place]) for place, when in enumerate(instants)]
+    )
     search = (
         select(
             cast(asked.c.instant, DateTime(timezone=True)).label("instant"),
             asked.c.place,
-            cast(low, BigInteger).label("low"),
-            cast(high, BigInteger).label("high"),
+            cast(asked.c.low, BigInteger).label("low"),
+            cast(asked.c.high, BigInteger).label("high"),
         )
         .select_from(asked)
         .cte("search", recursive=True)
     )
     # PostgreSQL cuts towards 0, and ids of what was imported are negative.
     middle = search.c.low + (search.c.high - search.c.low) // 2
-    above = select(model.id, model.issued_at).where(*own, model.id >= middle)
+    lowest = min(low for low, _ in bounds)
+    above = select(model.id, model.issued_at).where(*own, model.id >= middle, model.id >= lowest)
     found = above.order_by(model.id).limit(1).lateral()
     is_before = found.c.issued_at < search.c.instant
     search = search.union_all(
@@ -122,4 +147,4 @@ def _ids_at(
     )
     rows = execute(scope_of(log), session, select(search.c.place, search.c.low).where(search.c.low >= search.c.high))
     ids: dict[int, int] = dict(map(tuple, rows))
-    return [None if when is None else ids.get(number) for number, when in enumerate(instants, 1)]
+    return [ids[place] for place in range(len(instants))]

@@ -16,13 +16,13 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
-    true,
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from .loading import LOADED, STATES, load_activities
+from .partitions import is_among, of_each
 
 #: Activities of a page.
 PAGE = 50
@@ -59,14 +59,13 @@ def limit_time(connection: Any, patience: dt.timedelta) -> None:
 
 def finds_few(log: AuditLog, session: Session, filters: dict[str, Any]) -> bool:
     """Return whether an index leads to few activities."""
-    activity, transaction = log.activity_cls, log.transaction_cls
+    activity = log.activity_cls
     candidates = []
     if "actor" in filters:
-        is_own = is_of_actor(scope_of(log), filters["actor"])
-        own = select(transaction.id).where(is_own).limit(_FEW_OF_ACTOR + 1).subquery()
-        # Transaction by transaction: joined, all activities might be read.
-        changes = select(activity.id).where(activity.transaction_id == own.c.id).limit(_FEW_OF_ACTOR + 1).lateral()
-        candidates.append((select(changes.c.id).select_from(own).join(changes, true()), _FEW_OF_ACTOR))
+        few, found = _FEW_OF_ACTOR, _last_of_actor(log, session, filters["actor"])
+        if not found:
+            return True
+        candidates.append((of_each(log, session, select(activity.id), found, few + 1), few))
     if "table" in filters:
         name = getattr(filters["table"], "name", filters["table"])
         of_table = select(activity.id).where(activity.table_name == name).order_by(activity.row_key)
@@ -81,10 +80,15 @@ def few_of(log: AuditLog, session: Session, filters: dict[str, Any]) -> Sequence
     """Return the transactions of an actor who is asked for, if they are few."""
     if "actor" not in filters:
         return None
-    transaction = log.transaction_cls
-    own = select(transaction.id).where(is_of_actor(scope_of(log), filters["actor"])).order_by(transaction.id.desc())
-    found = session.scalars(own.limit(_FEW_OF_ACTOR + 1)).all()
+    found = _last_of_actor(log, session, filters["actor"])
     return found if len(found) <= _FEW_OF_ACTOR else None
+
+
+def _last_of_actor(log: AuditLog, session: Session, actor: Any) -> list[int]:
+    """Return the last transactions of an actor, up to one more than are few."""
+    transaction = log.transaction_cls
+    own = select(transaction.id).where(is_of_actor(scope_of(log), actor)).order_by(transaction.id.desc())
+    return list(session.scalars(own.limit(_FEW_OF_ACTOR + 1)))
 
 
 def record_page(log: AuditLog, session: Session, query: Select[Any], after: int | None) -> Page:
@@ -115,7 +119,9 @@ def states_of(log: AuditLog, session: Session, query: Select[Any], asked: Sequen
 def transaction_page(log: AuditLog, session: Session, transaction_id: int, after: int | None, is_large: bool) -> Page:
     """Load a page of a transaction's activities, in the order in which they happened, with the data."""
     activity = log.activity_cls
-    own = select(activity.id).where(activity.transaction_id == transaction_id)
+    own = select(activity.id).where(
+        activity.transaction_id == transaction_id, *is_among(log, session, [transaction_id])
+    )
     if not is_large:
         query = own.order_by(activity.id + literal_column("0"))
     else:
@@ -129,7 +135,9 @@ def transaction_page(log: AuditLog, session: Session, transaction_id: int, after
 def _first_of(log: AuditLog, session: Session, transaction_id: int) -> int:
     """Return the first id of a large transaction. To put a million in order takes a second."""
     activity = log.activity_cls
-    own = select(activity.id).where(activity.transaction_id == transaction_id)
+    own = select(activity.id).where(
+        activity.transaction_id == transaction_id, *is_among(log, session, [transaction_id])
+    )
     # The index leads to those that lie first on disk, which most often came first.
     found: int | None = session.scalar(select(func.min(own.limit(_FIRST).subquery().c.id)))
     first = 0
