@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Text,
+    any_,
     cast,
     exists,
     func,
@@ -28,7 +29,7 @@ from sqlalchemy.orm import Session
 from .days import ids_at
 from .loading import LOADED_INTO_LOG, load_activities, transactions_of
 from .partitions import highest_id, is_among, lowest_id, of_each
-from .queries import few_of, finds_few, of_activity, of_transaction
+from .queries import along_index, few_of, finds_few, of_activity, of_transaction
 
 #: Entries of a page.
 ENTRIES = 30
@@ -40,8 +41,10 @@ _NEAR = 1000
 _WINDOWS = (500, 3000, 20_000)
 #: To read every value costs more than to read the rows.
 _WINDOWS_OF_SEARCH = (500, 4000)
-#: What was shown on the page before is looked for among so many ids.
-_MARGIN = 500
+#: What was shown on a page before is looked for among so many ids, and among so many activities of each transaction.
+_MARGIN, _LAST = 500, 500
+#: A page is filled up so many times after what was shown before has been left out of it.
+_FILLED = 3
 #: The changes of a transaction are counted up to the first number, and those of two large ones up to the second.
 _COUNTED, _COUNTED_OF_FEW = 1000, 10_000
 # An id is taken when a row is written, and the time when its statement began: they may be out of step by as long as
@@ -209,15 +212,38 @@ def _search(
     for size in _WINDOWS_OF_SEARCH if "text" in filters else _WINDOWS:
         floor = max(top - size, lowest - 1)
         part = matching.where(activity.c.id <= top, activity.c.id > floor)
-        found = _transactions(log, session, part, listed, ENTRIES + 1)
-        if len(found) > ENTRIES:
-            return found, EntryPage(after=found[ENTRIES - 1].last_id), floor
+        for _ in range(_FILLED):
+            found = _transactions(log, session, part, listed, ENTRIES + 1)
+            last_id = found[ENTRIES - 1].last_id if len(found) > ENTRIES else None
+            again = set() if after is None else _listed_before(log, session, matching, found, after)
+            if not again:
+                break
+            listed |= again
+            new = (each for each in found if each.transaction_id not in again)
+            found = [each for each in new if last_id is None or each.last_id >= last_id]
+        if last_id is not None:
+            return found, EntryPage(after=last_id), floor
         if floor < lowest:
             return found, EntryPage(), floor
     begun = _beginning(log, session, floor)
     if begun is not None and begun < floor - _WINDOWS[-1]:
         return found, EntryPage(after=begun, is_partial=True, meanwhile=floor + 1), floor
     return found, EntryPage(after=floor + 1, is_partial=True), floor
+
+
+def _listed_before(log: AuditLog, session: Session, matching: Select[Any], found: list[_Found], after: int) -> set[int]:
+    """Return those that have been on a page before: where others wrote meanwhile, they lie on both sides of its end."""
+    activity = inspect(log.activity_cls).local_table
+    numbers = [each.transaction_id for each in found]
+    if not numbers:
+        return set()
+    last = of_each(log, session, select(activity.c.id), numbers, _LAST, is_backwards=True).subquery()
+    with along_index(session):
+        ids = session.scalars(select(last.c.id).where(last.c.id >= after)).all()
+    if not ids:
+        return set()
+    above = matching.where(activity.c.id == any_(literal(ids, ARRAY(BigInteger())))).subquery()
+    return set(session.scalars(select(above.c.transaction_id).distinct()))
 
 
 def _bounds(log: AuditLog, session: Session, filters: dict[str, Any]) -> tuple[int | None, int | None]:
