@@ -17,7 +17,7 @@ from .belonging import COUNTED, Belonging, belonging_to
 from .differences import cut
 from .documents import activity_document, belonging_document, state_document, time_text, wants_json
 from .filters import moment, number
-from .loading import STATES
+from .loading import STATES, is_digest
 from .presentation import error_text, value_text
 from .states import compare_states, read_states
 
@@ -44,7 +44,9 @@ class RecordViews(Answering):
             if asked_after() is None:
                 last = states[0] if states else None
                 # The key that it has now.
-                now = key if last is None or last.row_key == row_key else parse_key(table, last.row_key)
+                now = key
+                if last is not None and last.row_key != row_key and not is_digest(last.row_key):
+                    now = parse_key(table, last.row_key)
                 belonging = belonging_to(self.logger, own, table, now, last)
                 names.load(own, (), [row for each in belonging for row in each.rows])
 

@@ -13,7 +13,7 @@ from sqlalchemy import LargeBinary, Table
 from sqlalchemy.orm import Session
 
 from .differences import Difference, cut, describe_bytes, differences, is_same, text_of
-from .loading import LOADED, is_loaded, load_activities
+from .loading import LOADED, is_digest, is_loaded, load_activities
 
 #: What the trail has of a value that jsonb cannot hold.
 _UNSTORABLE, _BYTES = "$unstorable", "$bytes"
@@ -93,7 +93,8 @@ def read_states(
     found = []
     for id_, activity in sorted(picked, key=lambda pair: (pair[0] is None, pair[1].issued_at, pair[1].id)):
         # The key that the record had then.
-        own = key if activity.row_key == row_key else parse_key(table, activity.row_key)
+        is_same = activity.row_key == row_key or is_digest(activity.row_key)
+        own = key if is_same else parse_key(table, activity.row_key)
         found.append(_state(log, session, table, own, activity, None if id_ is None else activity.issued_at, now))
     return found
 
