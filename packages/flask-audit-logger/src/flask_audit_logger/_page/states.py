@@ -108,14 +108,23 @@ def _state(
     found, notes = row_as_of(scope_of(log), session.connection(), table, key, at)
     if found is None:
         return State(activity, when, notes=notes)
-    # Python's values have fewer digits than those of the trail.
+    left, row = recorded_row(log, session, found, at)
+    if row is None:
+        return State(activity, when, notes=notes, is_too_long=True)
+    return State(activity, when, row, notes, frozenset(left.masked or ()), frozenset(left.erased or ()))
+
+
+def recorded_row(log: AuditLog, session: Session, found: Any, at: dt.datetime) -> tuple[Any, dict[str, Any] | None]:
+    """Return the activity that a state comes from, and the row as it is recorded; None if that is too long.
+
+    Python's values have fewer digits than those of the trail.
+    """
     (left,) = load_activities(log, session, [found["audit_activity_id"]], LOADED)
     if not is_loaded(left):
-        return State(activity, when, notes=notes, is_too_long=True)
+        return left, None
     # Where retention removed what was before, a later change says how it was.
     is_before = left.issued_at > at and left.verb in ("update", "delete")
-    row = left.row_before if is_before else left.data
-    return State(activity, when, dict(row), notes, frozenset(left.masked or ()), frozenset(left.erased or ()))
+    return left, dict(left.row_before if is_before else left.data)
 
 
 def compare_states(table: Table, before: State, after: State) -> Comparison:
