@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     Engine,
     Executable,
+    ForeignKey,
     Integer,
     MetaData,
     Select,
@@ -482,3 +483,27 @@ def test_psycopg2(shop_engine: Engine) -> None:
         assert order is not None
         assert order.total == activity.after.total
     other.dispose()
+
+
+def test_a_foreign_key_to_a_table_that_nobody_has_is_to_none(engine: Engine) -> None:
+    metadata, audited = MetaData(), {"versioned": {}}
+    log = AuditLog(metadata)
+    things = Table("things", metadata, Column("id", Integer, primary_key=True), info=audited)
+    parts = Table(
+        "parts",
+        metadata,
+        Column("id", Integer, primary_key=True),
+        Column("thing_id", ForeignKey("things.id")),
+        Column("table_of_nobody", ForeignKey("nowhere.id")),
+        Column("column_of_nobody", ForeignKey("things.nothing")),
+        info=audited,
+    )
+    with engine.connect() as connection:
+        connection.execute(text("CREATE TABLE things (id int PRIMARY KEY)"))
+        created = "id int PRIMARY KEY, thing_id int, table_of_nobody int, column_of_nobody int"
+        connection.execute(text(f"CREATE TABLE parts ({created})"))
+        log.install(connection)
+        connection.execute(things.insert().values(id=1))
+        connection.execute(parts.insert().values(id=1, thing_id=1, table_of_nobody=1, column_of_nobody=1))
+        with Session(connection) as session:
+            assert told(session, log.history(things, 1, related=True)) == ["insert parts 1", "insert things 1"]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import insert
 
 from tests.page.app import Article, audit_logger, db
 from tests.page.test_page import TABLE
@@ -107,3 +108,42 @@ def test_what_another_trail_recorded(app: Flask, client: FlaskClient) -> None:
     assert "elsewhere" in shown
     assert "First" in client.get("/audit/?until=2020-01-02T00:00").text
     assert client.get("/audit/transaction/-1/undo").status_code == 200
+
+
+@pytest.mark.parametrize("filters", ["", "verb=insert", "text=long"])
+@pytest.mark.parametrize("size", [1, 600])
+def test_a_transaction_is_on_one_page_whatever_others_did_meanwhile(
+    app: Flask, client: FlaskClient, filters: str, size: int
+) -> None:
+    with app.app_context(), db.engine.connect() as long, db.engine.connect() as other:
+        for part in range(3):
+            rows = [{"key": f"l{part}.{row}", "title": "long"} for row in range(size if part == 0 else 1)]
+            long.execute(insert(Article), rows)
+            # More than a page of transactions, and more ids than are looked at together.
+            for short in range(40):
+                rows = [{"key": f"s{part}.{short}.{row}", "title": "long"} for row in range(20)]
+                other.execute(insert(Article), rows)
+                other.commit()
+        long.execute(insert(Article).values(key="last", title="long"))
+        long.commit()
+    number = newest_of(client, "last")
+    seen, texts = pages(client, filters)
+    assert len(seen) == len(set(seen))
+    assert set(range(max(seen) - 120, max(seen) + 1)) <= {*seen}
+    assert sum(text.count(f'<a href="/audit/transaction/{number}">Transaction') for text in texts) == 1
+
+
+def newest_of(client: FlaskClient, key: str) -> int:
+    found: int = asked(client, "record", table=TABLE, key=key)["activities"][0]["transaction_id"]
+    return found
+
+
+def pages(client: FlaskClient, filters: str) -> tuple[list[int], list[str]]:
+    """Follow the pages, and return the transactions of all and what each shows."""
+    seen, texts, link = [], [], f"/audit/log.json?{filters}"
+    while link:
+        page: Any = client.get(link).json
+        seen += [each["transaction_id"] for each in page["entries"]]
+        texts.append(client.get(link.replace("/audit/log.json", "/audit/")).text)
+        link = page["next"]
+    return seen, texts

@@ -357,3 +357,21 @@ def test_what_is_recorded_since_when_is_shown(app: Flask, client: FlaskClient) -
     assert "triggers found altered or missing" in page
     assert 'href="/audit/coverage"' in client.get("/audit/").text
     assert client.get("/audit/coverage?table=nothing").status_code == 400
+
+
+def test_a_key_that_stands_in_the_trail_as_its_digest_is_no_link(app: Flask, client: FlaskClient) -> None:
+    long = "k" * 1001
+    with app.app_context():
+        db.session.add(Article(key=long, title="Long"))
+        db.session.commit()
+    for view in ("", "transaction/4", "transaction/4/undo"):
+        shown = body(client, view)
+        assert "sha256:" in shown
+        assert "key=sha256" not in shown
+    # Who knows the key finds the record.
+    shown = body(client, "record", table=TABLE, key=long)
+    assert "Long" in shown
+    activity = client.get("/audit/record.json", query_string={"table": TABLE, "key": long}).json["activities"][0]  # type: ignore[index]
+    asked = {"table": TABLE, "key": long, "a": activity["id"], "b": "now"}
+    states: Any = client.get("/audit/record/compare.json", query_string=asked).json
+    assert states["after"]["row"]["title"] == "Long"

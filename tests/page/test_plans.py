@@ -41,6 +41,7 @@ GROW = [
 VIEWS = {
     "log": "",
     "second page": "?after=100000",
+    "actor": "actor?id=3",
     "actor of all times": "?actor=3",
     "actor of long ago": "actor?id=7",
     "nobody": "?nobody=1",
@@ -193,6 +194,17 @@ def test_few_changes_are_found_at_once_however_old(long_trail: Flask, asked: str
     shown = long_trail.test_client().get(f"/audit/{asked}").text
     assert "gone k49" in shown
     assert "Search further back" not in shown
+
+
+@pytest.mark.parametrize(
+    ("view", "times"),
+    [("", 4), ("?verb=delete", 1), ("transaction/100", 2)],
+)
+def test_a_view_looks_at_all_partitions_a_few_times_only(old_trail: Flask, view: str, times: int) -> None:
+    nodes = [node for plan in explained(old_trail, f"/audit/{view}") for node in within(plan)]
+    scans = [node for node in nodes if node.get("Relation Name", "").startswith("activity")]
+    # What is planned for costs as well, be it looked at or not.
+    assert sum(max(node["Actual Loops"], 1) for node in scans) < times * PARTITIONS
 
 
 def test_a_search_goes_on_to_the_oldest_change(long_trail: Flask) -> None:

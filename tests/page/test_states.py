@@ -223,3 +223,15 @@ def test_who_compares_is_recorded_with_what_was_asked_for(database: URL) -> None
     assert (read["changed_data"]["a"], read["changed_data"]["b"]) == (first, "now")
     assert "radio" in client.get("/audit/record", query_string={**ARTICLE, "reads": 1}).text
     dispose(app)
+
+
+def test_a_state_at_a_time_has_all_digits_of_json(app: Flask, client: FlaskClient) -> None:
+    digits = "0.1234567890123456789012345"
+    with app.app_context(), db.engine.begin() as connection:
+        quoted = TABLE.replace('"', '""')
+        connection.execute(text(f"""UPDATE "{quoted}" SET details = '[{digits}]' WHERE key = 'one'"""))
+    record = {"table": TABLE, "key": "one"}
+    shown: Any = client.get("/audit/record.json", query_string=record).json
+    asked = {**record, "when": shown["activities"][0]["issued_at"]}
+    assert digits in client.get("/audit/record/as-of", query_string=asked).text
+    assert digits in client.get("/audit/record/as-of.json", query_string=asked).text

@@ -25,7 +25,7 @@ from .reading.activities import VERBS, is_of_actor
 from .reading.actor_names import NAMES as NAMES_OF_ACTORS
 from .reading.actor_names import UNNAMEABLE, naming_column, says_itself, short_name
 from .reading.audited_table import execute
-from .reading.bounds import LAST_ID
+from .reading.bounds import LAST_ID, ClosedPartitions, read_closed
 from .reading.changes import mapper_of, table_of
 from .reading.exact import equal, pg
 from .reading.values import dump_json, for_people
@@ -46,6 +46,7 @@ __all__ = [
     "UNNAMEABLE",
     "VERBS",
     "Budget",
+    "ClosedPartitions",
     "Difference",
     "InitTrail",
     "InitTriggers",
@@ -92,6 +93,7 @@ __all__ = [
     "pg",
     "qualified",
     "quote",
+    "read_closed",
     "read_installed",
     "read_predecessors",
     "request_id_of",

@@ -7,6 +7,8 @@ takes.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -38,6 +40,41 @@ if TYPE_CHECKING:
 FIRST_ID, LAST_ID = -(2**63), 2**63 - 1
 # An id is drawn when a row is written, and its time was taken when the trigger began.
 _OUT_OF_STEP = "1 day"
+
+
+@dataclass(frozen=True)
+class ClosedPartitions:
+    """What is known of the closed partitions, read once for several queries.
+
+    A query that has these bounds as values is planned for the partitions between them, not for all.
+    """
+
+    rows: Sequence[Any]
+
+    def of_transactions(self, ids: Collection[int]) -> tuple[int, int]:
+        """Return an id below which no activity is of some transactions, and one from which on none is."""
+        first, last = min(ids, default=FIRST_ID), max(ids, default=LAST_ID)
+        known = [row for row in self.rows if row.first_transaction_id is not None]
+        before = (row.end_id for row in known if row.last_transaction_id < first)
+        after = (row.from_id for row in known if row.first_transaction_id > last and row.from_id is not None)
+        return max(before, default=FIRST_ID), min(after, default=LAST_ID)
+
+    def around(self, when: dt.datetime) -> tuple[int, int]:
+        """Return an id below which all activities are older, and one from which on all are younger."""
+        known = [row for row in self.rows if row.row_count is not None]
+        older = (row.end_id for row in known if row.last_issued_at < when)
+        younger = (row.from_id for row in known if row.first_issued_at > when and row.from_id is not None)
+        return max(older, default=FIRST_ID), min(younger, default=LAST_ID)
+
+    @property
+    def ends(self) -> list[int]:
+        """Return where those end that are still there, in order."""
+        return sorted(row.end_id for row in self.rows if row.removed_at is None)
+
+
+def read_closed(scope: Scope, session: Any) -> ClosedPartitions:
+    """Read what is known of the closed partitions."""
+    return ClosedPartitions(session.execute(select(_closed(scope))).all())
 
 
 def first_id_since(scope: Scope, when: dt.datetime) -> ColumnElement[int]:
@@ -88,6 +125,7 @@ def _closed(scope: Scope) -> TableClause:
         column("first_transaction_id", BigInteger),
         column("last_transaction_id", BigInteger),
         column("row_count", BigInteger),
+        column("removed_at", DateTime(timezone=True)),
         schema=scope.schema,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 from audit_core.siblings import dump_json
 from flask import Response, request
 
+from .actors import Summary
 from .belonging import COUNTED, Belonging
 from .entries import Entry, Group
 from .loading import is_loaded
@@ -58,12 +59,23 @@ def transaction_document(number: int, transaction: Any, names: Names) -> dict[st
 
 
 def counts_document(groups: Iterable[Group], is_counted: bool) -> dict[str, Any]:
-    """Describe how many rows a transaction changed."""
+    """Describe how many rows were changed."""
     return {
         "counts": [
             {"schema": each.schema, "table": each.table_name, "verb": each.verb, "count": each.count} for each in groups
         ],
         "is_counted": is_counted,
+    }
+
+
+def summary_document(summary: Summary) -> dict[str, Any]:
+    """Describe what an actor did."""
+    days = [{"day": each.day.isoformat(), "count": each.count, "is_exact": each.is_exact} for each in summary.days]
+    return {
+        "first_at": time_text(summary.first_at),
+        "last_at": time_text(summary.last_at),
+        **counts_document(summary.groups, summary.is_counted),
+        "days": days,
     }
 
 

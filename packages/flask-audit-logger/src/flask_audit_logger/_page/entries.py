@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audit_core import AuditLog
@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Text,
+    any_,
     cast,
     exists,
     func,
@@ -22,12 +23,13 @@ from sqlalchemy import (
     literal,
     literal_column,
     select,
-    true,
 )
 from sqlalchemy.orm import Session
 
+from .days import ids_at
 from .loading import LOADED_INTO_LOG, load_activities, transactions_of
-from .queries import few_of, finds_few, ids_at, of_activity, of_transaction
+from .partitions import highest_id, is_among, lowest_id, of_each
+from .queries import along_index, few_of, finds_few, of_activity, of_transaction
 
 #: Entries of a page.
 ENTRIES = 30
@@ -39,8 +41,10 @@ _NEAR = 1000
 _WINDOWS = (500, 3000, 20_000)
 #: To read every value costs more than to read the rows.
 _WINDOWS_OF_SEARCH = (500, 4000)
-#: What was shown on the page before is looked for among so many ids.
-_MARGIN = 500
+#: What was shown on a page before is looked for among so many ids, and among so many activities of each transaction.
+_MARGIN, _LAST = 500, 500
+#: A page is filled up so many times after what was shown before has been left out of it.
+_FILLED = 3
 #: The changes of a transaction are counted up to the first number, and those of two large ones up to the second.
 _COUNTED, _COUNTED_OF_FEW = 1000, 10_000
 # An id is taken when a row is written, and the time when its statement began: they may be out of step by as long as
@@ -56,6 +60,9 @@ class Group:
     table_name: str
     verb: str
     count: int
+
+    def one_less(self) -> Group:
+        return replace(self, count=self.count - 1)
 
 
 @dataclass(frozen=True)
@@ -115,8 +122,13 @@ def log_entries(log: AuditLog, session: Session, filters: dict[str, Any], after:
     """
     asked = {**filters, "verb": filters.get("verb") or [verb for verb in VERBS if verb != "read"]}
     if "transaction" in filters or ("text" not in filters and finds_few(log, session, filters)):
-        matching = _matching(log, asked, few_of(log, session, filters)).limit(_COUNTED_OF_FEW + 1)
-        found = _transactions(log, session, matching, [], ENTRIES + 1, below=after)
+        own = few_of(log, session, filters)
+        if own is not None and not own:
+            return EntryPage()
+        matching, most = _matching(log, asked), _COUNTED_OF_FEW + 1
+        if own is not None:
+            matching = of_each(log, session, matching, own, most)
+        found = _transactions(log, session, matching.limit(most), (), ENTRIES + 1, below=after)
         page = EntryPage(after=found[ENTRIES - 1].last_id if len(found) > ENTRIES else None)
     else:
         found, page, floor = _search(log, session, asked, after)
@@ -132,42 +144,30 @@ def count_changes(
     log: AuditLog, session: Session, ids: Sequence[int], limit: int
 ) -> dict[int, tuple[list[Group], bool]]:
     """Count what transactions changed, by table and verb, and whether that is all: not more rows are looked at."""
-    activity = inspect(log.activity_cls).local_table
-    asked = pg.unnest(literal(list(ids), ARRAY(BigInteger()))).table_valued("id", name="asked").render_derived()
-    rows = (
-        select(activity.c.schema, activity.c.table_name, activity.c.verb)
-        .where(activity.c.transaction_id == asked.c.id)
-        .limit(limit + 1)
-        .lateral("changes")
-    )
-    count = func.count().label("count")
-    query = select(asked.c.id, rows, count).select_from(asked).join(rows, true())
+    columns = inspect(log.activity_cls).local_table.c
+    changes = select(columns.transaction_id, columns.schema, columns.table_name, columns.verb)
+    rows = of_each(log, session, changes, ids, limit + 1).subquery("changes")
+    query = select(rows, func.count().label("count")).group_by(*rows.c)
     counted: dict[int, list[Group]] = {}
-    for id_, schema, table_name, verb, number in session.execute(query.group_by(asked.c.id, *rows.c)):
+    for id_, schema, table_name, verb, number in session.execute(query):
         counted.setdefault(id_, []).append(Group(schema, table_name, verb, number))
     found = {}
     for id_, groups in counted.items():
         total = sum(group.count for group in groups)
         if total > limit:
             # One too many was looked at, to know that there are more.
-            groups = [_one_less(groups[0]), *groups[1:]]
+            groups = [groups[0].one_less(), *groups[1:]]
         found[id_] = ([group for group in groups if group.count], total <= limit)
     return found
 
 
-def _one_less(group: Group) -> Group:
-    return Group(group.schema, group.table_name, group.verb, group.count - 1)
-
-
-def _matching(log: AuditLog, filters: dict[str, Any], own: Sequence[int] | None = None) -> Select[Any]:
-    """Select what is asked for: of some transactions, or looking up the transaction of each activity that is met."""
+def _matching(log: AuditLog, filters: dict[str, Any]) -> Select[Any]:
+    """Select what is asked for, looking up the transaction of each activity that is met."""
     activity = log.activity_cls
     searched = filters.get("text")
     filters = {name: value for name, value in filters.items() if name != "text"}
     # A subquery of all transactions of an actor would be read as a whole.
     query = log.activities(**of_activity(filters)).where(*of_transaction(log, filters))
-    if own is not None:
-        query = query.where(activity.transaction_id.in_(own))
     if searched is not None:
         query = query.where(_contains(log, searched))
     table = inspect(activity).local_table
@@ -200,31 +200,50 @@ def _search(
     activity = inspect(log.activity_cls).local_table
     matching = _matching(log, filters)
     lowest, end = _bounds(log, session, filters)
-    top_query = select(func.max(activity.c.id))
-    limits = [each for each in (end, after) if each is not None]
-    if limits:
-        top_query = top_query.where(activity.c.id < min(limits))
-    top = session.scalar(top_query)
+    top = highest_id(log, session, min((each for each in (end, after) if each is not None), default=None))
     if top is None or lowest is None or top < lowest:
         return [], EntryPage(), 0
-    listed: list[int] = []
+    listed: set[int] = set()
     if after is not None:
         above = matching.where(activity.c.id >= after, activity.c.id < after + _MARGIN).subquery()
-        listed = list(session.scalars(select(above.c.transaction_id).distinct()))
+        listed = set(session.scalars(select(above.c.transaction_id).distinct()))
     found: list[_Found] = []
     floor = lowest - 1
     for size in _WINDOWS_OF_SEARCH if "text" in filters else _WINDOWS:
         floor = max(top - size, lowest - 1)
         part = matching.where(activity.c.id <= top, activity.c.id > floor)
-        found = _transactions(log, session, part, listed, ENTRIES + 1)
-        if len(found) > ENTRIES:
-            return found, EntryPage(after=found[ENTRIES - 1].last_id), floor
+        for _ in range(_FILLED):
+            found = _transactions(log, session, part, listed, ENTRIES + 1)
+            last_id = found[ENTRIES - 1].last_id if len(found) > ENTRIES else None
+            again = set() if after is None else _listed_before(log, session, matching, found, after)
+            if not again:
+                break
+            listed |= again
+            new = (each for each in found if each.transaction_id not in again)
+            found = [each for each in new if last_id is None or each.last_id >= last_id]
+        if last_id is not None:
+            return found, EntryPage(after=last_id), floor
         if floor < lowest:
             return found, EntryPage(), floor
     begun = _beginning(log, session, floor)
     if begun is not None and begun < floor - _WINDOWS[-1]:
         return found, EntryPage(after=begun, is_partial=True, meanwhile=floor + 1), floor
     return found, EntryPage(after=floor + 1, is_partial=True), floor
+
+
+def _listed_before(log: AuditLog, session: Session, matching: Select[Any], found: list[_Found], after: int) -> set[int]:
+    """Return those that have been on a page before: where others wrote meanwhile, they lie on both sides of its end."""
+    activity = inspect(log.activity_cls).local_table
+    numbers = [each.transaction_id for each in found]
+    if not numbers:
+        return set()
+    last = of_each(log, session, select(activity.c.id), numbers, _LAST, is_backwards=True).subquery()
+    with along_index(session):
+        ids = session.scalars(select(last.c.id).where(last.c.id >= after)).all()
+    if not ids:
+        return set()
+    above = matching.where(activity.c.id == any_(literal(ids, ARRAY(BigInteger())))).subquery()
+    return set(session.scalars(select(above.c.transaction_id).distinct()))
 
 
 def _bounds(log: AuditLog, session: Session, filters: dict[str, Any]) -> tuple[int | None, int | None]:
@@ -236,7 +255,7 @@ def _bounds(log: AuditLog, session: Session, filters: dict[str, Any]) -> tuple[i
         [None if since is None else since - _OUT_OF_STEP, None if until is None else until + _OUT_OF_STEP],
     )
     if first is None:
-        first = session.scalar(select(func.min(inspect(log.activity_cls).local_table.c.id)))
+        first = lowest_id(log, session)
     return first, end
 
 
@@ -245,20 +264,23 @@ def _beginning(log: AuditLog, session: Session, floor: int) -> int | None:
     activity = inspect(log.activity_cls).local_table
     lowest = select(activity.c.transaction_id).where(activity.c.id > floor).order_by(activity.c.id).limit(1)
     number = session.scalar(lowest)
-    return session.scalar(select(activity.c.id).where(activity.c.transaction_id == number).limit(1))
+    if number is None:
+        return None
+    own = select(activity.c.id).where(activity.c.transaction_id == number, *is_among(log, session, [number]))
+    return session.scalar(own.limit(1))
 
 
 def _transactions(
     log: AuditLog,
     session: Session,
     matching: Select[Any],
-    listed: list[int],
+    listed: Collection[int],
     limit: int,
     below: int | None = None,
 ) -> list[_Found]:
     """Group what matches by transactions, those with the last activities first."""
     if listed:
-        matching = matching.where(inspect(log.activity_cls).local_table.c.transaction_id.not_in(listed))
+        matching = matching.where(inspect(log.activity_cls).local_table.c.transaction_id.not_in(sorted(listed)))
     part = matching.cte("part")
     last_id = func.max(part.c.id)
     chosen = select(part.c.transaction_id, last_id.label("last_id")).group_by(part.c.transaction_id)
@@ -304,9 +326,10 @@ def _count(log: AuditLog, session: Session, found: list[_Found]) -> None:
 def _mark_continued(log: AuditLog, session: Session, found: list[_Found], floor: int) -> None:
     """Mark those that have more below the part that was looked at."""
     activity = inspect(log.activity_cls).local_table
-    numbers = literal([each.transaction_id for each in found], ARRAY(BigInteger()))
-    asked = pg.unnest(numbers).table_valued("id", name="asked").render_derived()
-    below = exists(select(literal(1)).where(activity.c.transaction_id == asked.c.id, activity.c.id <= floor))
+    numbers = [each.transaction_id for each in found]
+    asked = pg.unnest(literal(numbers, ARRAY(BigInteger()))).table_valued("id", name="asked").render_derived()
+    own = select(literal(1)).where(activity.c.transaction_id == asked.c.id, *is_among(log, session, numbers))
+    below = exists(own.where(activity.c.id <= floor))
     continued = set(session.scalars(select(asked.c.id).where(below.correlate(asked))))
     for each in found:
         each.is_counted = each.transaction_id not in continued

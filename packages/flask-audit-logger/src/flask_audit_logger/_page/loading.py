@@ -14,6 +14,8 @@ from sqlalchemy.orm import Session, defer, selectinload
 LOADED_INTO_LOG = 8000
 #: nor into the page of a record or of a transaction.
 LOADED = 250_000
+#: A longer key stands in the trail as its digest.
+_LONGEST_KEY = 1000
 #: The verbs of activities that leave a record in a state.
 STATES = ("insert", "update", "delete", "snapshot")
 
@@ -41,6 +43,11 @@ def is_loaded(activity: Any) -> bool:
     """Return whether the data of an activity was loaded."""
     unloaded: set[str] = inspect(activity).unloaded
     return unloaded.isdisjoint(("old_data", "changed_data"))
+
+
+def is_digest(row_key: str) -> bool:
+    """Return whether a row key is the digest of one that no index could hold: no other has so many characters."""
+    return len(row_key) > _LONGEST_KEY
 
 
 def transactions_of(log: AuditLog, session: Session, ids: Iterable[int]) -> dict[int, Any]:

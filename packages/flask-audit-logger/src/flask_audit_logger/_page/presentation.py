@@ -16,11 +16,11 @@ from sqlalchemy.exc import DataError
 
 from . import sentences
 from .access import Access, csrf_token
+from .days import Day
 from .differences import Difference, differences, text_of
 from .filters import field_time
-from .loading import is_loaded
+from .loading import is_digest, is_loaded
 from .naming import Names, Naming
-from .queries import Day
 from .zones import Zone, Zones
 
 
@@ -48,6 +48,7 @@ class Presentation:
         budget, now, zone = Budget(), dt.datetime.now(dt.timezone.utc), self.zones.of_reader()
         return {
             "differences": lambda each: list(self._differences(each, budget)),
+            "is_digest": is_digest,
             "is_loaded": is_loaded,
             "said": said_beside,
             "text_of": text_of,

@@ -10,6 +10,8 @@ from audit_core import HistoryError
 from audit_core.siblings import find_table, parse_key, row_as_of
 from flask import request
 from flask.typing import ResponseReturnValue
+from sqlalchemy import JSON
+from sqlalchemy.orm import Session
 
 from . import queries
 from .answering import Answering, argument, asked_after, next_page, plain_value, utc_now
@@ -17,9 +19,9 @@ from .belonging import COUNTED, Belonging, belonging_to
 from .differences import cut
 from .documents import activity_document, belonging_document, state_document, time_text, wants_json
 from .filters import moment, number
-from .loading import STATES
+from .loading import STATES, is_digest
 from .presentation import error_text, value_text
-from .states import compare_states, read_states
+from .states import compare_states, read_states, recorded_row
 
 #: What stands in an address for the state of now.
 _NOW = "now"
@@ -44,7 +46,9 @@ class RecordViews(Answering):
             if asked_after() is None:
                 last = states[0] if states else None
                 # The key that it has now.
-                now = key if last is None or last.row_key == row_key else parse_key(table, last.row_key)
+                now = key
+                if last is not None and last.row_key != row_key and not is_digest(last.row_key):
+                    now = parse_key(table, last.row_key)
                 belonging = belonging_to(self.logger, own, table, now, last)
                 names.load(own, (), [row for each in belonging for row in each.rows])
 
@@ -85,7 +89,8 @@ class RecordViews(Answering):
         shown["when"] = _up_to_milliseconds(zone.local(when))
         try:
             with self.connections.reading({"when": when.isoformat()}, name, row_key) as own:
-                row, notes = row_as_of(self.scope, own.connection(), table, key, when)
+                found, notes = row_as_of(self.scope, own.connection(), table, key, when)
+                row = None if found is None else self._with_all_digits(own, table, found, when)
         except HistoryError as error:
             said = error_text(error)
             return self.answer("as_of.html", lambda: {"error": said}, 400, **shown, error=said)
@@ -98,6 +103,15 @@ class RecordViews(Answering):
             return {"table": name, "row_key": row_key, "when": time_text(when), "row": state, "notes": list(notes)}
 
         return self.answer("as_of.html", document, **shown, moment=when, row=row, notes=notes, values=values)
+
+    def _with_all_digits(self, own: Session, table: Any, row: Any, when: dt.datetime) -> dict[str, Any]:
+        """Take JSON as it is recorded: Python's floats have fewer digits."""
+        values = {each.key: row[each.key] for each in table.columns}
+        of_json = [each for each in table.columns if isinstance(each.type, JSON) and values[each.key] is not None]
+        if of_json:
+            _, recorded = recorded_row(self.logger, own, row, when)
+            values |= {each.key: recorded[each.name] for each in of_json if recorded and each.name in recorded}
+        return values
 
     def show_comparison(self) -> ResponseReturnValue:
         name, row_key = argument("table"), argument("key")

@@ -13,7 +13,7 @@ from sqlalchemy import LargeBinary, Table
 from sqlalchemy.orm import Session
 
 from .differences import Difference, cut, describe_bytes, differences, is_same, text_of
-from .loading import LOADED, is_loaded, load_activities
+from .loading import LOADED, is_digest, is_loaded, load_activities
 
 #: What the trail has of a value that jsonb cannot hold.
 _UNSTORABLE, _BYTES = "$unstorable", "$bytes"
@@ -93,7 +93,8 @@ def read_states(
     found = []
     for id_, activity in sorted(picked, key=lambda pair: (pair[0] is None, pair[1].issued_at, pair[1].id)):
         # The key that the record had then.
-        own = key if activity.row_key == row_key else parse_key(table, activity.row_key)
+        is_same = activity.row_key == row_key or is_digest(activity.row_key)
+        own = key if is_same else parse_key(table, activity.row_key)
         found.append(_state(log, session, table, own, activity, None if id_ is None else activity.issued_at, now))
     return found
 
@@ -107,14 +108,23 @@ def _state(
     found, notes = row_as_of(scope_of(log), session.connection(), table, key, at)
     if found is None:
         return State(activity, when, notes=notes)
-    # Python's values have fewer digits than those of the trail.
+    left, row = recorded_row(log, session, found, at)
+    if row is None:
+        return State(activity, when, notes=notes, is_too_long=True)
+    return State(activity, when, row, notes, frozenset(left.masked or ()), frozenset(left.erased or ()))
+
+
+def recorded_row(log: AuditLog, session: Session, found: Any, at: dt.datetime) -> tuple[Any, dict[str, Any] | None]:
+    """Return the activity that a state comes from, and the row as it is recorded; None if that is too long.
+
+    Python's values have fewer digits than those of the trail.
+    """
     (left,) = load_activities(log, session, [found["audit_activity_id"]], LOADED)
     if not is_loaded(left):
-        return State(activity, when, notes=notes, is_too_long=True)
+        return left, None
     # Where retention removed what was before, a later change says how it was.
     is_before = left.issued_at > at and left.verb in ("update", "delete")
-    row = left.row_before if is_before else left.data
-    return State(activity, when, dict(row), notes, frozenset(left.masked or ()), frozenset(left.erased or ()))
+    return left, dict(left.row_before if is_before else left.data)
 
 
 def compare_states(table: Table, before: State, after: State) -> Comparison:

@@ -15,12 +15,15 @@ from sqlalchemy.orm import Session
 
 from . import queries
 from .access import require_csrf_token
+from .actors import LAST, summary_of
 from .answering import Answering, argument, asked_after, next_page, plain_value, utc_now
+from .days import days
 from .documents import (
     activity_document,
     counts_document,
     entry_document,
     key_value,
+    summary_document,
     transaction_document,
 )
 from .entries import EntryPage, count_changes, log_entries
@@ -56,24 +59,29 @@ class Views(Answering):
                 filters = arguments(self.logger, fields, self.presentation.zones.asked())
                 names.load(own, [filters.get("actor")])
                 page = log_entries(self.logger, own, filters, after)
-                is_plain = not fields and after is None
                 zone = self.presentation.zones.of_reader()
-                days = queries.days(self.logger, own, utc_now(), zone) if is_plain else None
+                more: dict[str, Any] = {}
+                if not fields and after is None:
+                    more["days"] = days(self.logger, own, utc_now(), zone)
+                elif fields.keys() == {"actor"} and after is None:
+                    more["summary"] = summary_of(self.logger, own, filters["actor"], utc_now(), zone)
             except (HistoryError, DataError) as error:
                 own.rollback()
                 return self._log(
                     own, names, fields, EntryPage(), "Log", status=400, error=error_text(error), actors=actors
                 )
-            return self._log(own, names, fields, page, "Log", actors=actors, days=days)
+            return self._log(own, names, fields, page, "Log", actors=actors, **more)
 
     def show_actor(self) -> ResponseReturnValue:
         actor = parse_actor(self.scope, argument("id"))
         with self.connections.reading({"actor": str(actor)}) as own:
             names = self.presentation.start()
             names.load(own, [actor])
-            page = log_entries(self.logger, own, {"actor": actor}, asked_after())
+            after, zone = asked_after(), self.presentation.zones.of_reader()
+            page = log_entries(self.logger, own, {"actor": actor}, after)
+            summary = summary_of(self.logger, own, actor, utc_now(), zone) if after is None else None
             title = f"Actor {names.actor_with_key(actor)}"
-            return self._log(own, names, {"actor": str(actor)}, page, title, actor=actor)
+            return self._log(own, names, {"actor": str(actor)}, page, title, actor=actor, summary=summary)
 
     def _asked_zone(self) -> Zone:
         """Return the zone of the form, which shows a wrong one as the error that it is."""
@@ -114,8 +122,10 @@ class Views(Answering):
         names.load(own, actors, activities)
 
         def document() -> dict[str, Any]:
+            summary = more.get("summary")
             return {
                 "filters": fields,
+                **({} if summary is None else {"summary": summary_document(summary)}),
                 "entries": [entry_document(entry, names) for entry in page.entries],
                 "is_partial": page.is_partial,
                 "meanwhile": page.meanwhile and here(after=page.meanwhile),
@@ -124,7 +134,7 @@ class Views(Answering):
                 "actors": [{"id": key_value(key), "name": name} for key, name in more.get("which", ())],
             }
 
-        shown = {**more, "fields": fields, "page": page, "names": names, "title": title, "error": error}
+        shown = {**more, "fields": fields, "page": page, "names": names, "title": title, "error": error, "most": LAST}
         shown |= {"tables": self.presentation.tables(), "columns": self.presentation.columns(fields.get("table"))}
         return self.answer("log.html", document, status, **shown, asked_zone=self._asked_zone())
 
