@@ -40,6 +40,7 @@ from .coverage import begun_empty, last_loss, limit, limits
 from .entities import Entity
 from .exact import exact_text, pg
 from .instants import past
+from .known_keys import ROW_KEY, Keyed
 from .merging import ROW_VERBS
 from .past_notes import last_bypass
 from .past_objects import (
@@ -55,11 +56,12 @@ if TYPE_CHECKING:
     from ..scope import Scope
 
 
-class AsOf(Subquery):
+class AsOf(Keyed):
     """The rows of a table as they were at an instant, to select from, filter and join.
 
     In addition to the columns of the table there are ``audit_activity_id``, the activity that left the row in this
-    state, and ``audit_notes``, how it may differ from the row as it was.
+    state, ``audit_notes``, how it may differ from the row as it was, and ``audit_row_key``, its primary key as the
+    trail has it.
     """
 
     inherit_cache = True
@@ -135,7 +137,9 @@ class Diff(dict[str, tuple[Any, Any]]):
 
 def _as_of(entity: Entity, rows: Select[Any]) -> AsOf:
     found: AsOf = AsOf._construct(rows)
-    found._entity = entity
+    found._entity, found._audited = entity, entity.audited
+    keys = entity.audited.key_columns
+    found._key = entity.labels[keys[0]] if len(keys) == 1 else None
     return found
 
 
@@ -183,6 +187,7 @@ def _joined(entity: Entity, parts: dict[Table, Subquery]) -> Select[Any]:
             "audit_activity_id"
         ),
         type_coerce(said, ARRAY(Text())).label("audit_notes"),
+        own.c[ROW_KEY],
     ).select_from(source)
 
 

@@ -34,12 +34,13 @@ from .audited_table import AuditedTable
 from .bounds import LAST_ID, end_id_until
 from .coverage import limit
 from .exact import ExactText, exact_text, operate, pg
+from .known_keys import ROW_KEY, comparing
 from .merging import ROW_VERBS, changed, whole_before
 from .past_notes import is_truncated, notes_of
 from .types import StoredType
 
 _PAIR = (column("key", ExactText), column("value", ExactText))
-_EXTRA_COLUMNS = ("audit_activity_id", "audit_notes")
+_EXTRA_COLUMNS = ("audit_activity_id", "audit_notes", ROW_KEY)
 
 
 def past_rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str] | None = None) -> Select[Any]:
@@ -68,6 +69,7 @@ def past_rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[s
             *(_as(each, record.c[each.name]) for each in audited.table.columns),
             activity.c.id.label("audit_activity_id"),
             notes_of(audited, activity, data, until).label("audit_notes"),
+            latest.c.row_key.label(ROW_KEY),
         )
         .select_from(latest)
         .join(
@@ -97,7 +99,8 @@ def past_rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[s
 
 def _as(wanted: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
     """Label a value as a column, in a way that ``aliased(Model, rows)`` takes it for that column."""
-    coerced = type_coerce(value, wanted.type)
+    type_ = comparing(wanted.type) if wanted.primary_key else wanted.type
+    coerced = type_coerce(value, type_)
     coerced._proxies = [wanted]
     return coerced.label(wanted.key)
 
