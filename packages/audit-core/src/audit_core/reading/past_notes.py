@@ -41,29 +41,35 @@ from .past_objects import (
 from .relations import pg_class
 
 
-def is_truncated(audited: AuditedTable, row: Any, until: ColumnElement[dt.datetime]) -> ColumnElement[bool]:
-    """Return whether a TRUNCATE ended a row; that of one partition ends only the rows in it."""
+def is_truncated(
+    audited: AuditedTable, id_: ColumnElement[int], until: ColumnElement[dt.datetime]
+) -> ColumnElement[bool]:
+    """Return whether a TRUNCATE ended the row that an activity left; that of a partition ends only the rows in it."""
     activity = audited.activities
     last = (
         select(activity.c.relid, func.max(activity.c.id).label("id"))
         .where(activity.c.row_key.is_(None), activity.c.verb == "truncate", activity.c.issued_at <= until)
         .group_by(activity.c.relid)
-        .subquery()
+        .cte()
     )
+    row = audited.all_activities
     relation, of_row = pg_class.alias(), pg_class.alias()
     # Of a partitioned table each partition speaks for itself. That the numbers are equal is all that is asked: in
     # a database that was restored they are those of another one. A table that is not partitioned may have been made
     # anew, with another number; one that is gone cannot have held a row of one that is still there.
     of_other = case(
         (audited.is_partitioned, false()),
-        (relation.c.oid.is_(None), ~exists(_one().where(of_row.c.oid == row.relid).correlate_except(of_row))),
+        (relation.c.oid.is_(None), ~exists(_one().where(of_row.c.oid == row.c.relid).correlate_except(of_row))),
         else_=not_(relation.c.relispartition),
     )
-    return exists(
+    ended = exists(
         _one()
-        .select_from(last.outerjoin(relation, relation.c.oid == last.c.relid))
-        .where(last.c.id > row.id, or_(row.relid == last.c.relid, of_other))
+        .select_from(row.join(last, last.c.id > row.c.id).outerjoin(relation, relation.c.oid == last.c.relid))
+        .where(row.c.id == id_, or_(row.c.relid == last.c.relid, of_other))
+        .correlate_except(row, last, relation)
     )
+    # Of rows that no TRUNCATE came after, their table is not looked up.
+    return and_(id_ < func.coalesce(select(func.max(last.c.id)).scalar_subquery(), id_), ended)
 
 
 def last_bypass(audited: AuditedTable, until: ColumnElement[dt.datetime]) -> Select[Any]:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    literal_column,
     not_,
     or_,
     select,
@@ -27,6 +28,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects.postgresql import HSTORE, JSONB
+from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.sql.selectable import Subquery
 
 from ..errors import HistoryError
@@ -40,6 +42,8 @@ from .past_notes import is_truncated, notes_of
 from .types import StoredType
 
 _PAIR = (column("key", ExactText), column("value", ExactText))
+# What the columns are called until they get their names, which may be any.
+_COLUMN = "column_"
 _EXTRA_COLUMNS = ("audit_activity_id", "audit_notes", ROW_KEY)
 
 
@@ -52,7 +56,7 @@ def past_rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[s
             )
     until = literal(when, DateTime(timezone=True))
     latest = _latest(audited, when, row_key)
-    activity = audited.activities
+    activity = audited.all_activities
     before = whole_before(activity.c, audited.scope.activity_cls)
     left = case(
         (latest.c.is_before, before),
@@ -60,40 +64,36 @@ def past_rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[s
     )
     # Computed once, whatever looks at it.
     state = select(left.label("data")).offset(0).correlate(latest, activity).lateral()
-    data = state.c.data
     columns = [column(each.name, StoredType(each.type)) for each in audited.table.columns]
-    values = readable(audited, data, activity.c.masked)
+    values = readable(audited, state.c.data, activity.c.masked)
     record = pg.jsonb_to_record(values).table_valued(*columns).render_derived(with_types=True)
+    # Each row has one activity and one record. PostgreSQL can tell by the index of the one, and by the DISTINCT of the
+    # other, so that it reads neither where only the rows are counted.
+    labels = {each: f"{_COLUMN}{place}" for place, each in enumerate(audited.table.columns)}
+    found = (
+        select(
+            latest.c.id.label("of_id"),
+            state.c.data,
+            *(record.c[each.name].label(label) for each, label in labels.items()),
+        )
+        # The two versions of SQLAlchemy have no other word for it in common.
+        .prefix_with(literal_column("DISTINCT ON"), Grouping(latest.c.id))
+        .select_from(state)
+        .join(record, true())
+        .correlate(latest, activity)
+        .lateral()
+    )
     return (
         select(
-            *(_as(each, record.c[each.name]) for each in audited.table.columns),
-            activity.c.id.label("audit_activity_id"),
-            notes_of(audited, activity, data, until).label("audit_notes"),
+            *(_as(each, found.c[label]) for each, label in labels.items()),
+            latest.c.id.label("audit_activity_id"),
+            notes_of(audited, activity, found.c.data, until).label("audit_notes"),
             latest.c.row_key.label(ROW_KEY),
         )
         .select_from(latest)
-        .join(
-            activity,
-            and_(
-                activity.c.id == latest.c.id,
-                case(
-                    (latest.c.is_before, func.coalesce(activity.c.old_row_key, activity.c.row_key)),
-                    else_=activity.c.row_key,
-                )
-                == latest.c.row_key,
-                or_(
-                    and_(
-                        not_(latest.c.is_before),
-                        or_(activity.c.issued_at <= until, activity.c.verb == "snapshot"),
-                        activity.c.verb != "delete",
-                    ),
-                    and_(latest.c.is_before, activity.c.verb.in_(("update", "delete"))),
-                ),
-            ),
-        )
-        .join(state, true())
-        .join(record, true())
-        .where(not_(is_truncated(audited, activity.c, until)))
+        .outerjoin(activity, activity.c.id == latest.c.id)
+        .outerjoin(found, found.c.of_id == latest.c.id)
+        .where(not_(is_truncated(audited, latest.c.id, until)))
     )
 
 
@@ -106,7 +106,7 @@ def _as(wanted: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def _latest(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str] | None) -> Subquery:
-    """Select each key with the last activity that gave it to a row or took it from one.
+    """Select each key that a row had, with the last activity that gave it to the row.
 
     Where retention removed what was before, the first activity afterwards says what a row was before it.
     """
@@ -120,7 +120,9 @@ def _latest(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str
     def is_before(activity: Any) -> ColumnElement[bool]:
         return and_(activity.id < end, activity.issued_at <= until, activity.issued_at >= cut)
 
-    query = select(given.c.row_key, given.c.id).where(given.c.verb.in_(ROW_VERBS), is_before(given.c))
+    query = select(given.c.row_key, given.c.id, (given.c.verb != "delete").label("stays")).where(
+        given.c.verb.in_(ROW_VERBS), is_before(given.c)
+    )
     taken = audited.activities
     other = audited.activities
     # Where rows change places in one statement, the key that one gives up belongs to another one.
@@ -132,7 +134,7 @@ def _latest(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str
             other.c.id < taken.c.id,
         )
     )
-    left = select(taken.c.old_row_key, taken.c.id).where(
+    left = select(taken.c.old_row_key, taken.c.id, false()).where(
         taken.c.old_row_key.is_not(None), is_before(taken.c), not_(is_taken_over)
     )
     if row_key is not None:
@@ -140,8 +142,11 @@ def _latest(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str
         left = left.where(taken.c.old_row_key == row_key)
     # Named once: what is named twice would be written down, all of it, before it is grouped.
     events = union_all(query, left).subquery()
-    last = select(events.c.row_key, func.max(events.c.id).label("id"), false().label("is_before")).group_by(
-        events.c.row_key
+    last_id = func.max(events.c.id)
+    last = (
+        select(events.c.row_key, last_id.label("id"), false().label("is_before"))
+        .group_by(events.c.row_key)
+        .having(last_id == last_id.filter(events.c.stays))
     )
     later = _first_afterwards(audited, until, row_key).cte()
     known, gone = audited.activities, audited.activities
