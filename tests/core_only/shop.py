@@ -11,10 +11,12 @@ from typing import Any
 
 from audit_core import AuditLog
 from sqlalchemy import (
+    ClauseElement,
     Column,
     Connection,
     DateTime,
     Engine,
+    Executable,
     ForeignKey,
     ForeignKeyConstraint,
     Integer,
@@ -23,6 +25,7 @@ from sqlalchemy import (
     func,
     select,
 )
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, validates
 
 
@@ -126,6 +129,20 @@ def partitioned(log: AuditLog, connection: Connection) -> Table:
     for year in (1, 2):
         connection.exec_driver_sql(f"CREATE TABLE events_{year} PARTITION OF events FOR VALUES IN ({year})")
     return events
+
+
+class Explain(Executable, ClauseElement):
+    """The plan of a query, line by line."""
+
+    inherit_cache = False
+
+    def __init__(self, query: Any) -> None:
+        self.query = query
+
+
+@compiles(Explain)
+def _explain(element: Explain, compiler: Any, **kw: Any) -> str:
+    return "EXPLAIN " + str(compiler.process(element.query, **kw))
 
 
 def install(engine: Engine) -> None:

@@ -12,11 +12,11 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from tests.core_only.shop import Customer, Line, Order, Person, Unaudited, audit_log, opened
+from tests.core_only.shop import Customer, Explain, Line, Order, Person, Unaudited, audit_log, opened
 from tests.core_only.test_inheritance import Van, commit
 from tests.core_only.test_inheritance import log as vehicles_log
 from tests.core_only.test_inheritance import session as vehicles
-from tests.core_only.test_reading_history import Explain, run
+from tests.core_only.test_reading_history import run
 
 __all__ = ["vehicles"]
 

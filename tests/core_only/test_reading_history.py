@@ -13,7 +13,6 @@ from audit_core import AuditLog, HistoryError, audit_context
 from sqlalchemy import (
     Column,
     Engine,
-    Executable,
     ForeignKey,
     Integer,
     MetaData,
@@ -26,11 +25,20 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.expression import ClauseElement
 
-from tests.core_only.shop import Activity, Customer, Line, Order, Unaudited, audit_log, now, opened, partitioned
+from tests.core_only.shop import (
+    Activity,
+    Customer,
+    Explain,
+    Line,
+    Order,
+    Unaudited,
+    audit_log,
+    now,
+    opened,
+    partitioned,
+)
 
 
 @pytest.fixture
@@ -282,18 +290,6 @@ def test_related_rows_present_and_deleted(session: Session) -> None:
         "insert deliveries 2",
         "insert lines [1, 2]",
     ]
-
-
-class Explain(Executable, ClauseElement):
-    inherit_cache = False
-
-    def __init__(self, query: Any) -> None:
-        self.query = query
-
-
-@compiles(Explain)
-def _explain(element: Explain, compiler: Any, **kw: Any) -> str:
-    return "EXPLAIN " + str(compiler.process(element.query, **kw))
 
 
 def test_history_uses_the_index(session: Session) -> None:

@@ -293,8 +293,9 @@ class AuditLog:
 
         Changes count from when they were made, even if they were committed later.
 
-        :param key: only the row with this primary key, which an index finds; a condition on ``rows`` is applied to
-            rows that were put together.
+        :param key: only the row with this primary key, which an index finds. It also finds rows by a condition such as
+            ``rows.c.id == 7``, or ``in_()``, on a key of one column; other conditions are applied to rows that were put
+            together.
         :raises HistoryError: if the model is not audited, or the time has no time zone or is in the future.
         """
         return reading.as_of(self._scope, model, when, key)

@@ -21,59 +21,47 @@ from sqlalchemy import (
     and_,
     case,
     cast,
-    column,
     exists,
     false,
     func,
     literal,
-    literal_column,
-    not_,
     or_,
     select,
     true,
     type_coerce,
-    union_all,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, HSTORE, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.selectable import Subquery
 
 from ..errors import HistoryError, HistoryWarning
 from .activities import ANY
-from .audited_table import AuditedTable, array_of, execute
-from .bounds import LAST_ID, end_id_until
-from .chain import is_torn
+from .audited_table import AuditedTable, execute
 from .coverage import begun_empty, last_loss, limit, limits
 from .entities import Entity
-from .exact import ExactText, exact_text, operate, pg
+from .exact import exact_text, pg
 from .instants import past
-from .merging import ROW_VERBS, changed, whole_before
+from .known_keys import ROW_KEY, Keyed
+from .merging import ROW_VERBS
+from .past_notes import last_bypass
 from .past_objects import (
     BYPASS_NOTE,
     LOSS_NOTE,
-    TORN_NOTE,
-    TRUNCATE_NOTE,
     PastObjects,
     build_labelled,
-    erased_note,
-    masked_note,
-    missing_note,
     no_row_note,
 )
-from .relations import pg_class
-from .types import StoredType
+from .past_rows import past_rows
 
 if TYPE_CHECKING:
     from ..scope import Scope
 
-_PAIR = (column("key", ExactText), column("value", ExactText))
-_EXTRA_COLUMNS = ("audit_activity_id", "audit_notes")
 
-
-class AsOf(Subquery):
+class AsOf(Keyed):
     """The rows of a table as they were at an instant, to select from, filter and join.
 
     In addition to the columns of the table there are ``audit_activity_id``, the activity that left the row in this
-    state, and ``audit_notes``, how it may differ from the row as it was.
+    state, ``audit_notes``, how it may differ from the row as it was, and ``audit_row_key``, its primary key as the
+    trail has it.
     """
 
     inherit_cache = True
@@ -149,7 +137,9 @@ class Diff(dict[str, tuple[Any, Any]]):
 
 def _as_of(entity: Entity, rows: Select[Any]) -> AsOf:
     found: AsOf = AsOf._construct(rows)
-    found._entity = entity
+    found._entity, found._audited = entity, entity.audited
+    keys = entity.audited.key_columns
+    found._key = entity.labels[keys[0]] if len(keys) == 1 else None
     return found
 
 
@@ -158,7 +148,7 @@ def _rows_of(entity: Entity, when: dt.datetime, key: Any = ANY) -> Select[Any]:
     parts = {}
     for part in entity.parts:
         row_key = None if key is ANY else part.row_key(entity.key_of(part, key))
-        parts[part.table] = _rows(part, when, row_key)
+        parts[part.table] = past_rows(part, when, row_key)
         # Of a subclass there may be no object yet.
         if key is ANY and part in entity.own:
             parts[part.table] = parts[part.table].where(_has_begun(part, when))
@@ -197,6 +187,7 @@ def _joined(entity: Entity, parts: dict[Table, Subquery]) -> Select[Any]:
             "audit_activity_id"
         ),
         type_coerce(said, ARRAY(Text())).label("audit_notes"),
+        own.c[ROW_KEY],
     ).select_from(source)
 
 
@@ -207,282 +198,6 @@ def _is_kind(part: AuditedTable, kinds: Any, parts: dict[Table, Subquery]) -> Co
     assert part.mapper is not None
     identities = [each.polymorphic_identity for each in part.mapper.self_and_descendants]
     return parts[kinds.table].c[kinds.key].in_(identities)
-
-
-def _rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str] | None = None) -> Select[Any]:
-    """Select the rows of a table, or one of them, as the last activity until then left them."""
-    for name in _EXTRA_COLUMNS:
-        if name in audited.table.columns:
-            raise HistoryError(
-                f"Table {audited.table.fullname!r} has a column {name!r}, which is what as_of() calls one of its own."
-            )
-    until = literal(when, DateTime(timezone=True))
-    latest = _latest(audited, when, row_key)
-    activity = audited.activities
-    before = whole_before(activity.c, audited.scope.activity_cls)
-    left = case(
-        (latest.c.is_before, before),
-        else_=operate(before, "||", changed(activity.c), JSONB()),
-    )
-    # Computed once, whatever looks at it.
-    state = select(left.label("data")).offset(0).correlate(latest, activity).lateral()
-    data = state.c.data
-    columns = [column(each.name, StoredType(each.type)) for each in audited.table.columns]
-    values = readable(audited, data, activity.c.masked)
-    record = pg.jsonb_to_record(values).table_valued(*columns).render_derived(with_types=True)
-    return (
-        select(
-            *(_as(each, record.c[each.name]) for each in audited.table.columns),
-            activity.c.id.label("audit_activity_id"),
-            _notes(audited, activity, data, until).label("audit_notes"),
-        )
-        .select_from(latest)
-        .join(
-            activity,
-            and_(
-                activity.c.id == latest.c.id,
-                case(
-                    (latest.c.is_before, func.coalesce(activity.c.old_row_key, activity.c.row_key)),
-                    else_=activity.c.row_key,
-                )
-                == latest.c.row_key,
-                or_(
-                    and_(
-                        not_(latest.c.is_before),
-                        or_(activity.c.issued_at <= until, activity.c.verb == "snapshot"),
-                        activity.c.verb != "delete",
-                    ),
-                    and_(latest.c.is_before, activity.c.verb.in_(("update", "delete"))),
-                ),
-            ),
-        )
-        .join(state, true())
-        .join(record, true())
-        .where(not_(_is_truncated(audited, activity.c, until)))
-    )
-
-
-def _as(wanted: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Label a value as a column, in a way that ``aliased(Model, rows)`` takes it for that column."""
-    coerced = type_coerce(value, wanted.type)
-    coerced._proxies = [wanted]
-    return coerced.label(wanted.key)
-
-
-def _latest(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str] | None) -> Subquery:
-    """Select each key with the last activity that gave it to a row or took it from one.
-
-    Where retention removed what was before, the first activity afterwards says what a row was before it.
-    """
-    until = literal(when, DateTime(timezone=True))
-    cut = func.coalesce(limit(audited, "removed_until"), cast(exact_text("-infinity"), DateTime(timezone=True)))
-    given = audited.activities
-
-    # Of one row an index finds what there is.
-    end = end_id_until(audited.scope, when) if row_key is None else literal(LAST_ID, BigInteger())
-
-    def is_before(activity: Any) -> ColumnElement[bool]:
-        return and_(activity.id < end, activity.issued_at <= until, activity.issued_at >= cut)
-
-    query = select(given.c.row_key, given.c.id).where(given.c.verb.in_(ROW_VERBS), is_before(given.c))
-    taken = audited.activities
-    other = audited.activities
-    # Where rows change places in one statement, the key that one gives up belongs to another one.
-    is_taken_over = exists(
-        _one().where(
-            other.c.row_key == taken.c.old_row_key,
-            other.c.native_transaction_id == taken.c.native_transaction_id,
-            other.c.issued_at == taken.c.issued_at,
-            other.c.id < taken.c.id,
-        )
-    )
-    left = select(taken.c.old_row_key, taken.c.id).where(
-        taken.c.old_row_key.is_not(None), is_before(taken.c), not_(is_taken_over)
-    )
-    if row_key is not None:
-        query = query.where(given.c.row_key == row_key)
-        left = left.where(taken.c.old_row_key == row_key)
-    # Named once: what is named twice would be written down, all of it, before it is grouped.
-    events = union_all(query, left).subquery()
-    last = select(events.c.row_key, func.max(events.c.id).label("id"), false().label("is_before")).group_by(
-        events.c.row_key
-    )
-    later = _first_afterwards(audited, until, row_key).cte()
-    known, gone = audited.activities, audited.activities
-    is_known = or_(
-        exists(_one().where(known.c.row_key == later.c.row_key, known.c.verb.in_(ROW_VERBS), is_before(known.c))),
-        exists(_one().where(gone.c.old_row_key == later.c.row_key, is_before(gone.c))),
-    )
-    return union_all(last, select(later.c.row_key, later.c.id, later.c.is_before).where(not_(is_known))).subquery()
-
-
-def _first_afterwards(
-    audited: AuditedTable, until: ColumnElement[dt.datetime], row_key: ColumnElement[str] | None
-) -> Select[Any]:
-    """Select each key with its first activity after an instant, if retention removed what was before.
-
-    A snapshot was taken of a row that had not changed.
-    """
-    given, taken = audited.activities, audited.activities
-    verb = case((given.c.old_row_key.is_not(None), exact_text("insert")), else_=given.c.verb)
-    arrivals = select(given.c.row_key, given.c.id, verb.label("verb")).where(
-        given.c.verb.in_(ROW_VERBS), given.c.issued_at > until
-    )
-    departures = select(taken.c.old_row_key, taken.c.id, taken.c.verb).where(
-        taken.c.old_row_key.is_not(None), taken.c.issued_at > until
-    )
-    if row_key is not None:
-        arrivals = arrivals.where(given.c.row_key == row_key)
-        departures = departures.where(taken.c.old_row_key == row_key)
-    # Where nothing was removed, nothing of this is read.
-    was_cut = limit(audited, "known_since") <= until
-    events = union_all(arrivals.where(was_cut), departures.where(was_cut)).subquery()
-    first = select(
-        events.c.row_key,
-        events.c.id,
-        events.c.verb,
-        func.row_number().over(partition_by=events.c.row_key, order_by=events.c.id).label("place"),
-    ).subquery()
-    return select(first.c.row_key, first.c.id, (first.c.verb != "snapshot").label("is_before")).where(
-        first.c.place == 1, first.c.verb != "insert"
-    )
-
-
-def _is_truncated(audited: AuditedTable, row: Any, until: ColumnElement[dt.datetime]) -> ColumnElement[bool]:
-    """Return whether a TRUNCATE ended a row; that of one partition ends only the rows in it."""
-    activity = audited.activities
-    last = (
-        select(activity.c.relid, func.max(activity.c.id).label("id"))
-        .where(activity.c.row_key.is_(None), activity.c.verb == "truncate", activity.c.issued_at <= until)
-        .group_by(activity.c.relid)
-        .subquery()
-    )
-    relation, of_row = pg_class.alias(), pg_class.alias()
-    # Of a partitioned table each partition speaks for itself. That the numbers are equal is all that is asked: in
-    # a database that was restored they are those of another one. A table that is not partitioned may have been made
-    # anew, with another number; one that is gone cannot have held a row of one that is still there.
-    of_other = case(
-        (audited.is_partitioned, false()),
-        (relation.c.oid.is_(None), ~exists(_one().where(of_row.c.oid == row.relid).correlate_except(of_row))),
-        else_=not_(relation.c.relispartition),
-    )
-    return exists(
-        _one()
-        .select_from(last.outerjoin(relation, relation.c.oid == last.c.relid))
-        .where(last.c.id > row.id, or_(row.relid == last.c.relid, of_other))
-    )
-
-
-def _last_bypass(audited: AuditedTable, until: ColumnElement[dt.datetime]) -> Select[Any]:
-    """Select the last activity that says that something of the table was not recorded."""
-    activity = audited.activities
-    return _last(
-        select(activity.c.id).where(
-            activity.c.row_key.is_(None), activity.c.verb == "bypass", activity.c.issued_at <= until
-        )
-    )
-
-
-def _last_truncate(audited: AuditedTable, until: ColumnElement[dt.datetime]) -> Select[Any]:
-    """Select the last TRUNCATE of a partition that is there."""
-    activity = audited.activities
-    return _last(
-        select(activity.c.id).where(
-            activity.c.row_key.is_(None),
-            activity.c.verb == "truncate",
-            activity.c.relid.in_(select(audited.numbers_now.c.relid)),
-            activity.c.issued_at <= until,
-        )
-    )
-
-
-def _last(found: Select[Any]) -> Select[Any]:
-    """Select the greatest of few ids, which an index finds: not by a walk back from the newest of all."""
-    ids = found.offset(literal_column("0")).subquery()
-    return select(func.max(ids.c.id))
-
-
-def _one() -> Select[Any]:
-    return select(literal(1))
-
-
-def readable(audited: AuditedTable, data: ColumnElement[Any], masked: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Convert a recorded row to what the types of its columns read, without those that are masked."""
-    for each in audited.table.columns:
-        if isinstance(each.type, HSTORE):
-            data = _with_hstore(data, each.name)
-    return case((masked.is_not(None), operate(data, "-", masked, JSONB())), else_=data)
-
-
-def _with_hstore(data: ColumnElement[Any], name: str) -> ColumnElement[Any]:
-    """Write an hstore, which PostgreSQL converts to a JSON object and not back, as its text."""
-    value = operate(data, "->", exact_text(name), JSONB())
-    pair = pg.jsonb_each_text(value).table_valued(*_PAIR, joins_implicitly=True)
-    pairs = _hstore_string(pair.c.key) + "=>" + func.coalesce(_hstore_string(pair.c.value), "NULL")
-    joined = pg.string_agg(pairs, exact_text(", "), type_=ExactText())
-    text = select(func.coalesce(joined, "")).correlate_except(pair).scalar_subquery()
-    written = pg.jsonb_build_object(exact_text(name), text, type_=JSONB())
-    is_object = pg.jsonb_typeof(value, type_=ExactText()) == "object"
-    return case((is_object, operate(data, "||", written, JSONB())), else_=data)
-
-
-def _hstore_string(value: ColumnElement[str]) -> ColumnElement[str]:
-    for character in ("\\", '"'):
-        value = pg.replace(value, exact_text(character), exact_text(f"\\{character}"), type_=ExactText())
-    return exact_text('"') + value + '"'
-
-
-def _notes(
-    audited: AuditedTable, activity: FromClause, data: ColumnElement[Any], until: ColumnElement[dt.datetime]
-) -> ColumnElement[Any]:
-    missing = _unnest([each.name for each in audited.table.columns])
-    masked = pg.unnest(activity.c.masked, type_=ExactText()).column_valued()
-    is_erased = pg.array_position(activity.c.erased, masked).is_not(None)
-    said = [
-        select(pg.format(exact_text(missing_note("%s")), missing)).where(not_(operate(data, "?", missing))),
-        select(
-            case(
-                (is_erased, pg.format(exact_text(erased_note("%s")), masked)),
-                else_=pg.format(exact_text(masked_note("%s")), masked),
-            )
-        )
-        .where(operate(data, "?", masked))
-        .correlate(activity),
-        select(exact_text(BYPASS_NOTE))
-        .where(activity.c.id < _last_bypass(audited, until).scalar_subquery())
-        .correlate(activity),
-        select(exact_text(TRUNCATE_NOTE))
-        .where(
-            audited.is_partitioned,
-            activity.c.relid.not_in(select(audited.numbers_now.c.relid)),
-            activity.c.id < _last_truncate(audited, until).scalar_subquery(),
-        )
-        .correlate(activity),
-    ]
-    said.append(
-        select(exact_text(LOSS_NOTE)).where(activity.c.issued_at < last_loss(audited, until)).correlate(activity)
-    )
-    said.append(select(exact_text(TORN_NOTE)).where(is_torn(audited, activity.c)).correlate(activity))
-    if not audited.options.is_complete:
-        only = ", ".join(audited.options.operations)
-        said.append(select(exact_text(f"of this table only {only} is recorded")))
-        return type_coerce(array_of(union_all(*said)), ARRAY(Text()))
-    # Of most rows there is nothing to say, and finding that out is cheaper than putting nothing together.
-    names = literal([each.name for each in audited.table.columns], ARRAY(Text()))
-    is_silent = and_(
-        operate(data, "?&", names),
-        activity.c.masked.is_(None),
-        activity.c.id >= func.coalesce(_last_bypass(audited, until).scalar_subquery(), activity.c.id),
-        activity.c.issued_at >= func.coalesce(last_loss(audited, until), activity.c.issued_at),
-        not_(audited.is_partitioned),
-        not_(is_torn(audited, activity.c)),
-    )
-    nothing = literal([], ARRAY(Text()))
-    return type_coerce(case((is_silent, nothing), else_=array_of(union_all(*said))), ARRAY(Text()))
-
-
-def _unnest(names: list[str]) -> ColumnElement[str]:
-    return pg.unnest(literal(names, ARRAY(Text())), type_=ExactText()).column_valued()
 
 
 def _has_begun(audited: AuditedTable, when: dt.datetime) -> ColumnElement[bool]:
@@ -500,7 +215,7 @@ def _has_begun(audited: AuditedTable, when: dt.datetime) -> ColumnElement[bool]:
         func.coalesce(cast(begin, Text), exact_text("no time yet")),
         until,
     )
-    begun = exists(_one().where(any_.c.issued_at <= until, any_.c.verb != "read"))
+    begun = exists(select(literal(1)).where(any_.c.issued_at <= until, any_.c.verb != "read"))
     since = limit(audited, "known_since")
     removed = pg.format(
         f"retention removed what was recorded of {audited.table.fullname} before %s, and %s is before that",
@@ -570,7 +285,7 @@ def _row(entity: Entity, session: Any, key: Any, when: dt.datetime) -> tuple[Row
         session,
         of_row.where(activity.c.issued_at <= when).order_by(activity.c.id.desc()).limit(1),
     ).one()
-    bypass = execute(audited.scope, session, _last_bypass(audited, at)).scalar()
+    bypass = execute(audited.scope, session, last_bypass(audited, at)).scalar()
     said = [BYPASS_NOTE] if bypass is not None and bypass > last.id else []
     if lost is not None and lost > last.issued_at:
         said.append(LOSS_NOTE)

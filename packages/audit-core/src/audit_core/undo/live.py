@@ -35,11 +35,11 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from ..quoting import qualified
-from ..reading.as_of import readable
 from ..reading.audited_table import AuditedTable
 from ..reading.changes import table_of
 from ..reading.exact import equal, exact_text, pg
 from ..reading.merging import merged, whole_before
+from ..reading.past_rows import readable
 from ..reading.relations import pg_attribute
 from ..reading.types import RowType
 from .recorded import RecordedChange, read_row

@@ -1,0 +1,158 @@
+"""How a row of the past may differ from the row as it was."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    Text,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    literal,
+    literal_column,
+    not_,
+    or_,
+    select,
+    type_coerce,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from .audited_table import AuditedTable, array_of
+from .chain import is_torn
+from .coverage import last_loss
+from .exact import ExactText, exact_text, operate, pg
+from .past_objects import (
+    BYPASS_NOTE,
+    LOSS_NOTE,
+    TORN_NOTE,
+    TRUNCATE_NOTE,
+    erased_note,
+    masked_note,
+    missing_note,
+)
+from .relations import pg_class
+
+
+def is_truncated(
+    audited: AuditedTable, id_: ColumnElement[int], until: ColumnElement[dt.datetime]
+) -> ColumnElement[bool]:
+    """Return whether a TRUNCATE ended the row that an activity left; that of a partition ends only the rows in it."""
+    activity = audited.activities
+    last = (
+        select(activity.c.relid, func.max(activity.c.id).label("id"))
+        .where(activity.c.row_key.is_(None), activity.c.verb == "truncate", activity.c.issued_at <= until)
+        .group_by(activity.c.relid)
+        .cte()
+    )
+    row = audited.all_activities
+    relation, of_row = pg_class.alias(), pg_class.alias()
+    # Of a partitioned table each partition speaks for itself. That the numbers are equal is all that is asked: in
+    # a database that was restored they are those of another one. A table that is not partitioned may have been made
+    # anew, with another number; one that is gone cannot have held a row of one that is still there.
+    of_other = case(
+        (audited.is_partitioned, false()),
+        (relation.c.oid.is_(None), ~exists(_one().where(of_row.c.oid == row.c.relid).correlate_except(of_row))),
+        else_=not_(relation.c.relispartition),
+    )
+    ended = exists(
+        _one()
+        .select_from(row.join(last, last.c.id > row.c.id).outerjoin(relation, relation.c.oid == last.c.relid))
+        .where(row.c.id == id_, or_(row.c.relid == last.c.relid, of_other))
+        .correlate_except(row, last, relation)
+    )
+    # Of rows that no TRUNCATE came after, their table is not looked up.
+    return and_(id_ < func.coalesce(select(func.max(last.c.id)).scalar_subquery(), id_), ended)
+
+
+def last_bypass(audited: AuditedTable, until: ColumnElement[dt.datetime]) -> Select[Any]:
+    """Select the last activity that says that something of the table was not recorded."""
+    activity = audited.activities
+    return _last(
+        select(activity.c.id).where(
+            activity.c.row_key.is_(None), activity.c.verb == "bypass", activity.c.issued_at <= until
+        )
+    )
+
+
+def _last_truncate(audited: AuditedTable, until: ColumnElement[dt.datetime]) -> Select[Any]:
+    """Select the last TRUNCATE of a partition that is there."""
+    activity = audited.activities
+    return _last(
+        select(activity.c.id).where(
+            activity.c.row_key.is_(None),
+            activity.c.verb == "truncate",
+            activity.c.relid.in_(select(audited.numbers_now.c.relid)),
+            activity.c.issued_at <= until,
+        )
+    )
+
+
+def _last(found: Select[Any]) -> Select[Any]:
+    """Select the greatest of few ids, which an index finds: not by a walk back from the newest of all."""
+    ids = found.offset(literal_column("0")).subquery()
+    return select(func.max(ids.c.id))
+
+
+def notes_of(
+    audited: AuditedTable, activity: FromClause, data: ColumnElement[Any], until: ColumnElement[dt.datetime]
+) -> ColumnElement[Any]:
+    missing = _unnest([each.name for each in audited.table.columns])
+    masked = pg.unnest(activity.c.masked, type_=ExactText()).column_valued()
+    is_erased = pg.array_position(activity.c.erased, masked).is_not(None)
+    said = [
+        select(pg.format(exact_text(missing_note("%s")), missing)).where(not_(operate(data, "?", missing))),
+        select(
+            case(
+                (is_erased, pg.format(exact_text(erased_note("%s")), masked)),
+                else_=pg.format(exact_text(masked_note("%s")), masked),
+            )
+        )
+        .where(operate(data, "?", masked))
+        .correlate(activity),
+        select(exact_text(BYPASS_NOTE))
+        .where(activity.c.id < last_bypass(audited, until).scalar_subquery())
+        .correlate(activity),
+        select(exact_text(TRUNCATE_NOTE))
+        .where(
+            audited.is_partitioned,
+            activity.c.relid.not_in(select(audited.numbers_now.c.relid)),
+            activity.c.id < _last_truncate(audited, until).scalar_subquery(),
+        )
+        .correlate(activity),
+    ]
+    said.append(
+        select(exact_text(LOSS_NOTE)).where(activity.c.issued_at < last_loss(audited, until)).correlate(activity)
+    )
+    said.append(select(exact_text(TORN_NOTE)).where(is_torn(audited, activity.c)).correlate(activity))
+    if not audited.options.is_complete:
+        only = ", ".join(audited.options.operations)
+        said.append(select(exact_text(f"of this table only {only} is recorded")))
+        return type_coerce(array_of(union_all(*said)), ARRAY(Text()))
+    # Of most rows there is nothing to say, and finding that out is cheaper than putting nothing together.
+    names = literal([each.name for each in audited.table.columns], ARRAY(Text()))
+    is_silent = and_(
+        operate(data, "?&", names),
+        activity.c.masked.is_(None),
+        activity.c.id >= func.coalesce(last_bypass(audited, until).scalar_subquery(), activity.c.id),
+        activity.c.issued_at >= func.coalesce(last_loss(audited, until), activity.c.issued_at),
+        not_(audited.is_partitioned),
+        not_(is_torn(audited, activity.c)),
+    )
+    nothing = literal([], ARRAY(Text()))
+    return type_coerce(case((is_silent, nothing), else_=array_of(union_all(*said))), ARRAY(Text()))
+
+
+def _unnest(names: list[str]) -> ColumnElement[str]:
+    return pg.unnest(literal(names, ARRAY(Text())), type_=ExactText()).column_valued()
+
+
+def _one() -> Select[Any]:
+    return select(literal(1))
