@@ -22,6 +22,8 @@ MOST = 60_000
 #: One transaction adds so many rows.
 IMPORTED = 100_000
 PARTITIONS = 84
+#: So often the key of a record was changed.
+FLIPPED = 3_700
 #: A table of so many rows may be read as a whole.
 SMALL = 200
 
@@ -132,6 +134,65 @@ def test_two_states_are_found_by_the_key(request: pytest.FixtureRequest, trail: 
 @pytest.mark.parametrize("view", ["transaction/{id}", "transaction/{id}/undo", "?transaction={id}", "?text=imported"])
 def test_a_large_transaction_is_looked_at_in_part(old_trail: Flask, view: str) -> None:
     assert_bounded(old_trail, view.format(id=imported(old_trail)))
+
+
+@pytest.fixture(scope="module")
+def flipped_trail(server: URL, new_database: Callable[..., AbstractContextManager[URL]]) -> Iterator[Flask]:
+    """Records whose key was changed to and fro: one in a transaction each time, one in a single transaction."""
+    with new_database() as url:
+        app = create_app(url)
+        fill(app)
+        flip = text(f'UPDATE "{quoted()}" SET key = :new WHERE key = :old')
+        with app.app_context():
+            with db.engine.connect() as connection:
+                for number in range(FLIPPED):
+                    keys = ("one", "two") if number % 2 == 0 else ("two", "one")
+                    connection.execute(flip, {"old": keys[0], "new": keys[1]})
+                    connection.commit()
+                connection.execute(text(f'INSERT INTO "{quoted()}" (key) VALUES (:key)'), {"key": "three"})
+                connection.commit()
+                for number in range(FLIPPED):
+                    keys = ("three", "four") if number % 2 == 0 else ("four", "three")
+                    connection.execute(flip, {"old": keys[0], "new": keys[1]})
+                connection.commit()
+            with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.execute(text("VACUUM ANALYZE activity, transaction"))
+        yield app
+        dispose(app)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        "",
+        "record?table=odd+%22name%22/%C3%A4&key=one",
+        "record?table=odd+%22name%22/%C3%A4&key=three",
+        "record/as-of?table=odd+%22name%22/%C3%A4&key=one&when={now}",
+        "transaction/{last}",
+        "transaction/{last}/undo",
+        "transaction/100/undo",
+    ],
+)
+def test_a_key_that_was_changed_to_and_fro_is_looked_at_in_part(flipped_trail: Flask, view: str) -> None:
+    with flipped_trail.app_context():
+        last = db.session.scalar(text("SELECT max(id) FROM transaction"))
+    assert_bounded(flipped_trail, view.replace("{last}", str(last)))
+
+
+def test_the_history_of_a_key_that_was_changed_to_and_fro_takes_few_queries(flipped_trail: Flask) -> None:
+    sent: list[str] = []
+
+    def count(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        sent.append(statement)
+
+    with flipped_trail.app_context():
+        event.listen(db.engine, "before_cursor_execute", count)
+        try:
+            shown = flipped_trail.test_client().get("/audit/record.json", query_string={"table": TABLE, "key": "one"})
+        finally:
+            event.remove(db.engine, "before_cursor_execute", count)
+    assert len(shown.json["activities"]) == 50
+    assert len(sent) < 40
 
 
 def imported(app: Flask) -> int:

@@ -135,18 +135,26 @@ def _under(
     It begins with the update that gave it to the record, or after the one that took it from another record, which
     took its history along.
     """
-    departure = audited.found_by(lambda left: left.old_row_key == row_key)
-    arrival = audited.found_by(lambda came: and_(came.row_key == row_key, came.old_row_key.is_not(None)))
+    departure, arrival = (
+        # Sorted first, so that what has to be asked of each is asked of the last ones only.
+        select(activity.c.id, activity.c.issued_at, activity.c.old_row_key, activity.c.native_transaction_id)
+        .where(audited.is_of(activity.c), activity.c.issued_at.is_distinct_from(left_at))
+        .order_by(activity.c.id.desc())
+        .offset(literal_column("0"))
+        .correlate_except(activity)
+        .lateral()
+        for activity in (
+            audited.found_by(lambda left: and_(left.old_row_key == row_key, left.id < until)),
+            audited.found_by(
+                lambda came: and_(came.row_key == row_key, came.old_row_key.is_not(None), came.id < until)
+            ),
+        )
+    )
     other = audited.found_by(lambda one: one.row_key == departure.c.old_row_key)
     is_taken_over = exists(select(literal(1)).where(audited.is_of(other.c), _is_at_once(other, departure)))
     came, left = (
         select(activity.c.id, activity.c.issued_at, activity.c.old_row_key)
-        .where(
-            audited.is_of(activity.c),
-            activity.c.id < until,
-            activity.c.issued_at.is_distinct_from(left_at),
-            *conditions,
-        )
+        .where(*conditions)
         .order_by(activity.c.id.desc())
         .limit(1)
         .lateral()
