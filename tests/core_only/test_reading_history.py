@@ -503,3 +503,37 @@ def test_a_foreign_key_to_a_table_that_nobody_has_is_to_none(engine: Engine) -> 
         connection.execute(parts.insert().values(id=1, thing_id=1, table_of_nobody=1, column_of_nobody=1))
         with Session(connection) as session:
             assert told(session, log.history(things, 1, related=True)) == ["insert parts 1", "insert things 1"]
+
+
+def test_an_undo_passes_over_a_foreign_key_to_a_table_that_nobody_has(engine: Engine) -> None:
+    metadata, audited = MetaData(), {"versioned": {}}
+    log = AuditLog(metadata)
+    things = Table("things", metadata, Column("id", Integer, primary_key=True), info=audited)
+    parts = Table(
+        "parts",
+        metadata,
+        Column("id", Integer, primary_key=True),
+        Column("thing_id", ForeignKey("things.id", ondelete="SET NULL")),
+        Column("table_of_nobody", ForeignKey("nowhere.id")),
+        info=audited,
+    )
+    log.attach(engine)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE things (id int PRIMARY KEY)"))
+        referring = "thing_id int REFERENCES things ON DELETE SET NULL, table_of_nobody int"
+        connection.execute(text(f"CREATE TABLE parts (id int PRIMARY KEY, {referring})"))
+        log.install(connection)
+    with engine.begin() as connection:
+        connection.execute(things.insert().values(id=1))
+        connection.execute(parts.insert().values(id=1, thing_id=1, table_of_nobody=1))
+    with engine.begin() as connection:
+        connection.execute(things.delete())
+    with Session(engine) as session, session.begin():
+        log.plan_undo(session, session.scalars(text("SELECT max(id) FROM transaction")).one()).apply()
+        assert session.execute(text("SELECT thing_id, table_of_nobody FROM parts")).all() == [(1, 1)]
+    # A part that came since is in the way of taking the thing back.
+    with engine.begin() as connection:
+        connection.execute(parts.insert().values(id=2, thing_id=1, table_of_nobody=1))
+    with Session(engine) as session:
+        conflicts = log.plan_undo(session, 1).conflicts
+        assert [each.message for each in conflicts] == ["things 1: it cannot go without parts 2"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import MetaData, Table
+from sqlalchemy import ForeignKeyConstraint, MetaData, Table
+from sqlalchemy.exc import NoReferenceError
 
 from .errors import ConfigurationError
 from .options import TableOptions, declared
@@ -18,6 +19,15 @@ def is_audited(table: Table) -> bool:
 def is_partitioned(table: Table) -> bool:
     """Return whether a table is declared with partitions."""
     return table.dialect_options["postgresql"]["partition_by"] is not None
+
+
+def referred_table(constraint: ForeignKeyConstraint) -> Table | None:
+    """Return the table that a foreign key is to; None if nobody declares it, or a column of it."""
+    try:
+        first, *_ = (element.column.table for element in constraint.elements)
+    except NoReferenceError:
+        return None
+    return first
 
 
 def audited_tables(metadata: MetaData) -> Iterator[tuple[Table, TableOptions]]:

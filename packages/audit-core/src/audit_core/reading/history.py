@@ -30,10 +30,9 @@ from sqlalchemy import (
     true,
     union_all,
 )
-from sqlalchemy.exc import NoReferenceError
 from sqlalchemy.orm import InstrumentedAttribute
 
-from ..audited import is_audited
+from ..audited import is_audited, referred_table
 from ..errors import HistoryError
 from .audited_table import AuditedTable, array_of
 from .bounds import FIRST_ID, LAST_ID
@@ -243,16 +242,8 @@ def _references(audited: AuditedTable) -> Iterator[ForeignKeyConstraint]:
     for _, table in sorted(audited.scope.metadata.tables.items()):
         if is_audited(table) and table.primary_key.columns:
             for constraint in sorted(table.foreign_key_constraints, key=lambda each: tuple(each.column_keys)):
-                if _refers_to(constraint, audited.table):
+                if referred_table(constraint) is audited.table:
                     yield constraint
-
-
-def _refers_to(constraint: ForeignKeyConstraint, table: Table) -> bool:
-    """Return whether a foreign key is to a table; one to a table or a column that no model has is to none."""
-    try:
-        return all(element.column.table is table for element in constraint.elements)
-    except NoReferenceError:
-        return False
 
 
 def _ids_of_referencing(audited: AuditedTable, constraint: ForeignKeyConstraint, keys: CTE) -> Select[Any]:

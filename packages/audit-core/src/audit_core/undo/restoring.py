@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, DateTime, and_, func, literal, or_, select, true
 from sqlalchemy.orm import aliased
 
+from ..audited import referred_table
 from ..connections import unwrapped
 from ..errors import HistoryError, UndoConflictError
 from ..reading.as_of import get_as_of
@@ -107,10 +108,11 @@ def _deleted_with(scope: Scope, connection: Connection, gone: RecordedChange) ->
 def _is_referenced_by(scope: Scope, child: RecordedChange, parent: RecordedChange) -> bool:
     """Return whether a row referenced another one by a foreign key of the MetaData."""
     table = table_of(scope, child.schema, child.table_name)
-    if table is None:
+    referred = table_of(scope, parent.schema, parent.table_name)
+    if table is None or referred is None:
         return False
     return any(
-        constraint.referred_table is table_of(scope, parent.schema, parent.table_name)
+        referred_table(constraint) is referred
         and all(
             child.old.get(element.parent.name) == parent.old.get(element.column.name) is not None
             for element in constraint.elements
