@@ -223,6 +223,11 @@ class TestErasing:
         result = shop.run("verify", "--seals", "--digests", str(digests))
         assert "erased: Activity 1 had a changed_data.name, erased as activity 4 says" in result.stdout
 
+    def test_json_says_which_activity_tells_of_it(self, shop: Shop) -> None:
+        done = shop.object("erase", "customers", "1", "--columns", "name", "--reason", "request 7", "--yes")
+        assert done["maintenance_id"] == max(each["id"] for each in shop.lines("log"))
+        assert done["values"] == [{"table": "customers", "column": "name", "values": 2}]
+
     def test_the_report_of_a_large_erasure_is_short(self, shop: Shop, tmp_path: Path) -> None:
         with Session(shop.engine) as session, session.begin():
             session.add_all(Customer(id=number, name="Anna") for number in range(100, 150))

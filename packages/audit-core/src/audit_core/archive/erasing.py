@@ -77,17 +77,16 @@ def erase_archived(
             with engine.begin() as connection:
                 done = erase(scope, connection, model, key, columns, reason, where=where, actor=actor, dry_run=False)
         finally:
-            archive_again(scope, engine, who, [each.name], drop=True, whole=True, **again)
+            archive_again(scope, engine, who, [each.name], whole=[each.name], drop=True, **again)
         total.update(done.values)
         activities += done.activities
         transactions += done.transactions
         tables |= dict.fromkeys(name for name in done.tables if name != each.name)
         last_id = done.maintenance_id or last_id
     # What the database has as well was erased there before.
-    present = {each.name: each.end_id in concerned for each in archived if not each.is_gone}
-    for whole in (True, False):
-        chosen = [name for name, of_actor in present.items() if of_actor is whole]
-        archive_again(scope, engine, who, chosen, drop=False, whole=whole, **again)
+    present = [each for each in archived if not each.is_gone]
+    of_actor = [each.name for each in present if each.end_id in concerned]
+    archive_again(scope, engine, who, [each.name for each in present], whole=of_actor, is_last=True, **again)
     return Erasure(dict(total), activities, transactions, (), tuple(tables), last_id)
 
 

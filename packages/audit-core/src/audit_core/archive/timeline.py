@@ -230,11 +230,7 @@ class Timeline:
             if part.archived is not None and not self._concerns(part.archived, filters):
                 continue
             self._forget()
-            query = base
-            if part.from_id is not None:
-                query = query.where(activity.id >= part.from_id)
-            if part.end_id is not None:
-                query = query.where(activity.id < part.end_id)
+            query = self._within(base, part)
             if part.archived is not None:
                 self._load_choice(part, filters)
             yield query
@@ -265,7 +261,6 @@ class Timeline:
         entity = Entity.find(self._scope, model)
         person = seals.Subject.find(self._scope, model, key, actor)
         self._load_record(entity, key, with_table=False)
-        activity = self._scope.activity_cls
         tables = {each for part in entity.parts for each in reading.referencing_tables(part)}
         names = {name for each in tables for name in self._names_of(each)}
         numbers = set() if person.actor is None else self._transactions_of(person.actor)
@@ -281,11 +276,7 @@ class Timeline:
                         self._load(self._scanning.Wanted(ids=ids, **wanted))
                     self._load_what_deltas_rest_on(ids)
                 for role, query in person.queries():
-                    if part.from_id is not None:
-                        query = query.where(activity.id >= part.from_id)
-                    if part.end_id is not None:
-                        query = query.where(activity.id < part.end_id)
-                    found = self._with_transaction(query).execution_options(yield_per=BATCH)
+                    found = self._with_transaction(self._within(query, part)).execution_options(yield_per=BATCH)
                     with self._session.scalars(found) as self._result:
                         for each in self._result:
                             if each.id not in seen:
@@ -357,6 +348,12 @@ class Timeline:
         if is_first or end is not None:
             parts.append(_Part(None, end, None))
         return parts
+
+    def _within(self, query: Select[Any], part: _Part) -> Select[Any]:
+        activity = self._scope.activity_cls
+        if part.from_id is not None:
+            query = query.where(activity.id >= part.from_id)
+        return query if part.end_id is None else query.where(activity.id < part.end_id)
 
     def _concerns(self, archived: Any, filters: Mapping[str, Any]) -> bool:
         since, until, number = (filters.get(name) for name in ("since", "until", "transaction"))

@@ -109,15 +109,17 @@ def archive_again(
     who: WhoIsAtWork,
     names: Collection[str],
     *,
-    drop: bool,
-    whole: bool,
+    whole: Collection[str],
+    drop: bool = False,
+    is_last: bool = False,
     catalog: Any,
     patience: dt.timedelta,
 ) -> None:
-    """Archive partitions again. What the archive had of them, and has no more, is in none of its files then.
+    """Archive partitions again.
 
+    :param whole: those that are written also if the archive has their activities: it may not have their transactions.
     :param drop: drop them, but for what is held.
-    :param whole: write them also if their activities are those of the archive: their transactions may not be.
+    :param is_last: delete the files that hold what the archive has no more.
     """
     with owner_connection(engine, who) as connection:
         if not try_lock(connection, f"audit_logger_retain {scope.schema}"):
@@ -127,7 +129,7 @@ def archive_again(
         with opened_archive(scope, engine, catalog) as opened:
             archiving = _Archiving(scope, connection, run, opened)
             archiving.again([each for each in run.removable(_FOR_EVER) if each.name in names], drop, whole)
-            for table in (opened.activity, opened.transaction):
+            for table in (opened.activity, opened.transaction) if is_last else ():
                 purge(table)
         if drop:
             run.delete_transactions()
@@ -176,10 +178,10 @@ class _Archiving:
             if has_superseded(table):
                 purge(table)
 
-    def again(self, partitions: Iterable[Partition], drop: bool, whole: bool) -> None:
+    def again(self, partitions: Iterable[Partition], drop: bool, whole: Collection[str]) -> None:
         """Archive these, whatever was archived of them."""
         for each in partitions:
-            self._archive_one(each, self._run.removal_of(each) if drop else None, whole)
+            self._archive_one(each, self._run.removal_of(each) if drop else None, each.name in whole)
         self._archive.refresh()
 
     def _archive_one(self, partition: Partition, removal: Removal | None, whole: bool) -> Archived:

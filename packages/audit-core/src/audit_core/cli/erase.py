@@ -110,15 +110,16 @@ def erase(
     both = [done]
     if with_archive:
         both.append(log.erase_archived(database.engine, found, row_key, **given, catalog=catalog))
+    said = [each.maintenance_id for each in both if each.maintenance_id is not None]
+    tables = tuple(dict.fromkeys(name for each in both for name in each.tables))
+    total = replace(planned, tables=tables, maintenance_id=max(said, default=None))
     if not no_rewrite:
-        tables = dict.fromkeys(name for each in both for name in each.tables)
-        log.rewrite(database.engine, replace(done, tables=tuple(tables)))
+        log.rewrite(database.engine, total)
     if as_json:
-        _print(planned)
+        _print(total)
         return
-    for each in both:
-        if each.maintenance_id is not None:
-            click.echo(f"Erased, as activity {each.maintenance_id} says.", err=True)
+    for number in said:
+        click.echo(f"Erased, as activity {number} says.", err=True)
     if done.archived and no_archive:
         click.echo(f"The archive may have the values still, in {len(done.archived)} partitions.", err=True)
 
