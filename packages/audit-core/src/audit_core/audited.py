@@ -21,13 +21,19 @@ def is_partitioned(table: Table) -> bool:
     return table.dialect_options["postgresql"]["partition_by"] is not None
 
 
-def referred_table(constraint: ForeignKeyConstraint) -> Table | None:
-    """Return the table that a foreign key is to; None if nobody declares it, or a column of it."""
+def is_declared(constraint: ForeignKeyConstraint) -> bool:
+    """Return whether what a foreign key refers to is declared: a table, or a column of it, may be nobody's."""
     try:
-        first, *_ = (element.column.table for element in constraint.elements)
+        # Each of them is looked up.
+        return all(element.column is not None for element in constraint.elements)
     except NoReferenceError:
-        return None
-    return first
+        return False
+
+
+def foreign_keys_of(table: Table) -> list[ForeignKeyConstraint]:
+    """Return the foreign keys of a table to what is declared, always in the same order."""
+    declared_keys = filter(is_declared, table.foreign_key_constraints)
+    return sorted(declared_keys, key=lambda each: tuple(each.column_keys))
 
 
 def audited_tables(metadata: MetaData) -> Iterator[tuple[Table, TableOptions]]:

@@ -5,7 +5,7 @@ command line is in :mod:`audit_core.cli.siblings`, which needs an extra.
 """
 
 from .audit_log import find_audit_log, scope_of
-from .audited import audited_tables, is_audited
+from .audited import audited_tables, foreign_keys_of, is_audited
 from .capture.forgotten import leave_unattached
 from .capture.resolving import Resolvers
 from .importing import Renamed, find_source, import_within
@@ -79,6 +79,7 @@ __all__ = [
     "fixed_search_path",
     "fold",
     "for_people",
+    "foreign_keys_of",
     "function_names",
     "headline",
     "import_within",

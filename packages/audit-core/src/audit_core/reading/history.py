@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute
 
-from ..audited import is_audited, referred_table
+from ..audited import foreign_keys_of, is_audited
 from ..errors import HistoryError
 from .audited_table import AuditedTable, array_of
 from .bounds import FIRST_ID, LAST_ID
@@ -241,9 +241,7 @@ def referencing_tables(audited: AuditedTable) -> set[Table]:
 def _references(audited: AuditedTable) -> Iterator[ForeignKeyConstraint]:
     for _, table in sorted(audited.scope.metadata.tables.items()):
         if is_audited(table) and table.primary_key.columns:
-            for constraint in sorted(table.foreign_key_constraints, key=lambda each: tuple(each.column_keys)):
-                if referred_table(constraint) is audited.table:
-                    yield constraint
+            yield from (each for each in foreign_keys_of(table) if each.referred_table is audited.table)
 
 
 def _ids_of_referencing(audited: AuditedTable, constraint: ForeignKeyConstraint, keys: CTE) -> Select[Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, select
 
-from ..audited import referred_table
+from ..audited import foreign_keys_of
 from .recorded import RecordedChange, differing, load
 from .steps import UndoStep
 
@@ -87,8 +87,8 @@ class Effects:
                 element.parent.name
                 for each in self._scope.metadata.tables.values()
                 if each.name == table_name
-                for constraint in each.foreign_key_constraints
-                if (table := referred_table(constraint)) is not None and table.name == referred
+                for constraint in foreign_keys_of(each)
+                if constraint.referred_table.name == referred
                 for element in constraint.elements
             )
         return self._references[table_name, referred]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, DateTime, and_, func, literal, or_, select, true
 from sqlalchemy.orm import aliased
 
-from ..audited import referred_table
+from ..audited import foreign_keys_of
 from ..connections import unwrapped
 from ..errors import HistoryError, UndoConflictError
 from ..reading.as_of import get_as_of
@@ -108,14 +108,13 @@ def _deleted_with(scope: Scope, connection: Connection, gone: RecordedChange) ->
 def _is_referenced_by(scope: Scope, child: RecordedChange, parent: RecordedChange) -> bool:
     """Return whether a row referenced another one by a foreign key of the MetaData."""
     table = table_of(scope, child.schema, child.table_name)
-    referred = table_of(scope, parent.schema, parent.table_name)
-    if table is None or referred is None:
+    if table is None:
         return False
     return any(
-        referred_table(constraint) is referred
+        constraint.referred_table is table_of(scope, parent.schema, parent.table_name)
         and all(
             child.old.get(element.parent.name) == parent.old.get(element.column.name) is not None
             for element in constraint.elements
         )
-        for constraint in table.foreign_key_constraints
+        for constraint in foreign_keys_of(table)
     )

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import sort_tables_and_constraints
 
-from ..audited import referred_table
+from ..audited import is_declared
 from ..capture.context import audit_context
 from ..capture.listeners import send_context
 from ..errors import HistoryError
@@ -285,7 +285,7 @@ class Reversal:
         found = [table.audited.table for change in changes if (table := self._table_of(change)) is not None]
         # MetaData.sorted_tables warns of tables that reference each other.
         ordered = sort_tables_and_constraints(  # type: ignore[no-untyped-call]
-            dict.fromkeys(found), lambda constraint: True if referred_table(constraint) is None else None
+            dict.fromkeys(found), lambda constraint: None if is_declared(constraint) else True
         )
         self._places = {table: place for place, (table, _) in enumerate(ordered) if table is not None}
 

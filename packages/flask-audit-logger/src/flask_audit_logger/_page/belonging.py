@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from audit_core import AuditLog
-from audit_core.siblings import audited_tables, dump_json, equal, is_audited, pg, qualified, scope_of
+from audit_core.siblings import audited_tables, dump_json, equal, foreign_keys_of, is_audited, pg, qualified, scope_of
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -29,7 +29,6 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import NoReferenceError
 from sqlalchemy.orm import Session
 
 from .differences import text_of
@@ -92,13 +91,13 @@ class _Index:
 
 def foreign_keys(metadata: MetaData, table: Table) -> Iterator[tuple[ForeignKeyConstraint, bool]]:
     """Yield the foreign keys between a table and audited ones, and whether they are those of the table."""
-    for constraint in _of(table):
+    for constraint in foreign_keys_of(table):
         other = constraint.referred_table
         if other.metadata is metadata and is_audited(other) and other.primary_key.columns:
             yield constraint, True
     for child, _ in audited_tables(metadata):
         if child.primary_key.columns:
-            yield from ((each, False) for each in _of(child) if each.referred_table is table)
+            yield from ((each, False) for each in foreign_keys_of(child) if each.referred_table is table)
 
 
 def belonging_to(log: AuditLog, session: Session, table: Table, key: Sequence[Any], last: Any) -> list[Belonging]:
@@ -144,19 +143,6 @@ def _written(value: Any) -> Any:
     if isinstance(value, dt.datetime):
         return (value.astimezone(dt.timezone.utc) if value.tzinfo else value).isoformat()
     return str(value)
-
-
-def _of(table: Table) -> list[ForeignKeyConstraint]:
-    """Return the foreign keys whose tables are known: one may be of another MetaData."""
-    found = []
-    for constraint in sorted(table.foreign_key_constraints, key=lambda each: tuple(each.column_keys)):
-        try:
-            # Each of them is looked up.
-            if all(element.column is not None for element in constraint.elements):
-                found.append(constraint)
-        except NoReferenceError:
-            continue
-    return found
 
 
 def _is_row(columns: Sequence[Column[Any]], key: Sequence[Any]) -> ColumnElement[bool]:
