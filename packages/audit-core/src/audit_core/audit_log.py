@@ -284,7 +284,7 @@ class AuditLog:
             after=after,
         )
 
-    def as_of(self, model: Any, when: dt.datetime, *, key: Any = reading.ANY) -> AsOf:
+    def as_of(self, model: Any, when: dt.datetime, *, key: Any = reading.ANY, live: bool = False) -> AsOf:
         """Select the rows of a model, or of a Table, as they were at an instant.
 
         Filter it and join it with others as a table: ``rows.c.name``. ``select(rows.objects)`` gives objects
@@ -296,9 +296,15 @@ class AuditLog:
         :param key: only the row with this primary key, which an index finds. It also finds rows by a condition such as
             ``rows.c.id == 7``, or ``in_()``, on a key of one column; other conditions are applied to rows that were put
             together.
-        :raises HistoryError: if the model is not audited, or the time has no time zone or is in the future.
+        :param live: begin from the rows that the table has now, and take back what was recorded since. Of a recent
+            instant that takes little longer than to read the table, and rows that were never recorded are there, too:
+            they have not changed. It needs SELECT on the table, trusts that all changes since were recorded, and gives
+            columns that DDL has changed since as they are now. The database refuses it where recording was changed
+            meanwhile or does not tell all. ``audit_activity_id`` is that of the next change, None where there was none.
+        :raises HistoryError: if the model is not audited, or the time has no time zone or is in the future; with
+            ``live`` also if not all changes of the table are recorded.
         """
-        return reading.as_of(self._scope, model, when, key)
+        return reading.as_of(self._scope, model, when, key, live=live)
 
     def get_as_of(self, session: Target, model: type[_T], key: Any, when: dt.datetime) -> _T | None:
         """Load one row as it was at an instant, as an object that belongs to no session; None if it was gone.

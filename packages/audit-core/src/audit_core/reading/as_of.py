@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -41,6 +41,7 @@ from .entities import Entity
 from .exact import exact_text, pg
 from .instants import past
 from .known_keys import ROW_KEY, Keyed
+from .live_rows import live_rows
 from .merging import ROW_VERBS
 from .past_notes import last_bypass
 from .past_objects import (
@@ -54,6 +55,8 @@ from .past_rows import past_rows
 
 if TYPE_CHECKING:
     from ..scope import Scope
+
+_EXTRA_COLUMNS = ("audit_activity_id", "audit_notes", ROW_KEY)
 
 
 class AsOf(Keyed):
@@ -82,9 +85,11 @@ class AsOf(Keyed):
         return PastObjects(entity.mapper, entity.labels, self.c)
 
 
-def as_of(scope: Scope, model: Any, when: dt.datetime, key: Any = ANY) -> AsOf:
+def as_of(scope: Scope, model: Any, when: dt.datetime, key: Any = ANY, *, live: bool = False) -> AsOf:
     """Select the rows of a model as they were; see :meth:`audit_core.AuditLog.as_of`."""
     entity, when = Entity.find(scope, model), past(when)
+    if live:
+        return _as_of(entity, _rows_of(entity, when, key, live_rows))
     rows = _rows_of(entity, when, key)
     # A row of which nothing is recorded yet would be taken for one that was not there.
     return _as_of(entity, rows if key is ANY else rows.where(_has_begun(entity.audited, when)))
@@ -143,14 +148,21 @@ def _as_of(entity: Entity, rows: Select[Any]) -> AsOf:
     return found
 
 
-def _rows_of(entity: Entity, when: dt.datetime, key: Any = ANY) -> Select[Any]:
+def _rows_of(
+    entity: Entity, when: dt.datetime, key: Any = ANY, rows_of_table: Callable[..., Select[Any]] = past_rows
+) -> Select[Any]:
     """Select the objects of a model, or one of them; of all, only at a time of which something is recorded."""
     parts = {}
     for part in entity.parts:
+        for name in _EXTRA_COLUMNS:
+            if name in part.table.columns:
+                raise HistoryError(
+                    f"Table {part.table.fullname!r} has a column {name!r}, which is what as_of() calls one of its own."
+                )
         row_key = None if key is ANY else part.row_key(entity.key_of(part, key))
-        parts[part.table] = past_rows(part, when, row_key)
+        parts[part.table] = rows_of_table(part, when, row_key)
         # Of a subclass there may be no object yet.
-        if key is ANY and part in entity.own:
+        if rows_of_table is past_rows and key is ANY and part in entity.own:
             parts[part.table] = parts[part.table].where(_has_begun(part, when))
     rows = parts[entity.audited.table]
     if len(parts) > 1:
@@ -172,7 +184,7 @@ def _joined(entity: Entity, parts: dict[Table, Subquery]) -> Select[Any]:
         source = source.outerjoin(
             found, and_(*(found.c[each.key] == own.c[other.key] for each, other in entity.links(part)))
         )
-        is_missing: ColumnElement[bool] = found.c.audit_activity_id.is_(None)
+        is_missing: ColumnElement[bool] = found.c[ROW_KEY].is_(None)
         if part in entity.below:
             # Only the objects of the subclass have a row there.
             is_missing = and_(is_missing, _is_kind(part, kinds, parts))

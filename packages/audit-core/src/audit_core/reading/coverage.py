@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ..scope import Scope
 
 #: Without one of these, changes of rows are missing.
-_OF_ROWS = ("delete", "insert", "update")
+OF_ROWS = ("delete", "insert", "update")
 
 
 def coverage(scope: Scope, wanted: Any = None) -> Select[Any]:
@@ -141,7 +141,7 @@ def last_loss(audited: AuditedTable, until: ColumnElement[Any]) -> ScalarSelect[
         audited.is_of(events.c)
     )
     event = own.subquery()
-    wanted = literal(list(_OF_ROWS), ARRAY(ExactText()))
+    wanted = literal(list(OF_ROWS), ARRAY(ExactText()))
     # Of a table that is audited in part now, that is said in other words.
     is_partial = not_(operate(event.c.operations, "@>", wanted)) if audited.options.is_complete else false()
     lost = case(

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Dialect, Text, cast, func, literal
 from sqlalchemy.dialects.postgresql import CITEXT, DOMAIN
-from sqlalchemy.types import Enum, NullType, TypeDecorator, TypeEngine, UserDefinedType
+from sqlalchemy.types import Enum, Interval, NullType, TypeDecorator, TypeEngine, UserDefinedType
 
 from ..errors import UnsupportedDatabaseError
 
@@ -74,16 +74,18 @@ def plain(type_: TypeEngine[Any]) -> TypeEngine[Any]:
 
 def is_named(type_: TypeEngine[Any]) -> bool:
     """Return whether a type may be one that the application created, with casts of its own."""
-    type_ = _undecorated(type_)
+    type_ = undecorated(type_)
     return isinstance(type_, Enum) or is_extended(type_)
 
 
 def is_extended(type_: TypeEngine[Any]) -> bool:
     """Return whether a type may come with operators of its own."""
-    return isinstance(_undecorated(type_), (UserDefinedType, CITEXT, NullType))
+    return isinstance(undecorated(type_), (UserDefinedType, CITEXT, NullType))
 
 
-def _undecorated(type_: TypeEngine[Any]) -> TypeEngine[Any]:
-    while isinstance(type_, (TypeDecorator, DOMAIN)):
+def undecorated(type_: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return the type that PostgreSQL stores, without what the application or a domain makes of it."""
+    # That of SQLAlchemy's intervals is what other databases have instead.
+    while isinstance(type_, (TypeDecorator, DOMAIN)) and not isinstance(type_, Interval):
         type_ = type_.impl_instance if isinstance(type_, TypeDecorator) else type_.data_type
     return type_

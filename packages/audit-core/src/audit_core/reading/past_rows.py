@@ -31,11 +31,11 @@ from sqlalchemy.dialects.postgresql import HSTORE, JSONB
 from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.sql.selectable import Subquery
 
-from ..errors import HistoryError
 from .audited_table import AuditedTable
 from .bounds import LAST_ID, end_id_until
 from .coverage import limit
 from .exact import ExactText, exact_text, operate, pg
+from .first_afterwards import first_afterwards
 from .known_keys import ROW_KEY, comparing
 from .merging import ROW_VERBS, changed, whole_before
 from .past_notes import is_truncated, notes_of
@@ -44,18 +44,15 @@ from .types import StoredType
 _PAIR = (column("key", ExactText), column("value", ExactText))
 # What the columns are called until they get their names, which may be any.
 _COLUMN = "column_"
-_EXTRA_COLUMNS = ("audit_activity_id", "audit_notes", ROW_KEY)
 
 
 def past_rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str] | None = None) -> Select[Any]:
     """Select the rows of a table, or one of them, as the last activity until then left them."""
-    for name in _EXTRA_COLUMNS:
-        if name in audited.table.columns:
-            raise HistoryError(
-                f"Table {audited.table.fullname!r} has a column {name!r}, which is what as_of() calls one of its own."
-            )
-    until = literal(when, DateTime(timezone=True))
-    latest = _latest(audited, when, row_key)
+    return states(audited, _latest(audited, when, row_key), literal(when, DateTime(timezone=True)))
+
+
+def states(audited: AuditedTable, latest: Subquery, until: ColumnElement[dt.datetime]) -> Select[Any]:
+    """Select the rows that activities left, or found, where they are ``is_before``."""
     activity = audited.all_activities
     before = whole_before(activity.c, audited.scope.activity_cls)
     left = case(
@@ -85,7 +82,7 @@ def past_rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[s
     )
     return (
         select(
-            *(_as(each, found.c[label]) for each, label in labels.items()),
+            *(as_column(each, found.c[label]) for each, label in labels.items()),
             latest.c.id.label("audit_activity_id"),
             notes_of(audited, activity, found.c.data, until).label("audit_notes"),
             latest.c.row_key.label(ROW_KEY),
@@ -97,7 +94,7 @@ def past_rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[s
     )
 
 
-def _as(wanted: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
+def as_column(wanted: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
     """Label a value as a column, in a way that ``aliased(Model, rows)`` takes it for that column."""
     type_ = comparing(wanted.type) if wanted.primary_key else wanted.type
     coerced = type_coerce(value, type_)
@@ -148,45 +145,16 @@ def _latest(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str
         .group_by(events.c.row_key)
         .having(last_id == last_id.filter(events.c.stays))
     )
-    later = _first_afterwards(audited, until, row_key).cte()
+    # Where nothing was removed, nothing of this is read. A snapshot was taken of a row that had not changed.
+    was_cut = limit(audited, "known_since") <= until
+    first = first_afterwards(audited, until, row_key, lambda _: was_cut).subquery()
+    later = select(first.c.row_key, first.c.id, first.c.is_before).where(first.c.was_there).cte()
     known, gone = audited.activities, audited.activities
     is_known = or_(
         exists(_one().where(known.c.row_key == later.c.row_key, known.c.verb.in_(ROW_VERBS), is_before(known.c))),
         exists(_one().where(gone.c.old_row_key == later.c.row_key, is_before(gone.c))),
     )
     return union_all(last, select(later.c.row_key, later.c.id, later.c.is_before).where(not_(is_known))).subquery()
-
-
-def _first_afterwards(
-    audited: AuditedTable, until: ColumnElement[dt.datetime], row_key: ColumnElement[str] | None
-) -> Select[Any]:
-    """Select each key with its first activity after an instant, if retention removed what was before.
-
-    A snapshot was taken of a row that had not changed.
-    """
-    given, taken = audited.activities, audited.activities
-    verb = case((given.c.old_row_key.is_not(None), exact_text("insert")), else_=given.c.verb)
-    arrivals = select(given.c.row_key, given.c.id, verb.label("verb")).where(
-        given.c.verb.in_(ROW_VERBS), given.c.issued_at > until
-    )
-    departures = select(taken.c.old_row_key, taken.c.id, taken.c.verb).where(
-        taken.c.old_row_key.is_not(None), taken.c.issued_at > until
-    )
-    if row_key is not None:
-        arrivals = arrivals.where(given.c.row_key == row_key)
-        departures = departures.where(taken.c.old_row_key == row_key)
-    # Where nothing was removed, nothing of this is read.
-    was_cut = limit(audited, "known_since") <= until
-    events = union_all(arrivals.where(was_cut), departures.where(was_cut)).subquery()
-    first = select(
-        events.c.row_key,
-        events.c.id,
-        events.c.verb,
-        func.row_number().over(partition_by=events.c.row_key, order_by=events.c.id).label("place"),
-    ).subquery()
-    return select(first.c.row_key, first.c.id, (first.c.verb != "snapshot").label("is_before")).where(
-        first.c.place == 1, first.c.verb != "insert"
-    )
 
 
 def readable(audited: AuditedTable, data: ColumnElement[Any], masked: ColumnElement[Any]) -> ColumnElement[Any]:

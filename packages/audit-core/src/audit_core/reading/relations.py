@@ -28,6 +28,7 @@ pg_attribute = table(
     "pg_attribute",
     column("attrelid", OID),
     column("attname", ExactText),
+    column("atttypid", OID),
     column("attnum", SmallInteger),
     column("attisdropped", Boolean),
     column("attgenerated", ExactText),

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, DateTime, Integer, LargeBinary, case, cast
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
-from .exact import ExactText, exact_text, is_named, operate, pg, plain
+from .exact import ExactText, exact_text, is_named, operate, pg, undecorated
 from .types import StoredType
 
 #: Keys of more bytes stand in the trail as their digest, filled up to a length that no other key has.
@@ -16,8 +16,12 @@ _LONGEST_KEY = 1000
 
 
 def key_value(value: Any, type_: TypeEngine[Any]) -> ColumnElement[Any]:
-    given = cast(literal(value, type_), StoredType(type_, keep_scale=True))
-    stored = plain(type_)
+    return key_part(cast(literal(value, type_), StoredType(type_, keep_scale=True)), type_)
+
+
+def key_part(given: ColumnElement[Any], type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    """Write a value of a key in the form that it has in JSON."""
+    stored = undecorated(type_)
     # As the triggers write it, whatever the settings of the session are.
     if isinstance(stored, DateTime) and stored.timezone:
         array = pg.jsonb_build_array(pg.timezone(exact_text("UTC"), given), type_=JSONB())
@@ -31,7 +35,13 @@ def key_value(value: Any, type_: TypeEngine[Any]) -> ColumnElement[Any]:
 
 def key_text(values: ColumnElement[Any], size: int) -> ColumnElement[str]:
     """Write the values of a key, a JSON array, as ``row_key`` has them."""
-    key = operate(values, "->>", literal(0, Integer()), ExactText()) if size == 1 else cast(values, ExactText)
+    if size == 1:
+        return shortened(operate(values, "->>", literal(0, Integer()), ExactText()))
+    return shortened(cast(values, ExactText))
+
+
+def shortened(key: ColumnElement[str]) -> ColumnElement[str]:
+    """Write a key as its digest if it is too long for an index."""
     encoded = pg.convert_to(key, pg.getdatabaseencoding())
     digest = exact_text("sha256:") + pg.encode(pg.sha256(encoded), exact_text("hex"), type_=ExactText())
     filled = pg.rpad(digest, literal(_LONGEST_KEY + 1, Integer()), exact_text("."), type_=ExactText())

@@ -1,0 +1,232 @@
+"""The rows that a table has now, with what was recorded since an instant taken back."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import (
+    CHAR,
+    CTE,
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Date,
+    DateTime,
+    Enum,
+    Float,
+    Integer,
+    LargeBinary,
+    Numeric,
+    Select,
+    String,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    case,
+    cast,
+    column,
+    exists,
+    func,
+    literal,
+    not_,
+    null,
+    or_,
+    select,
+    table,
+    true,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, OID, REGCLASS
+
+from ..errors import HistoryError
+from ..quoting import qualified
+from .audited_table import AuditedTable, array_of
+from .bounds import first_id_since
+from .coverage import OF_ROWS, coverage_table, limit
+from .exact import ExactText, exact_text, operate, pg, undecorated
+from .first_afterwards import first_afterwards
+from .known_keys import ROW_KEY
+from .past_objects import masked_note, missing_note
+from .past_rows import as_column, states
+from .relations import pg_attribute
+from .row_keys import key_part, key_text, shortened
+from .types import StoredType
+
+# PostgreSQL's numbers of the types of which a key is the text of its value, and of those that are written as in JSON.
+# Of all of them the text is the same whatever the settings of a session are.
+_AS_TEXT = (20, 21, 23, 25, 1043, 2950)
+_AS_JSON = (16, 1042, 1082, 1114, 1700)
+_BYTEA, _TIMESTAMPTZ = 17, 1184
+
+
+def live_rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str] | None = None) -> Select[Any]:
+    """Select the rows that a table has now, and of those that changed since an instant, what they were.
+
+    A row that nothing is recorded of since is given as it is, so all that was changed has to be recorded: where that
+    cannot be told, the query fails.
+
+    :raises HistoryError: if not all changes of the table are recorded.
+    """
+    if not audited.options.is_complete:
+        raise HistoryError(
+            f"Of table {audited.table.fullname!r} only {', '.join(audited.options.operations)} is recorded, so its "
+            "rows of today do not tell how they were. Ask without live=True."
+        )
+    until = literal(when, DateTime(timezone=True))
+    since = first_id_since(audited.scope, when)
+    first = first_afterwards(audited, until, row_key, lambda activity: activity.id >= since).cte()
+    changed = select(first.c.row_key, first.c.id, first.c.is_before).where(first.c.was_there).subquery()
+    rows = union_all(_unchanged(audited, first, row_key), states(audited, changed, until)).subquery()
+    columns = [as_column(each, rows.c[each.key]) for each in audited.table.columns]
+    return select(*columns, rows.c.audit_activity_id, rows.c.audit_notes, rows.c[ROW_KEY]).where(
+        _is_told(audited, until, since)
+    )
+
+
+def _unchanged(audited: AuditedTable, first: CTE, row_key: ColumnElement[str] | None) -> Select[Any]:
+    """Select the rows of which nothing is recorded since."""
+    relation = table(
+        audited.table.name,
+        *(column(each.name) for each in audited.table.columns if audited.records(each.name)),
+        column("tableoid", OID),
+        schema=audited.table.schema,
+    )
+    row = relation.alias()
+    own_key = _key_of(audited, row)
+    query = select(
+        *(as_column(each, _value(audited, row, each)) for each in audited.table.columns),
+        cast(null(), BigInteger).label("audit_activity_id"),
+        _notes(audited).label("audit_notes"),
+        own_key.label(ROW_KEY),
+    ).where(
+        # Tables that inherit from it are recorded under their own names, and so is a temporary one that hides it.
+        operate(row.c.tableoid, "=", any_(array_of(select(audited.numbers_now.c.relid)))),
+        not_(exists(select(literal(1)).where(first.c.row_key == own_key))),
+    )
+    return query if row_key is None else query.where(own_key == row_key)
+
+
+def _value(audited: AuditedTable, row: Any, each: Column[Any]) -> ColumnElement[Any]:
+    """Return a value as it is now; none of a column that is not recorded, which may have changed."""
+    return cast(row.c[each.name] if audited.records(each.name) else null(), StoredType(each.type))
+
+
+def _notes(audited: AuditedTable) -> ColumnElement[Any]:
+    masked = audited.options.mask
+    unknown = [each.name for each in audited.table.columns if not audited.records(each.name)]
+    said = [*(missing_note(name) for name in unknown if name not in masked), *map(masked_note, masked)]
+    return literal(said, ARRAY(Text()))
+
+
+def _key_of(audited: AuditedTable, row: Any) -> ColumnElement[str]:
+    """Write the primary key of a row as the triggers do."""
+    columns = audited.key_columns
+    if len(columns) == 1 and _types_of(columns[0]) == _AS_TEXT:
+        text = cast(row.c[columns[0].name], ExactText)
+        return shortened(text) if isinstance(undecorated(columns[0].type), String) else text
+    parts = [key_part(row.c[each.name], each.type) for each in columns]
+    return key_text(pg.jsonb_build_array(*parts, type_=JSONB()), len(parts))
+
+
+def _types_of(each: Column[Any]) -> tuple[int, ...]:
+    """Return which types a column of the key may have in the database, so that its text is known.
+
+    :raises HistoryError: if it is another one in the model.
+    """
+    type_ = undecorated(each.type)
+    if isinstance(type_, DateTime) and type_.timezone:
+        return (_TIMESTAMPTZ,)
+    if isinstance(type_, LargeBinary):
+        return (_BYTEA,)
+    if isinstance(type_, Integer) or (isinstance(type_, String) and not isinstance(type_, (CHAR, Enum))):
+        return _AS_TEXT
+    if isinstance(type_, Uuid):
+        return _AS_TEXT if type_.native_uuid else _AS_JSON
+    if isinstance(type_, (Boolean, CHAR, Date, DateTime, Numeric)) and not isinstance(type_, Float):
+        return _AS_JSON
+    raise HistoryError(
+        f"{each.name!r} is in the primary key of table {each.table.fullname!r}, and how a {type_!r} is written depends "
+        "on more than its value, so rows of today are not found in the trail. Ask without live=True."
+    )
+
+
+def _is_said(event: CTE, option: str, columns: Iterable[str]) -> ColumnElement[bool]:
+    """Return whether triggers name these columns and no others."""
+    argument = pg.unnest(event.c.arguments, type_=ExactText()).column_valued()
+    found = select(argument).where(pg.starts_with(argument, exact_text(f"{option}="))).order_by(argument)
+    wanted = sorted(f"{option}={name}" for name in columns)
+    return operate(array_of(found.correlate(event)), "=", literal(wanted, ARRAY(ExactText())))
+
+
+def _is_told(
+    audited: AuditedTable, until: ColumnElement[dt.datetime], since: ColumnElement[int]
+) -> ColumnElement[bool]:
+    """Refuse to answer where something that changed since may not be recorded, or cannot be taken back.
+
+    The error of a query is that of a cast that fails.
+    """
+    name = audited.table.fullname
+    events, later = coverage_table(audited.scope), coverage_table(audited.scope)
+    # How it was recorded at the instant.
+    then = (
+        select(events.c.event, events.c.operations, events.c.arguments)
+        .where(audited.is_of(events.c), events.c.issued_at <= until)
+        .order_by(events.c.issued_at.desc())
+        .limit(1)
+        .cte()
+    )
+    turned_at = (
+        select(func.min(func.least(later.c.since, later.c.issued_at)))
+        .where(audited.is_of(later.c), later.c.issued_at > until)
+        .scalar_subquery()
+    )
+    other = audited.activities
+    whole = (
+        select(other.c.verb, other.c.issued_at)
+        .where(
+            other.c.row_key.is_(None),
+            other.c.verb.in_(("truncate", "bypass", "maintenance")),
+            other.c.issued_at > until,
+            other.c.id >= since,
+        )
+        .order_by(other.c.id)
+        .limit(1)
+        .cte()
+    )
+    is_as_declared = and_(
+        operate(then.c.operations, "@>", literal(list(OF_ROWS), ARRAY(ExactText()))),
+        *(_is_said(then, name, getattr(audited.options, name)) for name in ("exclude", "include", "mask")),
+        _is_said(then, "key", [str(each.name) for each in audited.key_columns]),
+    )
+    relid = cast(pg.to_regclass(exact_text(qualified(audited.table.name, audited.table.schema)), type_=REGCLASS), OID)
+    is_other_type = or_(
+        *(
+            and_(
+                operate(pg_attribute.c.attname, "=", exact_text(str(each.name))),
+                pg_attribute.c.atttypid.not_in(_types_of(each)),
+            )
+            for each in audited.key_columns
+        )
+    )
+    is_other_key = exists(select(literal(1)).where(pg_attribute.c.attrelid == relid, is_other_type))
+
+    def refused(why: str, *values: ColumnElement[Any]) -> ColumnElement[bool]:
+        said = f"the rows of {name} today do not tell how they were at %s: {why}; ask without live=True"
+        return cast(pg.format(exact_text(said), until, *values), Boolean)
+
+    first = select(whole.c.verb).scalar_subquery(), select(whole.c.issued_at).scalar_subquery()
+    return case(
+        (pg.row_security_active(relid), refused("row level security hides some of them")),
+        (limit(audited, "removed_until") > until, refused("retention removed what was recorded since")),
+        (turned_at.is_not(None), refused("recording began, changed or ended at %s", turned_at)),
+        (not_(exists(select(then.c.event))), refused("when recording began is not known")),
+        (exists(select(literal(1)).where(then.c.event == exact_text("end"))), refused("recording had ended")),
+        (not_(exists(select(literal(1)).where(is_as_declared))), refused("they are recorded otherwise than declared")),
+        (exists(select(whole.c.verb)), refused("a %s at %s cannot be taken back", *first)),
+        (is_other_key, refused("its primary key has another type than in the model")),
+        else_=true(),
+    )
