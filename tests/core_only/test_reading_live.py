@@ -222,7 +222,7 @@ def test_no_more_of_the_trail_is_read_than_was_recorded_since(session: Session) 
 def test_keys_are_found_in_the_trail(
     connection: Connection, type_: Any, key: str, changed: str, is_composite: bool
 ) -> None:
-    columns = [Column("Key", type_, primary_key=True), Column("name", String, primary_key=is_composite)]
+    columns = [Column("Key", type_, primary_key=True, autoincrement=False), Column("name", String, primary_key=is_composite)]
     log, things = audited(connection, *columns, Column("value", Integer))
     when = run(connection, f"INSERT INTO things VALUES ({key}, 'a', 1)")
     later = run(connection, f"INSERT INTO things VALUES ({changed}, 'b', 2)", "UPDATE things SET value = 3")
