@@ -199,6 +199,41 @@ def test_a_second_one_comes_before_the_first(engine: Engine) -> None:
         assert activity.transaction.meta == {"imported_from": "elsewhere"}
 
 
+def test_times_find_what_is_not_in_their_order(engine: Engine) -> None:
+    """One that is later than another, or than what was recorded meanwhile, has smaller ids."""
+    install(engine)
+    write(engine, "INSERT INTO articles VALUES (1, 'Own')")
+    log.split(engine, at_once=True)
+    write(engine, "INSERT INTO articles VALUES (2, 'Own')")
+    with Session(engine) as session:
+        own = list(session.scalars(log.activities(table=Article).order_by(None)))
+    late = own[0].issued_at + (own[1].issued_at - own[0].issued_at) / 2
+
+    def year(number: int) -> dt.datetime:
+        return dt.datetime(number, 1, 1, tzinfo=dt.timezone.utc)
+
+    for key, when in ((22, year(2022)), (24, year(2024)), (20, year(2020)), (99, late)):
+        row = {
+            "issued_at": when.isoformat(),
+            "table": "articles",
+            "verb": "insert",
+            "changed_data": {"id": key, "title": "Old"},
+        }
+        log.import_rows(engine, [row], source=str(when.year), progress=None)
+    with Session(engine) as session:
+
+        def keys(**bounds: dt.datetime) -> set[str]:
+            return {each.row_key for each in session.scalars(log.activities(table=Article, **bounds))}
+
+        assert keys(since=year(2023)) == {"24", "99", "1", "2"}
+        assert keys(until=year(2023)) == {"20", "22"}
+        assert keys(since=year(2021), until=year(2023)) == {"22"}
+        assert keys(since=late) == {"99", "2"}
+        assert keys(until=late) == {"20", "22", "24", "99", "1"}
+        rows = log.as_of(Article, year(2023))
+        assert set(session.scalars(select(rows.c.id))) == {20, 22}
+
+
 def test_one_that_was_interrupted_goes_on(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     values = "\n".join(f"INSERT INTO articles VALUES ({number}, 'Title')" for number in range(10))
     old_articles(engine, values)

@@ -222,8 +222,9 @@ def test_no_more_of_the_trail_is_read_than_was_recorded_since(session: Session) 
 def test_keys_are_found_in_the_trail(
     connection: Connection, type_: Any, key: str, changed: str, is_composite: bool
 ) -> None:
-    columns = [Column("Key", type_, primary_key=True, autoincrement=False), Column("name", String, primary_key=is_composite)]
-    log, things = audited(connection, *columns, Column("value", Integer))
+    key_column = Column("Key", type_, primary_key=True, autoincrement=False)
+    name = Column("name", String, primary_key=is_composite)
+    log, things = audited(connection, key_column, name, Column("value", Integer))
     when = run(connection, f"INSERT INTO things VALUES ({key}, 'a', 1)")
     later = run(connection, f"INSERT INTO things VALUES ({changed}, 'b', 2)", "UPDATE things SET value = 3")
     connection.execute(text("SET LOCAL TimeZone = 'Asia/Kathmandu'; SET LOCAL DateStyle = 'German'"))

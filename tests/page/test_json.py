@@ -110,6 +110,25 @@ def test_what_another_trail_recorded(app: Flask, client: FlaskClient) -> None:
     assert client.get("/audit/transaction/-1/undo").status_code == 200
 
 
+def test_a_time_finds_what_was_imported_in_another_order(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        for year in (2022, 2024, 2020):
+            row = {"table": TABLE, "verb": "insert", "changed_data": {"key": str(year)}, "transaction_id": str(year)}
+            audit_logger.import_rows(db.engine, [{**row, "issued_at": f"{year}-01-01T12:00:00Z"}], source=str(year))
+
+    def years(**bounds: str) -> set[str]:
+        seen = set()
+        for entry in asked(client, "", verb="insert", **bounds)["entries"]:
+            seen |= {each["row_key"] for each in entry["activities"]}
+        return seen & {"2020", "2022", "2024"}
+
+    assert years(since="2023-01-01T00:00") == {"2024"}
+    assert years(until="2023-01-01T00:00") == {"2020", "2022"}
+    assert years(since="2021-01-01T00:00", until="2023-01-01T00:00") == {"2022"}
+    assert years(until="2021-01-01T00:00") == {"2020"}
+    assert years(until="2025-01-01T00:00") == {"2020", "2022", "2024"}
+
+
 @pytest.mark.parametrize("filters", ["", "verb=insert", "text=long"])
 @pytest.mark.parametrize("size", [1, 600])
 def test_a_transaction_is_on_one_page_whatever_others_did_meanwhile(

@@ -25,6 +25,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    or_,
     select,
     table,
     true,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 #: The smallest and the greatest id that a bigint can be. Those of what was imported from another trail are negative.
 FIRST_ID, LAST_ID = -(2**63), 2**63 - 1
 # An id is drawn when a row is written, and its time was taken when the trigger began.
-_OUT_OF_STEP = "1 day"
+_OUT_OF_STEP = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,17 @@ class ClosedPartitions:
 
     def around(self, when: dt.datetime) -> tuple[int, int]:
         """Return an id below which all activities are older, and one from which on all are younger."""
-        known = [row for row in self.rows if row.row_count is not None]
-        older = (row.end_id for row in known if row.last_issued_at < when)
-        younger = (row.from_id for row in known if row.first_issued_at > when and row.from_id is not None)
-        return max(older, default=FIRST_ID), min(younger, default=LAST_ID)
+        known = [row for row in self.rows if row.row_count != 0]
+        begins = max((row.end_id for row in self.rows), default=FIRST_ID)
+        younger = (_begin(row) for row in known if row.row_count is None or row.last_issued_at >= when)
+        older = (row.end_id for row in known if row.row_count is None or row.first_issued_at <= when)
+        is_open_younger = any(row.opened_at is None or row.opened_at - _OUT_OF_STEP > when for row in self.rows)
+        return min(younger, default=begins), max(older, default=FIRST_ID) if is_open_younger else LAST_ID
+
+    def are_in_order(self, first: int, end: int) -> bool:
+        """Return whether times grow with ids between two of them: imports are in no order among each other."""
+        imported = [row for row in self.rows if row.end_id <= 0 and row.end_id > first and _begin(row) < end]
+        return not imported or (len(imported) == 1 and end <= imported[0].end_id)
 
     @property
     def ends(self) -> list[int]:
@@ -74,25 +82,32 @@ class ClosedPartitions:
 
 def read_closed(scope: Scope, session: Any) -> ClosedPartitions:
     """Read what is known of the closed partitions."""
-    return ClosedPartitions(session.execute(select(_closed(scope))).all())
+    opened = _open(scope)
+    opened_at = select(opened.c.issued_at).order_by(opened.c.id).limit(1).scalar_subquery()
+    return ClosedPartitions(session.execute(select(_closed(scope), opened_at.label("opened_at"))).all())
+
+
+def _begin(row: Any) -> int:
+    return FIRST_ID if row.from_id is None else row.from_id
 
 
 def first_id_since(scope: Scope, when: dt.datetime) -> ColumnElement[int]:
     """Return an id below which all activities are older."""
     closed = _closed(scope)
-    older = select(func.max(closed.c.end_id)).where(closed.c.row_count.is_not(None), closed.c.last_issued_at < when)
-    # Its first id would leave out the closed ones, which may hold some as well.
-    found = func.nullif(_first_in_open(scope, when, "-"), _open_begins(scope))
-    return func.coalesce(found, older.scalar_subquery(), literal(FIRST_ID, BigInteger()), type_=BigInteger())
+    first = func.coalesce(closed.c.from_id, literal(FIRST_ID, BigInteger()))
+    # What was imported has smaller ids than what was there already, be it older or not.
+    younger = select(func.min(first)).where(or_(closed.c.row_count.is_(None), closed.c.last_issued_at >= when))
+    found = func.least(younger.scalar_subquery(), _first_in_open(scope, when, "-"))
+    return func.coalesce(found, literal(LAST_ID, BigInteger()), type_=BigInteger())
 
 
 def end_id_until(scope: Scope, when: dt.datetime) -> ColumnElement[int]:
     """Return an id from which on all activities are younger."""
     closed = _closed(scope)
-    younger = select(func.min(closed.c.from_id)).where(closed.c.row_count.is_not(None), closed.c.first_issued_at > when)
-    last = literal(LAST_ID, BigInteger())
-    found = func.coalesce(_first_in_open(scope, when, "+"), last)
-    return func.least(found, func.coalesce(younger.scalar_subquery(), last), type_=BigInteger())
+    older = select(func.max(closed.c.end_id)).where(or_(closed.c.row_count.is_(None), closed.c.first_issued_at <= when))
+    # Where all of the open one is younger, its first id is found.
+    found = func.greatest(older.scalar_subquery(), func.nullif(_first_in_open(scope, when, "+"), _open_begins(scope)))
+    return func.coalesce(found, literal(FIRST_ID, BigInteger()), type_=BigInteger())
 
 
 def first_id_of(scope: Scope, transaction_id: int) -> ColumnElement[int]:
@@ -131,7 +146,8 @@ def _closed(scope: Scope) -> TableClause:
 
 
 def _open(scope: Scope) -> TableClause:
-    return table("activity_open", column("id", BigInteger), column("issued_at"), schema=scope.schema)
+    issued_at = column("issued_at", DateTime(timezone=True))
+    return table("activity_open", column("id", BigInteger), issued_at, schema=scope.schema)
 
 
 def _open_begins(scope: Scope) -> ScalarSelect[Any]:
@@ -155,7 +171,8 @@ def _first_in_open(scope: Scope, when: dt.datetime, sign: str) -> ScalarSelect[A
         .lateral()
     )
     # The database does the sum: there is no later day in Python than 9999-12-31.
-    instant = operate(literal(when, DateTime(timezone=True)), sign, cast(exact_text(_OUT_OF_STEP), Interval))
+    step = cast(exact_text(f"{_OUT_OF_STEP.days} days"), Interval)
+    instant = operate(literal(when, DateTime(timezone=True)), sign, step)
     is_older = found.c.issued_at < instant
     search = search.union_all(
         select(

@@ -55,7 +55,7 @@ def days(log: AuditLog, session: Session, now: dt.datetime, zone: Zone) -> list[
     """Count the changes of each of the last days."""
     activity = log.activity_cls
     starts = beginnings(now, zone)
-    ids = ids_at(log, session, starts)
+    ids = [first for first, _ in ids_at(log, session, starts)]
     counts = []
     for first, end in pairwise(ids):
         span = (end or 0) - (first or 0)
@@ -88,16 +88,26 @@ def days_of_actor(log: AuditLog, session: Session, actor: Any, now: dt.datetime,
     ]
 
 
-def ids_at(log: AuditLog, session: Session, instants: Sequence[dt.datetime | None]) -> list[int | None]:
-    """Find the first id of each instant."""
+def ids_at(
+    log: AuditLog, session: Session, instants: Sequence[dt.datetime | None]
+) -> list[tuple[int, int] | tuple[None, None]]:
+    """Find the first id of each instant: below one id all is older, from the other on all is younger.
+
+    They are the same where ids grow with time.
+    """
     given = [each for each in instants if each is not None]
     lowest, highest = (lowest_id(log, session), highest_id(log, session)) if given else (None, None)
     first, last = (1, 0) if lowest is None or highest is None else (lowest, highest)
     # Two of them, of which one is after the other, need not be in the same order where they meet.
-    known = [closed_partitions(log, session).around(each) for each in given]
+    closed = closed_partitions(log, session)
+    known = [closed.around(each) for each in given]
     bounds = [(max(first, begin), max(first, begin, min(last + 1, end))) for begin, end in known]
-    found = iter(_ids_at(log, session, log.activity_cls, given, bounds))
-    return [None if each is None else next(found) for each in instants]
+    ordered = [place for place, each in enumerate(known) if closed.are_in_order(*each)]
+    ids = _ids_at(log, session, log.activity_cls, [given[n] for n in ordered], [bounds[n] for n in ordered])
+    for place, id_ in zip(ordered, ids, strict=True):
+        bounds[place] = (id_, id_)
+    found = iter(bounds)
+    return [(None, None) if each is None else next(found) for each in instants]
 
 
 def _ids_at(

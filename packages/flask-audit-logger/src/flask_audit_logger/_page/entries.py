@@ -249,7 +249,7 @@ def _listed_before(log: AuditLog, session: Session, matching: Select[Any], found
 def _bounds(log: AuditLog, session: Session, filters: dict[str, Any]) -> tuple[int | None, int | None]:
     """Return the first id that may have been recorded in the time that is asked for, and the end."""
     since, until = filters.get("since"), filters.get("until")
-    first, end = ids_at(
+    (first, _), (_, end) = ids_at(
         log,
         session,
         [None if since is None else since - _OUT_OF_STEP, None if until is None else until + _OUT_OF_STEP],
