@@ -234,6 +234,23 @@ def test_times_find_what_is_not_in_their_order(engine: Engine) -> None:
         assert set(session.scalars(select(rows.c.id))) == {20, 22}
 
 
+def test_changes_that_would_come_before_earlier_ones_are_refused(engine: Engine) -> None:
+    install(engine)
+    write(engine, "INSERT INTO articles VALUES (1, 'Own')")
+    row = {"table": "articles", "verb": "update", "old_data": {"id": 1, "title": "Own"}, "changed_data": {"title": "x"}}
+    later = {**row, "issued_at": (dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=1)).isoformat()}
+    with pytest.raises(ConfigurationError, match=r"1 changes of .* are later than .* public.articles '1' at ") as error:
+        log.import_rows(engine, [{**row, "issued_at": "2020-01-01T00:00:00Z"}, later], source="elsewhere")
+    with Session(engine) as session:
+        assert len(session.scalars(log.history(Article, 1)).all()) == 1
+    write(engine, str(error.value).partition("give the import up: ")[2])
+    done = log.import_rows(engine, [{**row, "issued_at": "2020-01-01T00:00:00Z"}], source="elsewhere")
+    assert done.activities == 1
+    # Of another trail that is younger than the first.
+    with pytest.raises(ConfigurationError, match="Of two trails, import the later one first"):
+        log.import_rows(engine, [{**row, "issued_at": "2022-01-01T00:00:00Z"}], source="another")
+
+
 def test_one_that_was_interrupted_goes_on(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     values = "\n".join(f"INSERT INTO articles VALUES ({number}, 'Title')" for number in range(10))
     old_articles(engine, values)

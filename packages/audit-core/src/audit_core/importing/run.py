@@ -19,6 +19,7 @@ from ..lifecycle.attaching import alter, attachment
 from ..lifecycle.owner import WhoIsAtWork, one_transaction, owner_connection, statement, try_lock
 from ..quoting import literal, qualified
 from ..settings import fixed_search_path, recorded_settings
+from .disorder import refuse_disorder
 from .outcome import Imported, Skipped
 from .rows import Rows
 from .source import COLUMNS, Source, in_text
@@ -266,12 +267,15 @@ class _Run:
             return None
         target = _Target(**json.loads(comment.removeprefix(_COMMENT)))
         if target.source != self._identity:
-            left = ", ".join(qualified(name, self._schema) for name in (_ROWS, _TRANSACTIONS, target.partition))
             raise MaintenanceError(
-                f"The import of {target.source} is not finished. Run it again, or give it up: "
-                f"DROP TABLE IF EXISTS {left}"
+                f"The import of {target.source} is not finished. Run it again, or give it up: {self._end_of(target)}"
             )
         return target
+
+    def _end_of(self, target: _Target) -> str:
+        """Return the statement that removes what an import has begun."""
+        left = ", ".join(qualified(name, self._schema) for name in (_ROWS, _TRANSACTIONS, target.partition))
+        return f"DROP TABLE IF EXISTS {left}"
 
     @property
     def _identity(self) -> str:
@@ -365,6 +369,7 @@ class _Run:
         own = qualified(target.partition, self._schema)
         transactions = self._insert_transactions()
         self._run_sql(f"ANALYZE {own}")
+        refuse_disorder(self._connection, self._schema, target.partition, self._identity, self._end_of(target))
         whole = self._execute(_WHOLE, name=target.partition).one()._mapping
         without_key = self._execute(_WITHOUT_KEY, name=target.partition).all()
         attaching = attachment(self._schema, target.partition, target.from_id, target.end_id)

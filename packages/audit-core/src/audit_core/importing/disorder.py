@@ -1,0 +1,42 @@
+"""What would come before changes of the same record that were earlier."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from ..errors import ConfigurationError
+from ..lifecycle.owner import statement
+
+# When the first change was recorded that is in the trail, or some time before.
+_BEGUN = (
+    "SELECT least((SELECT min(p.first_issued_at) FROM {schema}.activity_partition AS p),"
+    " (SELECT a.issued_at - interval '1 day' FROM {schema}.activity_open AS a ORDER BY a.id LIMIT 1))"
+)
+_OUT_OF_ORDER = (
+    "SELECT w.schema, w.table_name, w.row_key, w.issued_at, e.issued_at AS earlier_at, count(*) OVER () AS rows"
+    " FROM {schema}.{partition} AS w CROSS JOIN LATERAL (SELECT a.issued_at FROM {schema}.activity AS a"
+    " WHERE a.table_name = w.table_name AND a.row_key = w.row_key AND a.schema = w.schema"
+    " AND a.verb IN ('insert', 'update', 'delete', 'snapshot') AND a.issued_at < w.issued_at LIMIT 1) AS e"
+    " WHERE w.issued_at >= :begun ORDER BY w.id LIMIT 1"
+)
+
+
+def refuse_disorder(connection: Connection, schema: str, partition: str, source: str, end: str) -> None:
+    """Refuse to import changes of records of which earlier ones are in the trail: they would get smaller ids.
+
+    :param end: the statement that removes what the import has begun.
+    :raises ConfigurationError: if there are some.
+    """
+    begun = connection.scalar(statement(_BEGUN, schema=schema))
+    if begun is None:
+        return
+    query = statement(_OUT_OF_ORDER, schema=schema, partition=partition)
+    found = connection.execute(query, {"begun": begun}).first()
+    if found is not None:
+        raise ConfigurationError(
+            f"{found.rows} changes of {source} are later than changes of the same records that are in the trail, and "
+            f"would come before them: first {found.schema}.{found.table_name} {found.row_key!r} at "
+            f"{found.issued_at.isoformat()}, of which the trail has {found.earlier_at.isoformat()}. Of two trails, "
+            "import the later one first; of what both recorded, leave one out. Nothing was imported; to give the "
+            f"import up: {end}"
+        )
