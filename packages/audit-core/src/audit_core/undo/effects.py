@@ -57,11 +57,15 @@ class Effects:
             if row not in own and self._is_loss(verb, row, changed, referenced)
         ]
 
-    def has_others(self, after: int, steps: list[UndoStep]) -> bool:
-        """Return whether other rows were deleted, or lost a reference, since the activity with an id."""
+    def has_others(self, after: int, changes: Iterable[RecordedChange], steps: list[UndoStep]) -> bool:
+        """Return whether other rows were deleted, or lost a reference, since the activity with an id.
+
+        :param changes: those that the steps take back, at least.
+        """
         if not (referenced := self._referenced(steps)):
             return False
-        asked = Counter((step.action, step.table_name, step.row_key) for step in steps)
+        keys = {change.id: change.key_before for change in changes}
+        asked = Counter((step.action, step.table_name, keys[step.activity_id]) for step in steps)
         done: dict[Any, list[tuple[str, RowName, dict[str, Any]]]] = {}
         for verb, row, changed in self._activities(after):
             done.setdefault((verb, row[1], row[2]), []).append((verb, row, changed))

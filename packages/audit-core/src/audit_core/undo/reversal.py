@@ -142,7 +142,7 @@ class Reversal:
         is_needed = False
         for statement in statements:
             rows += len(statement)
-            if rows > AT_ONCE or any(map(self._changes_key, statement)) or waiting.has_row_of(statement):
+            if rows > AT_ONCE or waiting.has_row_of(statement):
                 break
             # It may take away what something waits for, unless it only brings rows back.
             if is_needed and statement[0].verb != "delete":
@@ -171,7 +171,11 @@ class Reversal:
         try:
             groups = in_turns(statements, self._keys, self._place)
             passed = all(self._write(group) is None for group in groups)
-            passed = passed and not self._effects.has_others(last_id, self.steps[done:])
+            changes = list(chain.from_iterable(statements))
+            if len(self.conflicts) > refused and any(map(self._changes_key, changes)):
+                # A cascade may have carried on, too early, what is said to have been changed since.
+                passed = False
+            passed = passed and not self._effects.has_others(last_id, changes, self.steps[done:])
         except DBAPIError as error:
             nested.rollback()
             if Refusal.read(error).is_of_server:
@@ -186,10 +190,10 @@ class Reversal:
             del self.steps[done:], self.conflicts[refused:]
             return False
         nested.commit()
-        places = {change.id: place for place, change in enumerate(chain.from_iterable(statements))}
+        places = {change.id: place for place, change in enumerate(changes)}
         self.steps[done:] = sorted(self.steps[done:], key=lambda each: places[each.activity_id])
         self.conflicts[refused:] = sorted(self.conflicts[refused:], key=lambda each: places[each.activity_id or 0])
-        expected -= _rows_in(self.conflicts[refused:], chain.from_iterable(statements))
+        expected -= _rows_in(self.conflicts[refused:], changes)
         return True
 
     def _alone(self, statement: list[RecordedChange], pace: Pace, expected: set[RowName]) -> list[RecordedChange]:
