@@ -65,6 +65,7 @@ def counted(engine: Engine) -> Iterator[list[str]]:
 
 CUSTOMER, ORDER = "INSERT INTO customers VALUES (r, 'x')", "INSERT INTO orders VALUES (r, r, 1, 'OPEN')"
 NAME, CODE = "UPDATE customers SET name = 'y' WHERE id = r", "UPDATE customers SET code = r WHERE id = r"
+KEY = "UPDATE customers SET id = r + 5000 WHERE id = r"
 TOTAL, DELETE = "UPDATE orders SET total = 2 WHERE id = r", "DELETE FROM customers WHERE id = r"
 
 
@@ -79,8 +80,10 @@ TOTAL, DELETE = "UPDATE orders SET total = 2 WHERE id = r", "DELETE FROM custome
         ([], [CUSTOMER, ORDER, TOTAL, NAME], 4),
         ([CUSTOMER], [NAME, CODE], 2),
         ([CUSTOMER], [DELETE, CUSTOMER, CODE], 3),
+        ([CUSTOMER], [KEY], 1),
+        ([CUSTOMER], [KEY, "UPDATE customers SET id = r + 9000 WHERE id = r + 5000"], 2),
     ],
-    ids=["insert", "update", "delete", "with children", "cascade", "written again", "updated twice", "replaced"],
+    ids="insert,update,delete,children,cascade,written again,updated twice,replaced,key,key twice".split(","),
 )
 def test_rows_written_one_by_one_take_few_statements(
     session: Session, shop_engine: Engine, before: list[str], statements: list[str], changes: int
@@ -99,6 +102,36 @@ def test_rows_written_one_by_one_take_few_statements(
     with counted(shop_engine) as sent:
         plan.apply()
     assert 0 < len(sent) < FEW
+    assert held(session) == was
+
+
+def test_keys_that_references_follow_take_few_statements(session: Session, shop_engine: Engine) -> None:
+    """The changes of the references are recorded as well, and are taken back by the cascade."""
+    one_by_one(session, CUSTOMER, ORDER, "INSERT INTO lines VALUES (r, 1, 'ink')", rows=330)
+    was = held(session)
+    done = one_by_one(session, KEY, "UPDATE orders SET id = r + 5000 WHERE id = r", rows=330)
+    with counted(shop_engine) as sent:
+        plan = audit_log.plan_undo(session, done)
+    assert 0 < len(sent) < 2 * FEW
+    assert (len(plan.steps), plan.conflicts) == (660, [])
+    plan.apply()
+    assert held(session) == was
+
+
+def test_a_key_is_not_carried_on_before_its_turn(session: Session) -> None:
+    """Taken back at once, the first customer would take the order along, which is to go to the second one."""
+    one_by_one(session, "INSERT INTO customers VALUES (1, 'x'), (2, 'y')", "INSERT INTO orders VALUES (1, 2, 5, 'OPEN')", rows=1)
+    was = held(session)
+    done = one_by_one(
+        session,
+        "UPDATE customers SET id = 3 WHERE id = 2",
+        "UPDATE customers SET id = 2 WHERE id = 1",
+        "UPDATE orders SET customer_id = 2",
+        rows=1,
+    )
+    plan = audit_log.plan_undo(session, done)
+    assert plan.conflicts == []
+    plan.apply()
     assert held(session) == was
 
 

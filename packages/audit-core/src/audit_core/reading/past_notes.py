@@ -107,47 +107,45 @@ def notes_of(
     missing = _unnest([each.name for each in audited.table.columns])
     masked = pg.unnest(activity.c.masked, type_=ExactText()).column_valued()
     is_erased = pg.array_position(activity.c.erased, masked).is_not(None)
-    said = [
-        select(pg.format(exact_text(missing_note("%s")), missing)).where(not_(operate(data, "?", missing))),
-        select(
-            case(
-                (is_erased, pg.format(exact_text(erased_note("%s")), masked)),
-                else_=pg.format(exact_text(masked_note("%s")), masked),
-            )
+    of_columns = array_of(
+        union_all(
+            select(pg.format(exact_text(missing_note("%s")), missing)).where(not_(operate(data, "?", missing))),
+            select(
+                case(
+                    (is_erased, pg.format(exact_text(erased_note("%s")), masked)),
+                    else_=pg.format(exact_text(masked_note("%s")), masked),
+                )
+            ).where(operate(data, "?", masked)),
         )
-        .where(operate(data, "?", masked))
-        .correlate(activity),
-        select(exact_text(BYPASS_NOTE))
-        .where(activity.c.id < last_bypass(audited, until).scalar_subquery())
-        .correlate(activity),
-        select(exact_text(TRUNCATE_NOTE))
-        .where(
-            audited.is_partitioned,
-            activity.c.relid.not_in(select(audited.numbers_now.c.relid)),
-            activity.c.id < _last_truncate(audited, until).scalar_subquery(),
-        )
-        .correlate(activity),
-    ]
-    said.append(
-        select(exact_text(LOSS_NOTE)).where(activity.c.issued_at < last_loss(audited, until)).correlate(activity)
     )
-    said.append(select(exact_text(TORN_NOTE)).where(is_torn(audited, activity.c)).correlate(activity))
-    if not audited.options.is_complete:
-        only = ", ".join(audited.options.operations)
-        said.append(select(exact_text(f"of this table only {only} is recorded")))
-        return type_coerce(array_of(union_all(*said)), ARRAY(Text()))
     # Of most rows there is nothing to say, and finding that out is cheaper than putting nothing together.
     names = literal([each.name for each in audited.table.columns], ARRAY(Text()))
-    is_silent = and_(
-        operate(data, "?&", names),
-        activity.c.masked.is_(None),
-        activity.c.id >= func.coalesce(last_bypass(audited, until).scalar_subquery(), activity.c.id),
-        activity.c.issued_at >= func.coalesce(last_loss(audited, until), activity.c.issued_at),
-        not_(audited.is_partitioned),
-        not_(is_torn(audited, activity.c)),
+    is_whole = and_(operate(data, "?&", names), activity.c.masked.is_(None))
+    is_truncated = and_(
+        audited.is_partitioned,
+        activity.c.relid.not_in(select(audited.numbers_now.c.relid)),
+        activity.c.id < _last_truncate(audited, until).scalar_subquery(),
     )
-    nothing = literal([], ARRAY(Text()))
-    return type_coerce(case((is_silent, nothing), else_=array_of(union_all(*said))), ARRAY(Text()))
+    notes: ColumnElement[Any] = case((is_whole, _NOTHING), else_=of_columns)
+    # What each of them asks stands in the query once: planning it takes longer than to find one row.
+    for holds, said in (
+        (activity.c.id < last_bypass(audited, until).scalar_subquery(), BYPASS_NOTE),
+        (is_truncated, TRUNCATE_NOTE),
+        (activity.c.issued_at < last_loss(audited, until), LOSS_NOTE),
+        (is_torn(audited, activity.c), TORN_NOTE),
+    ):
+        notes = operate(notes, "||", case((holds, _array(said)), else_=_NOTHING), ARRAY(Text()))
+    if not audited.options.is_complete:
+        only = ", ".join(audited.options.operations)
+        notes = operate(notes, "||", _array(f"of this table only {only} is recorded"), ARRAY(Text()))
+    return type_coerce(notes, ARRAY(Text()))
+
+
+def _array(*notes: str) -> ColumnElement[Any]:
+    return literal(list(notes), ARRAY(Text()))
+
+
+_NOTHING = _array()
 
 
 def _unnest(names: list[str]) -> ColumnElement[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, select
+from sqlalchemy import ColumnElement, Connection, ForeignKeyConstraint, Text, and_, cast, func, select
 
 from ..audited import foreign_keys_of
 from .recorded import RecordedChange, differing, load
@@ -13,6 +15,12 @@ from .steps import UndoStep
 
 if TYPE_CHECKING:
     from ..scope import Scope
+
+#: The schema and the name of a table, and the key of a row.
+RowName: TypeAlias = tuple[str, str, "str | None"]
+
+#: A table whose rows went, or the columns of it that were set.
+_Referenced: TypeAlias = tuple[str, "tuple[str, ...] | None"]
 
 
 class Effects:
@@ -22,7 +30,7 @@ class Effects:
         self._scope = scope
         self._connection = connection
         self._began_after = self.last_id()
-        self._references: dict[tuple[str, str], frozenset[str]] = {}
+        self._references: dict[tuple[str, str, tuple[str, ...] | None], frozenset[str]] = {}
         #: Those of one table, until more come.
         self._of_table: tuple[tuple[str, str], dict[Any, list[RecordedChange]]] | None = None
 
@@ -34,38 +42,36 @@ class Effects:
         """Note that there may be more of them now."""
         self._of_table = None
 
-    def lost(self, after: int, steps: list[UndoStep], expected: set[tuple[str, str | None]]) -> list[str]:
-        """Return other rows that steps deleted, or took a reference from, since the activity with an id."""
-        deleted = {(step.table_name, step.row_key) for step in steps if step.action == "delete"}
-        if not deleted:
-            return []
-        activity = self._scope.activity_cls
-        query = select(activity.verb, activity.table_name, activity.row_key, activity.changed_data).where(
-            *self._is_own(after)
-        )
-        found = []
-        for verb, table_name, row_key, changed in self._connection.execute(query):
-            if (table_name, row_key) in deleted or (table_name, row_key) in expected:
-                continue
-            if verb == "delete" or self.references(table_name, steps[0].table_name).intersection(changed):
-                found.append(f"{table_name} {row_key}")
-        return found
+    def lost(self, after: int, changes: Iterable[RecordedChange], steps: list[UndoStep]) -> list[RowName]:
+        """Return other rows that were deleted, or lost a reference, since the activity with an id.
 
-    def has_others(self, after: int, steps: list[UndoStep]) -> bool:
-        """Return whether other rows were deleted, or lost a reference, since the activity with an id."""
-        tables = {step.table_name for step in steps if step.action == "delete"}
-        if not tables:
+        :param changes: those that the steps take back, at least.
+        """
+        if not (referenced := self._referenced(steps)):
+            return []
+        ids = {step.activity_id for step in steps}
+        own = {(each.schema, each.table_name, each.key_before) for each in changes if each.id in ids}
+        return [
+            row
+            for verb, row, changed in self._activities(after)
+            if row not in own and self._is_loss(verb, row, changed, referenced)
+        ]
+
+    def has_others(self, after: int, changes: Iterable[RecordedChange], steps: list[UndoStep]) -> bool:
+        """Return whether other rows were deleted, or lost a reference, since the activity with an id.
+
+        :param changes: those that the steps take back, at least.
+        """
+        if not (referenced := self._referenced(steps)):
             return False
-        activity = self._scope.activity_cls
-        query = select(activity.verb, activity.table_name, activity.row_key, activity.changed_data)
-        asked = Counter((step.action, step.table_name, step.row_key) for step in steps)
-        for verb, table_name, row_key, changed in self._connection.execute(query.where(*self._is_own(after))):
-            asked[verb, table_name, row_key] -= 1
-            if asked[verb, table_name, row_key] >= 0:
-                continue
-            if verb == "delete" or any(self.references(table_name, each).intersection(changed) for each in tables):
-                return True
-        return False
+        keys = {change.id: change.key_before for change in changes}
+        asked = Counter((step.action, step.table_name, keys[step.activity_id]) for step in steps)
+        done: dict[Any, list[tuple[str, RowName, dict[str, Any]]]] = {}
+        for verb, row, changed in self._activities(after):
+            done.setdefault((verb, row[1], row[2]), []).append((verb, row, changed))
+        # Of a row that has more of them than were asked for, each may be the other one.
+        others = (each for key, activities in done.items() if len(activities) > asked[key] for each in activities)
+        return any(self._is_loss(*each, referenced) for each in others)
 
     def was_carried_back(self, change: RecordedChange, known: dict[str, Any], old: dict[str, Any]) -> bool:
         """Return whether a cascade has taken an update of a row back."""
@@ -80,18 +86,54 @@ class Effects:
         candidates = self._of_table[1].get(("update", change.row_key, change.key_before), [])
         return any(not differing(each.old, known) and not differing(each.after, old) for each in candidates)
 
-    def references(self, table_name: str, referred: str) -> frozenset[str]:
-        """Return the columns of a table that reference another one."""
-        if (table_name, referred) not in self._references:
-            self._references[table_name, referred] = frozenset(
+    def references(self, table_name: str, referred: str, columns: tuple[str, ...] | None = None) -> frozenset[str]:
+        """Return the columns of a table that reference another one, or some columns of it."""
+        if (table_name, referred, columns) not in self._references:
+            self._references[table_name, referred, columns] = frozenset(
                 element.parent.name
-                for each in self._scope.metadata.tables.values()
-                if each.name == table_name
-                for constraint in foreign_keys_of(each)
-                if constraint.referred_table.name == referred
+                for constraint in self._foreign_keys
+                if constraint.table.name == table_name and constraint.referred_table.name == referred
                 for element in constraint.elements
+                if columns is None or element.column.name in columns
             )
-        return self._references[table_name, referred]
+        return self._references[table_name, referred, columns]
+
+    @cached_property
+    def _foreign_keys(self) -> list[ForeignKeyConstraint]:
+        return [each for table in self._scope.metadata.tables.values() for each in foreign_keys_of(table)]
+
+    @cached_property
+    def _referenced_columns(self) -> frozenset[tuple[str, str]]:
+        elements = (element for constraint in self._foreign_keys for element in constraint.elements)
+        return frozenset((element.column.table.name, element.column.name) for element in elements)
+
+    def _referenced(self, steps: list[UndoStep]) -> set[_Referenced]:
+        """Return what others may have referenced of what steps deleted or set."""
+        found: set[_Referenced] = {(step.table_name, None) for step in steps if step.action == "delete"}
+        for name, columns in {(step.table_name, step.columns) for step in steps if step.action == "update"}:
+            if any((name, column) in self._referenced_columns for column in columns):
+                found.add((name, columns))
+        return found
+
+    def _is_loss(self, verb: str, row: RowName, changed: dict[str, Any], referenced: set[_Referenced]) -> bool:
+        if verb == "delete":
+            return any(columns is None for _, columns in referenced)
+        if verb != "update":
+            return False
+        for name, columns in referenced:
+            names = self.references(row[1], name, columns).intersection(changed)
+            # Where the row that it references is there, a cascade may have carried the reference on.
+            if names and (columns is None or any(changed[each] is None for each in names)):
+                return True
+        return False
+
+    def _activities(self, after: int) -> Iterator[tuple[str, RowName, dict[str, Any]]]:
+        activity = self._scope.activity_cls
+        query = select(
+            activity.verb, activity.schema, activity.table_name, activity.row_key, activity.changed_data
+        ).where(*self._is_own(after))
+        for verb, schema, table_name, row_key, changed in self._connection.execute(query):
+            yield verb, (schema, table_name, row_key), changed
 
     def _is_own(self, after: int) -> tuple[ColumnElement[bool], ...]:
         activity = self._scope.activity_cls

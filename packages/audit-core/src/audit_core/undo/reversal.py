@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import chain, groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError
@@ -18,7 +18,7 @@ from .batches import AT_ONCE, Pace, Waiting, in_turns
 from .claims import TAKEN_BACK
 from .constraints import Constraints
 from .decision import decide
-from .effects import Effects
+from .effects import Effects, RowName
 from .ignoring import Ignored
 from .live import LiveRow, LiveTable, no_table
 from .recorded import RecordedChange, differing
@@ -28,8 +28,14 @@ from .steps import Conflict, ConflictKind, UndoStep
 if TYPE_CHECKING:
     from ..scope import Scope
 
-#: Rows whose changes may be lost on the way, since they are to be taken back, too: the table's name and the key.
-_Expected = set[tuple[str, "str | None"]]
+
+class _Hindrance(NamedTuple):
+    """Why something cannot be taken back."""
+
+    kind: ConflictKind
+    message: str
+    #: Whether it may go when other changes have been taken back.
+    may_wait: bool
 
 
 class Reversal:
@@ -84,7 +90,7 @@ class Reversal:
         A cascade is recorded with the row that was deleted first, which has to be there again before those that
         reference it.
         """
-        expected: _Expected = {(each.table_name, each.row_key) for each in changes}
+        expected = set(map(_row_of, changes))
         self._sort_tables(changes)
         pending = _by_statement(changes)
         # What has waited is not tried together with the others: it may be refused each time.
@@ -120,7 +126,6 @@ class Reversal:
                 return
             ids = {change.id for statement in postponed for change in statement}
             self.conflicts[refused:] = [each for each in self.conflicts[refused:] if each.activity_id not in ids]
-            expected |= {(change.table_name, change.row_key) for statement in postponed for change in statement}
             waited, pending = len(postponed), [*postponed, *rest]
 
     def _refuse_waiting(self, statements: list[list[RecordedChange]]) -> None:
@@ -137,7 +142,7 @@ class Reversal:
         is_needed = False
         for statement in statements:
             rows += len(statement)
-            if rows > AT_ONCE or any(map(self._changes_key, statement)) or waiting.has_row_of(statement):
+            if rows > AT_ONCE or waiting.has_row_of(statement):
                 break
             # It may take away what something waits for, unless it only brings rows back.
             if is_needed and statement[0].verb != "delete":
@@ -147,7 +152,7 @@ class Reversal:
         return found
 
     def _take_back_some(
-        self, statements: list[list[RecordedChange]], pace: Pace, expected: _Expected
+        self, statements: list[list[RecordedChange]], pace: Pace, expected: set[RowName]
     ) -> list[list[RecordedChange]]:
         """Take back what several statements did, or half of it and so on; return what was taken back."""
         while len(statements) > 1:
@@ -158,7 +163,7 @@ class Reversal:
             statements = statements[: pace.size]
         return []
 
-    def _take_back_at_once(self, statements: list[list[RecordedChange]], expected: _Expected) -> bool:
+    def _take_back_at_once(self, statements: list[list[RecordedChange]], expected: set[RowName]) -> bool:
         """Take back what several statements did, if it does neither more nor less than one after the other."""
         done, refused = len(self.steps), len(self.conflicts)
         last_id = self._effects.last_id()
@@ -166,7 +171,11 @@ class Reversal:
         try:
             groups = in_turns(statements, self._keys, self._place)
             passed = all(self._write(group) is None for group in groups)
-            passed = passed and not self._effects.has_others(last_id, self.steps[done:])
+            changes = list(chain.from_iterable(statements))
+            if len(self.conflicts) > refused and any(map(self._changes_key, changes)):
+                # A cascade may have carried on, too early, what is said to have been changed since.
+                passed = False
+            passed = passed and not self._effects.has_others(last_id, changes, self.steps[done:])
         except DBAPIError as error:
             nested.rollback()
             if Refusal.read(error).is_of_server:
@@ -181,13 +190,13 @@ class Reversal:
             del self.steps[done:], self.conflicts[refused:]
             return False
         nested.commit()
-        places = {change.id: place for place, change in enumerate(chain.from_iterable(statements))}
+        places = {change.id: place for place, change in enumerate(changes)}
         self.steps[done:] = sorted(self.steps[done:], key=lambda each: places[each.activity_id])
         self.conflicts[refused:] = sorted(self.conflicts[refused:], key=lambda each: places[each.activity_id or 0])
-        expected -= _rows_in(self.conflicts[refused:], chain.from_iterable(statements))
+        expected -= _rows_in(self.conflicts[refused:], changes)
         return True
 
-    def _alone(self, statement: list[RecordedChange], pace: Pace, expected: _Expected) -> list[RecordedChange]:
+    def _alone(self, statement: list[RecordedChange], pace: Pace, expected: set[RowName]) -> list[RecordedChange]:
         """Take back what one statement did; return what a constraint does not let through yet."""
         refused = len(self.conflicts)
         stopped = self._take_back_or_postpone(statement, expected)
@@ -197,23 +206,22 @@ class Reversal:
             pace.passed(1)
         return stopped
 
-    def _take_back_or_postpone(self, statement: list[RecordedChange], expected: _Expected) -> list[RecordedChange]:
+    def _take_back_or_postpone(self, statement: list[RecordedChange], expected: set[RowName]) -> list[RecordedChange]:
         """Take back what one statement did; return what a constraint does not let through yet."""
         done, refused = len(self.steps), len(self.conflicts)
         nested = self._connection.begin_nested()
-        reason: tuple[ConflictKind, str] | None
         try:
-            reason = self._take_back_statement(statement, expected)
+            hindrance = self._take_back_statement(statement, expected)
         except DBAPIError as error:
             refusal = Refusal.read(error)
             nested.rollback()
             if not refusal.is_of_row:
                 raise
-            reason = ("constraint", self._constraints.described(refusal))
+            hindrance = _Hindrance("constraint", self._constraints.described(refusal), may_wait=True)
         except BaseException:
             nested.rollback()
             raise
-        if reason is None:
+        if hindrance is None:
             nested.commit()
         else:
             if nested.is_active:
@@ -221,13 +229,15 @@ class Reversal:
             del self.steps[done:], self.conflicts[refused:]
             if len(statement) > 1 and not self._changes_key(statement[0]):
                 return self._take_back_each(statement, expected)
-            kind, message = reason
-            self.conflicts.append(Conflict(statement[0].id, kind, f"{statement[0].name}: {message}"))
-        # A cascade must not take with it what has been left out.
+            message = f"{statement[0].name}: {hindrance.message}"
+            self.conflicts.append(Conflict(statement[0].id, hindrance.kind, message))
+            if hindrance.may_wait:
+                return statement
+        # Nothing waits for a row that has been left out.
         expected -= _rows_in(self.conflicts[refused:], statement)
-        return statement if reason is not None and reason[0] == "constraint" else []
+        return []
 
-    def _take_back_each(self, statement: list[RecordedChange], expected: _Expected) -> list[RecordedChange]:
+    def _take_back_each(self, statement: list[RecordedChange], expected: set[RowName]) -> list[RecordedChange]:
         """Take back what one statement did, so that what prevents one row leaves the others alone."""
         rows = [[each] for each in statement]
         stopped: list[RecordedChange] = []
@@ -241,20 +251,21 @@ class Reversal:
             position += len(taken)
         return stopped
 
-    def _take_back_statement(
-        self, statement: list[RecordedChange], expected: _Expected
-    ) -> tuple[ConflictKind, str] | None:
+    def _take_back_statement(self, statement: list[RecordedChange], expected: set[RowName]) -> _Hindrance | None:
         """Take back what one statement did; return what happened instead, if that has to be rolled back."""
         last_id, done, refused = self._effects.last_id(), len(self.steps), len(self.conflicts)
-        if (reason := self._write(statement)) is not None:
-            return reason
+        if (hindrance := self._write(statement)) is not None:
+            return hindrance
         if len(self.conflicts) > refused:
             expected = expected - _rows_in(self.conflicts[refused:], statement)
-        if lost := self._effects.lost(last_id, self.steps[done:], expected):
-            return "cascade", f"it cannot go without {', '.join(lost)}"
-        return None
+        if not (lost := self._effects.lost(last_id, statement, self.steps[done:])):
+            return None
+        prevented = "cannot go without" if statement[0].verb == "insert" else "cannot be set back without a change of"
+        message = f"it {prevented} {', '.join(f'{name} {key}' for _, name, key in lost)}"
+        # What is older of these rows may take the reference away.
+        return _Hindrance("cascade", message, may_wait=expected.issuperset(lost))
 
-    def _write(self, changes: list[RecordedChange]) -> tuple[ConflictKind, str] | None:
+    def _write(self, changes: list[RecordedChange]) -> _Hindrance | None:
         """Take back changes of one kind to one table; return what prevents it."""
         self._effects.forget()
         table = self._table_of(changes[0])
@@ -276,7 +287,7 @@ class Reversal:
         for group in alike.values():
             assert table is not None
             if table.write(self._connection, group) != len(group):
-                return "constraint", "a trigger keeps it as it is"
+                return _Hindrance("constraint", "a trigger keeps it as it is", may_wait=True)
         self.steps += steps
         return None
 
@@ -307,9 +318,13 @@ class Reversal:
         return self._tables[name]
 
 
-def _rows_in(conflicts: list[Conflict], changes: Iterable[RecordedChange]) -> _Expected:
+def _row_of(change: RecordedChange) -> RowName:
+    return change.schema, change.table_name, change.row_key
+
+
+def _rows_in(conflicts: list[Conflict], changes: Iterable[RecordedChange]) -> set[RowName]:
     ids = {conflict.activity_id for conflict in conflicts}
-    return {(each.table_name, each.row_key) for each in changes if each.id in ids}
+    return {_row_of(each) for each in changes if each.id in ids}
 
 
 def _by_statement(changes: list[RecordedChange]) -> list[list[RecordedChange]]:
