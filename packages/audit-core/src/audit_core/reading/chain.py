@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, column, exists, func, literal, not_, or_, select, type_coerce
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ColumnElement, Text, and_, case, column, exists, func, literal, not_, or_, select, type_coerce
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from .audited_table import AuditedTable
 from .exact import ExactText, operate, pg
@@ -16,8 +16,8 @@ _PAIR = (column("key", ExactText), column("value", JSONB()))
 
 def shown(activity: Any, data: ColumnElement[Any]) -> ColumnElement[Any]:
     """A recorded row without the columns that are masked."""
-    data = type_coerce(data, JSONB())
-    return case((activity.masked.is_not(None), operate(data, "-", activity.masked, JSONB())), else_=data)
+    masked = func.coalesce(activity.masked, literal([], ARRAY(Text())))
+    return operate(type_coerce(data, JSONB()), "-", masked, JSONB())
 
 
 def differs(one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -6,15 +6,14 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, func, literal, not_, select, union_all
+from sqlalchemy import ColumnElement, FromClause, Select, exists, func, literal, not_, select, union_all
 
-from .audited_table import AuditedTable
 from .exact import exact_text
 from .merging import ROW_VERBS
 
 
 def first_afterwards(
-    audited: AuditedTable,
+    activities: Callable[[], FromClause],
     until: ColumnElement[dt.datetime],
     row_key: ColumnElement[str] | None,
     is_wanted: Callable[[Any], ColumnElement[bool]],
@@ -24,10 +23,11 @@ def first_afterwards(
     ``was_there`` is whether a row had the key before that activity, and ``is_before`` whether that was the row which
     the activity found; a snapshot is one of a row that had not changed.
 
+    :param activities: those of the table.
     :param row_key: of this key only.
     :param is_wanted: a further condition on the activities.
     """
-    given, taken, swapped = audited.activities, audited.activities, audited.activities
+    given, taken, swapped = activities(), activities(), activities()
     # Where rows change places in one statement, the key that comes to one of them was that of another one before.
     is_swapped = exists(
         select(literal(1)).where(

@@ -78,7 +78,7 @@ def live_rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[s
         )
     until = literal(when, DateTime(timezone=True))
     since = first_id_since(audited.scope, when)
-    first = first_afterwards(audited, until, row_key, lambda activity: activity.id >= since).cte()
+    first = first_afterwards(lambda: audited.activities, until, row_key, lambda activity: activity.id >= since).cte()
     changed = select(first.c.row_key, first.c.id, first.c.is_before).where(first.c.was_there).subquery()
     rows = union_all(_unchanged(audited, first, row_key), states(audited, changed, until)).subquery()
     columns = [as_column(each, rows.c[each.key]) for each in audited.table.columns]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import (
@@ -10,6 +11,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     DateTime,
+    FromClause,
     Select,
     and_,
     case,
@@ -54,11 +56,8 @@ def past_rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[s
 def states(audited: AuditedTable, latest: Subquery, until: ColumnElement[dt.datetime]) -> Select[Any]:
     """Select the rows that activities left, or found, where they are ``is_before``."""
     activity = audited.all_activities
-    before = whole_before(activity.c, audited.scope.activity_cls)
-    left = case(
-        (latest.c.is_before, before),
-        else_=operate(before, "||", changed(activity.c), JSONB()),
-    )
+    new = case((latest.c.is_before, literal({}, JSONB())), else_=changed(activity.c))
+    left = operate(whole_before(activity.c, audited.scope.activity_cls), "||", new, JSONB())
     # Computed once, whatever looks at it.
     state = select(left.label("data")).offset(0).correlate(latest, activity).lateral()
     columns = [column(each.name, StoredType(each.type)) for each in audited.table.columns]
@@ -109,7 +108,8 @@ def _latest(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str
     """
     until = literal(when, DateTime(timezone=True))
     cut = func.coalesce(limit(audited, "removed_until"), cast(exact_text("-infinity"), DateTime(timezone=True)))
-    given = audited.activities
+    activities = _activities(audited, row_key)
+    given, taken, other = activities(), activities(), activities()
 
     # Of one row an index finds what there is.
     end = end_id_until(audited.scope, when) if row_key is None else literal(LAST_ID, BigInteger())
@@ -120,8 +120,6 @@ def _latest(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str
     query = select(given.c.row_key, given.c.id, (given.c.verb != "delete").label("stays")).where(
         given.c.verb.in_(ROW_VERBS), is_before(given.c)
     )
-    taken = audited.activities
-    other = audited.activities
     # Where rows change places in one statement, the key that one gives up belongs to another one.
     is_taken_over = exists(
         _one().where(
@@ -147,14 +145,31 @@ def _latest(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str
     )
     # Where nothing was removed, nothing of this is read. A snapshot was taken of a row that had not changed.
     was_cut = limit(audited, "known_since") <= until
-    first = first_afterwards(audited, until, row_key, lambda _: was_cut).subquery()
+    first = first_afterwards(activities, until, row_key, lambda _: was_cut).subquery()
     later = select(first.c.row_key, first.c.id, first.c.is_before).where(first.c.was_there).cte()
-    known, gone = audited.activities, audited.activities
+    known, gone = activities(), activities()
     is_known = or_(
         exists(_one().where(known.c.row_key == later.c.row_key, known.c.verb.in_(ROW_VERBS), is_before(known.c))),
         exists(_one().where(gone.c.old_row_key == later.c.row_key, is_before(gone.c))),
     )
     return union_all(last, select(later.c.row_key, later.c.id, later.c.is_before).where(not_(is_known))).subquery()
+
+
+def _activities(audited: AuditedTable, row_key: ColumnElement[str] | None) -> Callable[[], FromClause]:
+    """Return what gives the activities of the table; of one row they are looked up once, without their data.
+
+    Each time that they are named, they are planned for each partition.
+    """
+    if row_key is None:
+        return lambda: audited.activities
+    came, left = audited.activities, audited.activities
+    found = [
+        select(
+            each.c.id, each.c.verb, each.c.row_key, each.c.old_row_key, each.c.issued_at, each.c.native_transaction_id
+        ).where(is_own)
+        for each, is_own in ((came, came.c.row_key == row_key), (left, left.c.old_row_key == row_key))
+    ]
+    return union_all(*found).cte().alias
 
 
 def readable(audited: AuditedTable, data: ColumnElement[Any], masked: ColumnElement[Any]) -> ColumnElement[Any]:
