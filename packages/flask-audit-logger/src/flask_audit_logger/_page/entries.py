@@ -18,6 +18,7 @@ from sqlalchemy import (
     any_,
     cast,
     exists,
+    false,
     func,
     inspect,
     literal,
@@ -27,9 +28,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from .days import ids_at
+from .few import are_few_of_table, own_activities
 from .loading import LOADED_INTO_LOG, load_activities, transactions_of
-from .partitions import highest_id, is_among, lowest_id, of_each
-from .queries import along_index, few_of, finds_few, of_activity, of_transaction
+from .partitions import by_ids, highest_id, is_among, lowest_id, of_each
+from .queries import along_index, of_activity, of_transaction
 
 #: Entries of a page.
 ENTRIES = 30
@@ -121,14 +123,9 @@ def log_entries(log: AuditLog, session: Session, filters: dict[str, Any], after:
     :param filters: as for ``activities()``, and ``text``; reads are left out unless the verb asks for them.
     """
     asked = {**filters, "verb": filters.get("verb") or [verb for verb in VERBS if verb != "read"]}
-    if "transaction" in filters or ("text" not in filters and finds_few(log, session, filters)):
-        own = few_of(log, session, filters)
-        if own is not None and not own:
-            return EntryPage()
-        matching, most = _matching(log, asked), _COUNTED_OF_FEW + 1
-        if own is not None:
-            matching = of_each(log, session, matching, own, most)
-        found = _transactions(log, session, matching.limit(most), (), ENTRIES + 1, below=after)
+    few = None if "text" in filters and "transaction" not in filters else _few(log, session, asked)
+    if few is not None:
+        found = _transactions(log, session, few.limit(_COUNTED_OF_FEW + 1), (), ENTRIES + 1, below=after)
         page = EntryPage(after=found[ENTRIES - 1].last_id if len(found) > ENTRIES else None)
     else:
         found, page, floor = _search(log, session, asked, after)
@@ -159,6 +156,20 @@ def count_changes(
             groups = [groups[0].one_less(), *groups[1:]]
         found[id_] = ([group for group in groups if group.count], total <= limit)
     return found
+
+
+def _few(log: AuditLog, session: Session, filters: dict[str, Any]) -> Select[Any] | None:
+    """Select what is asked for, if an index leads to few activities."""
+    matching = _matching(log, filters)
+    if "transaction" in filters:
+        return matching
+    if "actor" in filters:
+        own = own_activities(log, session, filters["actor"])
+        if own.are_all:
+            # They are the actor's, so nobody has to look at their transactions again.
+            matching = _matching(log, {name: value for name, value in filters.items() if name != "actor"})
+            return by_ids(log, matching, [each.id for each in own.rows]) if own.rows else matching.where(false())
+    return matching if "table" in filters and are_few_of_table(log, session, filters["table"]) else None
 
 
 def _matching(log: AuditLog, filters: dict[str, Any]) -> Select[Any]:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from . import queries
 from .access import require_csrf_token
-from .actors import LAST, summary_of
+from .actors import summary_of
 from .answering import Answering, argument, asked_after, next_page, plain_value, utc_now
 from .days import days
 from .documents import (
@@ -27,6 +27,7 @@ from .documents import (
     transaction_document,
 )
 from .entries import EntryPage, count_changes, log_entries
+from .few import OF_ACTOR
 from .filters import arguments, given, number
 from .loading import transactions_of
 from .naming import Names
@@ -134,7 +135,8 @@ class Views(Answering):
                 "actors": [{"id": key_value(key), "name": name} for key, name in more.get("which", ())],
             }
 
-        shown = {**more, "fields": fields, "page": page, "names": names, "title": title, "error": error, "most": LAST}
+        shown = {**more, "fields": fields, "page": page, "names": names, "title": title, "error": error}
+        shown["most"] = OF_ACTOR
         shown |= {"tables": self.presentation.tables(), "columns": self.presentation.columns(fields.get("table"))}
         return self.answer("log.html", document, status, **shown, asked_zone=self._asked_zone())
 
