@@ -17,6 +17,7 @@ from .documents import json_answer, time_text, wants_json
 from .filters import number
 from .naming import Names
 from .presentation import Presentation, here
+from .repeated import REMEMBERED
 
 
 class Answering:
@@ -49,9 +50,9 @@ class Answering:
         return render_template(f"audit_logger/{template}", **values), status
 
 
-def next_page(after: int | None) -> dict[str, Any]:
+def next_page(after: int | None, **more: Any) -> dict[str, Any]:
     """Describe where the next page begins."""
-    return {"after": after, "next": None if after is None else here(after=after)}
+    return {"after": after, "next": None if after is None else here(after=after, **more)}
 
 
 def argument(name: str) -> str:
@@ -67,6 +68,11 @@ def argument(name: str) -> str:
 def asked_after() -> int | None:
     """Return the activity after which the page begins that is asked for."""
     return number(request.args["after"], "after") if request.args.get("after") else None
+
+
+def asked_listed() -> list[int]:
+    """Return the large transactions that the pages before have listed, as the link to this one says."""
+    return [number(each, "listed") for each in request.args.get("listed", "").split(",")[-REMEMBERED:] if each]
 
 
 def utc_now() -> dt.datetime:

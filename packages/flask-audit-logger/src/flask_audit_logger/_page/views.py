@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from . import queries
 from .access import require_csrf_token
 from .actors import summary_of
-from .answering import Answering, argument, asked_after, next_page, plain_value, utc_now
+from .answering import Answering, argument, asked_after, asked_listed, next_page, plain_value, utc_now
 from .days import days
 from .documents import (
     activity_document,
@@ -59,7 +59,7 @@ class Views(Answering):
                     fields["actor"] = str(found[0][0])
                 filters = arguments(self.logger, fields, self.presentation.zones.asked())
                 names.load(own, [filters.get("actor")])
-                page = log_entries(self.logger, own, filters, after)
+                page = log_entries(self.logger, own, filters, after, asked_listed())
                 zone = self.presentation.zones.of_reader()
                 more: dict[str, Any] = {}
                 if not fields and after is None:
@@ -79,7 +79,7 @@ class Views(Answering):
             names = self.presentation.start()
             names.load(own, [actor])
             after, zone = asked_after(), self.presentation.zones.of_reader()
-            page = log_entries(self.logger, own, {"actor": actor}, after)
+            page = log_entries(self.logger, own, {"actor": actor}, after, asked_listed())
             summary = summary_of(self.logger, own, actor, utc_now(), zone) if after is None else None
             title = f"Actor {names.actor_with_key(actor)}"
             return self._log(own, names, {"actor": str(actor)}, page, title, actor=actor, summary=summary)
@@ -122,6 +122,8 @@ class Views(Answering):
         actors = [entry.transaction.actor_id for entry in page.entries if entry.transaction is not None]
         names.load(own, actors, activities)
 
+        listed = ",".join(map(str, page.listed))
+
         def document() -> dict[str, Any]:
             summary = more.get("summary")
             return {
@@ -129,8 +131,8 @@ class Views(Answering):
                 **({} if summary is None else {"summary": summary_document(summary)}),
                 "entries": [entry_document(entry, names) for entry in page.entries],
                 "is_partial": page.is_partial,
-                "meanwhile": page.meanwhile and here(after=page.meanwhile),
-                **next_page(page.after),
+                "meanwhile": page.meanwhile and here(after=page.meanwhile, listed=listed),
+                **next_page(page.after, listed=listed),
                 # Those whose name the filter may mean.
                 "actors": [{"id": key_value(key), "name": name} for key, name in more.get("which", ())],
             }
