@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from audit_core import AuditLog, HistoryError
-from audit_core.siblings import scope_of
+from audit_core.siblings import parse_actor, scope_of
 from flask import render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
@@ -16,7 +16,7 @@ from .connections import Connections
 from .documents import json_answer, time_text, wants_json
 from .filters import number
 from .naming import Names
-from .presentation import Presentation, here
+from .presentation import Presentation, error_text, here
 from .repeated import REMEMBERED
 
 
@@ -35,6 +35,22 @@ class Answering:
         keys = [each.transaction.actor_id for each in activities if each.transaction is not None]
         names.load(own, [*keys, *actors], activities)
         return names
+
+    def actors_meant(self, own: Session, names: Names, text: str | None) -> Sequence[tuple[Any, str]]:
+        """Find the actors that a text means: the one with this key, or those with such a name."""
+        if text is None:
+            return []
+        try:
+            key = parse_actor(self.scope, text)
+        except HistoryError as error:
+            found = names.find_actors(own, text)
+            if not found:
+                raise HistoryError(f"{error_text(error).rstrip('.')}; and no actor has such a name.") from None
+            return found
+        if isinstance(key, str):
+            found = names.find_actors(own, text)
+            return [] if text in {str(each) for each, _ in found} else found
+        return []
 
     def error(self, status: int, title: str, said: str) -> ResponseReturnValue:
         """Answer with a page that says what is wrong."""

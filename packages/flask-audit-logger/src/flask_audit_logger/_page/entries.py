@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audit_core import AuditLog
-from audit_core.siblings import VERBS, pg
+from audit_core.siblings import pg
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from .days import ids_at
 from .loading import LOADED_INTO_LOG, load_activities, transactions_of
-from .matching import few_matching, matching_of
+from .matching import few_matching, matching_of, without_reads
 from .partitions import highest_id, is_among, lowest_id, of_each
 from .repeated import REMEMBERED, large_among, listed_before
 
@@ -121,7 +121,7 @@ def log_entries(
     :param filters: as for ``activities()``, and ``text``; reads are left out unless the verb asks for them.
     :param listed: large transactions of the pages before.
     """
-    asked = {**filters, "verb": filters.get("verb") or [verb for verb in VERBS if verb != "read"]}
+    asked = without_reads(filters)
     few = None if "text" in filters and "transaction" not in filters else few_matching(log, session, asked)
     if few is not None:
         found = _transactions(log, session, few.limit(_COUNTED_OF_FEW + 1), (), ENTRIES + 1, below=after)

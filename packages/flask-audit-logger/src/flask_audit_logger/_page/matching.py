@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from audit_core import AuditLog
-from audit_core.siblings import pg
+from audit_core.siblings import VERBS, pg
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -23,6 +23,18 @@ from sqlalchemy.orm import Session
 from .few import are_few_of_table, own_activities
 from .partitions import by_ids
 from .queries import of_activity, of_transaction
+
+
+def without_reads(filters: dict[str, Any]) -> dict[str, Any]:
+    """Return filters that leave reads out, unless they ask for verbs."""
+    return {**filters, "verb": filters.get("verb") or [verb for verb in VERBS if verb != "read"]}
+
+
+def all_matching(log: AuditLog, filters: dict[str, Any]) -> Select[Any]:
+    """Select all activities that are asked for, wherever they are."""
+    own = {name: value for name, value in filters.items() if name != "text"}
+    query = log.activities(**own)
+    return query.where(_contains(log, filters["text"])) if "text" in filters else query
 
 
 def few_matching(log: AuditLog, session: Session, filters: dict[str, Any]) -> Select[Any] | None:
@@ -59,6 +71,7 @@ def _contains(log: AuditLog, wanted: str) -> ColumnElement[bool]:
     activity = inspect(log.activity_cls).local_table
     transaction = inspect(log.transaction_cls).local_table
     meta = select(cast(transaction.c.meta, Text)).where(transaction.c.id == activity.c.transaction_id)
+    meta = meta.correlate(activity)
     places = pg.concat_ws(
         cast(literal("\n"), Text()),
         cast(activity.c.row_key, Text),

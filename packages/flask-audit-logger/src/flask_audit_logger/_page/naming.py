@@ -143,6 +143,10 @@ class Names:
         except AuditError:
             return {}
 
+    def name_of_actor(self, key: Any) -> str | None:
+        """Return what an actor is called, if there is a name."""
+        return self._actors.get(str(key))
+
     def actor(self, key: Any) -> str:
         """Return what to call an actor; the primary key if there is no name."""
         return self._actors.get(str(key)) or str(key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -52,7 +51,7 @@ class Views(Answering):
             names = self.presentation.start()
             actors = names.offered_actors(own)
             try:
-                found = self._actors(own, names, fields.get("actor"))
+                found = self.actors_meant(own, names, fields.get("actor"))
                 if len(found) > 1:
                     return self._log(own, names, fields, EntryPage(), "Log", actors=actors, which=found)
                 if found:
@@ -90,22 +89,6 @@ class Views(Answering):
             return self.presentation.zones.asked()
         except HistoryError:
             return self.presentation.zones.of_reader()
-
-    def _actors(self, own: Session, names: Names, text: str | None) -> Sequence[tuple[Any, str]]:
-        """Find the actors that a text means: the one with this key, or those with such a name."""
-        if text is None:
-            return []
-        try:
-            key = parse_actor(self.scope, text)
-        except HistoryError as error:
-            found = names.find_actors(own, text)
-            if not found:
-                raise HistoryError(f"{error_text(error).rstrip('.')}; and no actor has such a name.") from None
-            return found
-        if isinstance(key, str):
-            found = names.find_actors(own, text)
-            return [] if text in {str(each) for each, _ in found} else found
-        return []
 
     def _log(
         self,
