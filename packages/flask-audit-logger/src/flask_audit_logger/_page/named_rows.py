@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from audit_core.siblings import UNNAMEABLE, Scope, equal, mapper_of, naming_column, says_itself, short_name, table_of
-from sqlalchemy import ColumnElement, Table, and_, literal, or_, select
+from sqlalchemy import ColumnElement, and_, literal, or_, select
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Mapper, Session, lazyload
 
@@ -43,15 +43,16 @@ def load_names(
 
 def load_names_if_readable(
     session: Session,
-    table: Table,
+    table: Any,
     mapper: Mapper[Any] | None,
     keys: list[tuple[Any, ...]],
     name_of: Callable[[Any], str | None] | None,
+    columns: Sequence[str],
 ) -> dict[tuple[Any, ...], str | None]:
-    """Name rows of a table that is none of the trail's: it may not be there, or not be for the role of the page."""
+    """Name rows of a table that may not be there, or not be for the role of the page."""
     try:
         with session.begin_nested():
-            return load_names(session, table, mapper, keys, name_of, OF_RECORD)
+            return load_names(session, table, mapper, keys, name_of, columns)
     except ProgrammingError:
         return {}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 from audit_core import AuditError, AuditLog
@@ -36,7 +35,7 @@ from sqlalchemy.orm import Mapper, Session
 
 from .loading import LOADED_INTO_LOG, is_loaded, load_activities
 from .named_rows import OF_RECORD, load_names, load_names_if_readable, name_of_recorded
-from .referring import Named, Reference, recorded_values, references
+from .referring import Named, Target, key_of, recorded_values, targets_of
 
 #: Actors that a field offers, and that a search finds.
 OFFERED, FOUND = 100, 20
@@ -64,6 +63,7 @@ class Names:
     elsewhere: Callable[[], Any]
     _actors: dict[str, str | None] = field(default_factory=dict)
     _records: dict[_Record, str | None] = field(default_factory=dict)
+    _targets: dict[tuple[str, str], dict[str, Target]] = field(default_factory=dict)
 
     @property
     def scope(self) -> Scope:
@@ -89,14 +89,15 @@ class Names:
             if key is not None:
                 wanted.setdefault((schema, table_name), set()).add(key)
         referred: dict[tuple[str, str], Table] = {}
-        of_activities = ((each.schema, each.table_name, row) for each in activities for row in recorded_values(each))
-        for _, reference in chain.from_iterable(self._references(*each) for each in (*values, *of_activities)):
-            if self._is_actor(reference):
-                wanted_actors |= self._actor_key(reference)
+        for target, key in self._referred_to(activities, values):
+            place = target.schema, target.table.name
+            if self._is_actor(target):
+                wanted_actors |= self._actor_key(key)
+            elif place in wanted and place not in referred:
+                wanted[place].add(key)
             else:
-                place = reference.schema, reference.table.name
-                wanted.setdefault(place, set()).add(reference.row_key)
-                referred[place] = reference.table
+                referred[place] = target.table
+                wanted.setdefault(place, set()).add(key)
         self._load_actors(session, {text: key for text, key in wanted_actors.items() if text not in self._actors})
         for (schema, table_name), keys in wanted.items():
             new = sorted(key for key in keys if (schema, table_name, key) not in self._records)
@@ -106,40 +107,58 @@ class Names:
 
     def referred(self, activity: Any, column: str) -> tuple[Named | None, Named | None]:
         """Return what a column referred to before an activity, and after it; None where it refers to nothing."""
-        old, new = (self.called(activity.schema, activity.table_name, row, column) for row in recorded_values(activity))
-        return old, new
+        if column not in self._targets_of(activity.schema, activity.table_name):
+            return None, None
+        old, new = recorded_values(activity, [column])
+        place = activity.schema, activity.table_name
+        return self.called(*place, old, column), self.called(*place, new, column)
 
     def called(self, schema: str, table_name: str, values: Mapping[str, Any], column: str) -> Named | None:
         """Return what to call what a column of a row refers to."""
-        reference = dict(self._references(schema, table_name, values)).get(column)
-        if reference is None:
+        target, key = self._targets_of(schema, table_name).get(column), key_of(values.get(column))
+        if target is None or key is None:
             return None
-        key, table = reference.row_key, reference.table
-        of_record = self.record_of(reference.schema, table.name, key)
-        name = self._actors.get(key) if self._is_actor(reference) else of_record
-        return Named(name, key, table.fullname if is_audited(table) else None)
+        of_record = self.record_of(target.schema, target.table.name, key)
+        name = self._actors.get(key) if self._is_actor(target) else of_record
+        return Named(name, key, target.table.fullname if is_audited(target.table) else None)
 
     def called_by_column(self, activity: Any) -> dict[str, dict[str, str]]:
         """Return the names of what an activity refers to, by the columns and the keys."""
         found: dict[str, dict[str, str]] = {}
-        for row in recorded_values(activity):
-            for column in row:
-                named = self.called(activity.schema, activity.table_name, row, column)
+        for column in self._targets_of(activity.schema, activity.table_name):
+            for named in self.referred(activity, column):
                 if named is not None and named.name is not None:
                     found.setdefault(column, {})[named.row_key] = named.name
         return found
 
-    def _references(self, schema: str, table_name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Reference]]:
-        table = table_of(self.scope, schema, table_name)
-        return iter(()) if table is None else references(table, schema, values)
+    def _targets_of(self, schema: str, table_name: str) -> dict[str, Target]:
+        place = schema, table_name
+        if place not in self._targets:
+            table = table_of(self.scope, schema, table_name)
+            self._targets[place] = {} if table is None else targets_of(table, schema)
+        return self._targets[place]
 
-    def _is_actor(self, reference: Reference) -> bool:
+    def _referred_to(
+        self, activities: Iterable[Any], values: Iterable[tuple[str, str, Mapping[str, Any]]]
+    ) -> Iterator[tuple[Target, str]]:
+        """Yield what activities and rows refer to, and by which keys."""
+        rows = list(values)
+        for each in activities:
+            place = each.schema, each.table_name
+            rows += ((*place, row) for row in recorded_values(each, self._targets_of(*place)))
+        for schema, table_name, row in rows:
+            for column, target in self._targets_of(schema, table_name).items():
+                key = key_of(row.get(column))
+                if key is not None:
+                    yield target, key
+
+    def _is_actor(self, target: Target) -> bool:
         mapper = self._actor_mapper()
-        return mapper is not None and mapper.local_table is reference.table
+        return mapper is not None and mapper.local_table is target.table
 
-    def _actor_key(self, reference: Reference) -> dict[str, Any]:
+    def _actor_key(self, key: str) -> dict[str, Any]:
         try:
-            return {reference.row_key: parse_actor(self.scope, reference.row_key)}
+            return {key: parse_actor(self.scope, key)}
         except AuditError:
             return {}
 
@@ -234,12 +253,11 @@ class Names:
     ) -> dict[str, str | None]:
         """Name records.
 
-        :param referred: the table, if it need not be audited since another one refers to it.
+        :param referred: the table, if it is only referred to: then it need not be audited, nor be there.
         """
-        table = table_of(self.scope, schema, table_name)
+        audited = table_of(self.scope, schema, table_name)
+        table = audited if referred is None else referred
         found: dict[str, str | None] = {}
-        is_ours = table is not None or referred is None
-        table = referred if table is None else table
         if table is not None:
             parsed: dict[tuple[Any, ...], str] = {}
             for text in keys:
@@ -247,15 +265,12 @@ class Names:
                     parsed[parse_key(table, text)] = text
                 except AuditError:
                     continue
-            mapper = mapper_of(self.scope, table)
-            name_of = self.naming.record_name
-            if is_ours:
-                named = load_names(session, table, mapper, list(parsed), name_of, OF_RECORD)
-            else:
-                named = load_names_if_readable(session, table, mapper, list(parsed), name_of)
+            load = load_names if referred is None else load_names_if_readable
+            mapper, name_of = mapper_of(self.scope, table), self.naming.record_name
+            named = load(session, table, mapper, list(parsed), name_of, OF_RECORD)
             found = {parsed[key]: name for key, name in named.items() if key in parsed}
         gone = [key for key in keys if key not in found]
-        if gone and is_ours:
+        if gone and (audited is not None or referred is None):
             found |= self._recorded(session, schema, table_name, gone, self.naming.record_name, OF_RECORD)
         return found
 

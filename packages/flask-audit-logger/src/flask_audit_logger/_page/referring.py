@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,12 @@ from .loading import is_digest, is_loaded
 
 
 @dataclass(frozen=True)
-class Reference:
-    """A row that a recorded value refers to, called as an activity of it is."""
+class Target:
+    """A table that a column refers to."""
 
     table: Table
+    #: That of the table in the database.
     schema: str
-    row_key: str
 
 
 @dataclass(frozen=True)
@@ -37,28 +37,33 @@ class Named:
         return self.row_key if self.name in (None, self.row_key) else f"{self.name} ({self.row_key})"
 
 
-def references(table: Table, schema: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Reference]]:
-    """Yield the columns of a recorded row by which it refers to the primary key of another one.
+def targets_of(table: Table, schema: str) -> dict[str, Target]:
+    """Return what the columns of a table refer to, each by itself, by a primary key.
 
     :param schema: that of the table in the database.
     """
+    found = {}
     for constraint in foreign_keys_of(table):
         (element, *others), other = constraint.elements, constraint.referred_table
-        if others or list(other.primary_key.columns) != [element.column]:
-            continue
-        column, value = element.parent.name, values.get(element.parent.name)
-        if isinstance(value, bool) or not isinstance(value, (int, str)) or is_digest(str(value)):
-            continue
-        # A table that names no schema is where the other one is that names none.
-        own = other.schema or (schema if table.schema is None else "public")
-        yield column, Reference(other, own, str(value))
+        if not others and list(other.primary_key.columns) == [element.column]:
+            # A table that names no schema is where the other one is that names none.
+            own = other.schema or (schema if table.schema is None else "public")
+            found[element.parent.name] = Target(other, own)
+    return found
 
 
-def recorded_values(activity: Any) -> list[dict[str, Any]]:
-    """Return what is shown of an activity, before and after it, without what only stands for a value."""
+def key_of(value: Any) -> str | None:
+    """Write what a column refers to by as the trail writes a key; None if it refers to nothing."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)) or is_digest(str(value)):
+        return None
+    return str(value)
+
+
+def recorded_values(activity: Any, columns: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what is shown of some columns before an activity and after it; not what only stands for a value."""
     if not is_loaded(activity):
-        return [{}, {}]
-    found = [each if isinstance(each, dict) else {} for each in (activity.old_data, activity.changed_data)]
-    shown = found[0] if activity.verb == "delete" else found[1]
+        return {}, {}
+    old, new = (each if isinstance(each, dict) else {} for each in (activity.old_data, activity.changed_data))
     hidden = {*(activity.masked or ()), *(activity.erased or ())}
-    return [{name: value for name, value in each.items() if name in shown and name not in hidden} for each in found]
+    shown = [name for name in columns if name in (old if activity.verb == "delete" else new) and name not in hidden]
+    return {name: old[name] for name in shown if name in old}, {name: new[name] for name in shown if name in new}
