@@ -109,6 +109,15 @@ def test_a_table_that_cannot_be_read_leaves_the_key(app: Flask, client: FlaskCli
     assert "new: </span>7</ins>" in body(client, "")
 
 
+def test_a_table_that_is_gone_leaves_the_names_that_the_trail_knows(app: Flask, client: FlaskClient) -> None:
+    change(app, article_key="b")
+    with app.app_context(), db.engine.begin() as connection:
+        quoted = TABLE.replace('"', '""')
+        connection.execute(text(f'DROP TABLE "{quoted}" CASCADE'))
+    assert what(client) == "changed article_key of vote 1: Apples → Pears"
+    assert "article a, Apples" in body(client, "", table=TABLE, verb="insert", transaction="4")
+
+
 def test_a_value_that_is_hidden_has_no_name(app: Flask, client: FlaskClient) -> None:
     change(app, voter_id=2)
     with app.app_context(), db.engine.begin() as connection:

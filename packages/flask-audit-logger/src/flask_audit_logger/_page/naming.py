@@ -253,7 +253,7 @@ class Names:
     ) -> dict[str, str | None]:
         """Name records.
 
-        :param referred: the table, if it is only referred to: then it need not be audited, nor be there.
+        :param referred: the table, if it is only referred to: then it need not be audited.
         """
         audited = table_of(self.scope, schema, table_name)
         table = audited if referred is None else referred
@@ -265,9 +265,8 @@ class Names:
                     parsed[parse_key(table, text)] = text
                 except AuditError:
                     continue
-            load = load_names if referred is None else load_names_if_readable
             mapper, name_of = mapper_of(self.scope, table), self.naming.record_name
-            named = load(session, table, mapper, list(parsed), name_of, OF_RECORD)
+            named = load_names_if_readable(session, table, mapper, list(parsed), name_of, OF_RECORD)
             found = {parsed[key]: name for key, name in named.items() if key in parsed}
         gone = [key for key in keys if key not in found]
         if gone and (audited is not None or referred is None):
