@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from audit_core.cli import formats
-from audit_core.cli.writer import COLUMNS, Rows, Writer
+from audit_core.exporting.columns import COLUMNS
+from audit_core.exporting.writers import Rows, Writer
 from sqlalchemy import text
 
 from tests.cli.conftest import Shop

@@ -66,6 +66,13 @@ class Part(db.Model):  # type: ignore[name-defined, misc]
     line: Mapped[int]
 
 
+class Topic(db.Model):  # type: ignore[name-defined, misc]
+    """Is referred to, and not audited."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str]
+
+
 class Vote(db.Model):  # type: ignore[name-defined, misc]
     """Belongs to an article, and no index finds it."""
 
@@ -73,6 +80,8 @@ class Vote(db.Model):  # type: ignore[name-defined, misc]
 
     id: Mapped[int] = mapped_column(primary_key=True)
     article_key: Mapped[str | None] = mapped_column(ForeignKey(Article.key))
+    voter_id: Mapped[int | None] = mapped_column(ForeignKey(User.id))
+    topic_id: Mapped[int | None] = mapped_column(ForeignKey(Topic.id))
 
 
 class Visit(db.Model):  # type: ignore[name-defined, misc]

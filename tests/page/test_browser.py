@@ -180,4 +180,8 @@ def test_printing_leaves_out_what_paper_cannot_do(browser: sync_api.Browser, add
     page.emulate_media(media="print")
     assert page.get_by_role("navigation").count() == 0
     assert page.locator(".entry").first.is_visible()
+    # In black; the outline says which it is.
+    assert page.locator(".mark").first.is_visible()
+    strokes = "[...document.querySelectorAll('.mark path')].map(each => getComputedStyle(each).stroke)"
+    assert set(page.evaluate(strokes)) <= {"rgb(0, 0, 0)", "rgb(68, 68, 68)"}
     page.close()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from tests.page.app import Article, audit_logger, db
 from tests.page.test_page import TABLE
@@ -150,6 +150,45 @@ def test_a_transaction_is_on_one_page_whatever_others_did_meanwhile(
     assert len(seen) == len(set(seen))
     assert set(range(max(seen) - 120, max(seen) + 1)) <= {*seen}
     assert sum(text.count(f'<a href="/audit/transaction/{number}">Transaction') for text in texts) == 1
+
+
+@pytest.mark.parametrize("filters", ["", "verb=insert", "text=long"])
+@pytest.mark.parametrize("size", [300, 700])
+def test_a_transaction_is_on_one_page_however_it_lies_on_disk(
+    app: Flask, client: FlaskClient, filters: str, size: int
+) -> None:
+    with app.app_context(), db.engine.connect() as long, db.engine.connect() as other:
+        long.execute(insert(Article), [{"key": f"l{row}", "title": "long"} for row in range(size)])
+        # More than two pages of them.
+        for short in range(70):
+            other.execute(insert(Article), [{"key": f"s{short}.{row}", "title": "long"} for row in range(20)])
+            other.commit()
+        long.execute(insert(Article).values(key="last", title="long"))
+        long.commit()
+    number = newest_of(client, "last")
+    with app.app_context(), db.engine.begin() as connection:
+        for statement in (
+            "SET LOCAL audit_logger.maintenance = 'on'",
+            f"CREATE TEMP TABLE moved AS SELECT * FROM activity WHERE transaction_id = {number}",
+            f"DELETE FROM activity WHERE transaction_id = {number}",
+            "INSERT INTO activity SELECT * FROM moved ORDER BY id DESC",
+        ):
+            connection.execute(text(statement))
+    seen, texts = pages(client, filters)
+    assert seen[0] == number
+    assert len(seen) == len(set(seen)) > 70
+    assert sum(each.count(f'<a href="/audit/transaction/{number}">Transaction') for each in texts) == 1
+    # The links of the page lead the same way.
+    newest, oldest = client.get(f"/audit/?{filters}").text, texts[-1]
+    link = newest.rpartition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&")
+    assert ("listed" in link) is (size > 500)
+    assert number not in {each["transaction_id"] for each in asked(client, link.removeprefix("/audit/"))["entries"]}
+    assert "listed" not in oldest.rpartition('aria-label="Pages"')[2]
+
+
+def test_what_a_link_says_was_listed_is_numbers(client: FlaskClient) -> None:
+    response = client.get("/audit/log.json?listed=1,x")
+    assert (response.status_code, response.json["error"][:15]) == (400, "listed is 'x', ")  # type: ignore[index]
 
 
 def newest_of(client: FlaskClient, key: str) -> int:

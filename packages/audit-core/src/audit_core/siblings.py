@@ -8,6 +8,8 @@ from .audit_log import find_audit_log, scope_of
 from .audited import audited_tables, foreign_keys_of, is_audited
 from .capture.forgotten import leave_unattached
 from .capture.resolving import Resolvers
+from .exporting.columns import select_columns
+from .exporting.writers import Csv, JsonLines
 from .importing import Renamed, find_source, import_within
 from .installation.catalog import audit_relations, function_names
 from .installation.catalog import read as read_installed
@@ -47,9 +49,11 @@ __all__ = [
     "VERBS",
     "Budget",
     "ClosedPartitions",
+    "Csv",
     "Difference",
     "InitTrail",
     "InitTriggers",
+    "JsonLines",
     "Piece",
     "Predecessor",
     "RefreshTrail",
@@ -105,6 +109,7 @@ __all__ = [
     "schema_of",
     "scope_of",
     "sealed_in",
+    "select_columns",
     "short_name",
     "storable",
     "table_of",

@@ -15,19 +15,16 @@ from typing import Any, BinaryIO
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from sqlalchemy import Integer, Select, Text, cast, func, literal, null, select
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Integer, Select, func, select
 from sqlalchemy.orm import Session
 
-from audit_core import AuditLog, Timeline
 from audit_core.audit_log import scope_of
+from audit_core.exporting.columns import select_columns
 from audit_core.reading import actor_names
-from audit_core.reading.exact import pg
 
 from . import formats, options, times
 from .errors import CommandError
 from .source import Database, with_database
-from .writer import COLUMNS
 
 #: The number of activities in memory at once, and in a row group of Parquet.
 BATCH = 5000
@@ -73,9 +70,9 @@ def export(
         if with_archive:
             trail = stack.enter_context(log.archived(database.engine, catalog=catalog))
             session, counted = trail.session, None
-            queries = (_columns(trail, each) for each in trail.queries(oldest_first=True, **filters))
+            queries = (select_columns(trail, each) for each in trail.queries(oldest_first=True, **filters))
         else:
-            counted = _columns(log, log.activities(**filters))
+            counted = select_columns(log, log.activities(**filters))
             queries = [counted]
         file = stack.enter_context(_opened(output))
         progress = stack.enter_context(_progress(session, counted))
@@ -87,40 +84,6 @@ def export(
                     names = actor_names(scope_of(log), session, {row["actor_id"] for row in rows})
                     writer.write([{**row, "actor": names.get(row["actor_id"])} for row in rows])
                     progress.advance(progress.task_ids[0], len(rows))
-
-
-def _columns(log: AuditLog | Timeline, activities: Select[Any]) -> Select[Any]:
-    """Select the columns of the file; JSON as the text that the database makes of it."""
-    activity, transaction = log.activity_cls, log.transaction_cls
-    json = {
-        "meta": transaction.meta,
-        "old_data": activity.old_data,
-        "changed_data": activity.changed_data,
-        **{
-            name: pg.to_jsonb(func.coalesce(names, literal([], postgresql.ARRAY(Text))))
-            for name, names in (("masked", activity.masked), ("erased", activity.erased))
-        },
-    }
-    columns: dict[str, Any] = {
-        "id": activity.id,
-        "issued_at": activity.issued_at,
-        "transaction_id": activity.transaction_id,
-        "actor_id": transaction.actor_id,
-        # Its place; names are loaded for each batch.
-        "actor": null(),
-        "client_addr": pg.host(transaction.client_addr),
-        "db_user": transaction.db_user,
-        "application_name": transaction.application_name,
-        "verb": activity.verb,
-        "schema": activity.schema,
-        "table": activity.table_name,
-        "row_key": activity.row_key,
-        "delta_depth": activity.delta_depth,
-        **{name: cast(column, Text) for name, column in json.items()},
-    }
-    ordered = [columns[name].label(name) for name in COLUMNS]
-    joined = activities.outerjoin(transaction, transaction.id == activity.transaction_id)
-    return joined.with_only_columns(*ordered).order_by(None).order_by(activity.id)
 
 
 @contextmanager

@@ -10,8 +10,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from audit_core.exporting.json import dump
+
 from .cutting import cut
-from .json import dump
 
 _GAP = "  "
 _INDENT = "    "

@@ -7,7 +7,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .writer import COLUMNS, Rows, Writer
+from audit_core.exporting.columns import COLUMNS
+from audit_core.exporting.writers import Rows, Writer
 
 _TYPES: dict[str, Any] = {
     "id": pa.int64(),

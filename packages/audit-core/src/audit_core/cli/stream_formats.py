@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from audit_core import AuditLogActivity
+from audit_core.exporting.json import dump
 
 from .description import activity_json
-from .json import dump
 
 FORMATS = ("json", "cloudevents")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from audit_core import AuditLog, HistoryError
-from audit_core.siblings import scope_of
+from audit_core.siblings import parse_actor, scope_of
 from flask import render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
@@ -16,7 +16,8 @@ from .connections import Connections
 from .documents import json_answer, time_text, wants_json
 from .filters import number
 from .naming import Names
-from .presentation import Presentation, here
+from .presentation import Presentation, error_text, here
+from .repeated import REMEMBERED
 
 
 class Answering:
@@ -35,6 +36,22 @@ class Answering:
         names.load(own, [*keys, *actors], activities)
         return names
 
+    def actors_meant(self, own: Session, names: Names, text: str | None) -> Sequence[tuple[Any, str]]:
+        """Find the actors that a text means: the one with this key, or those with such a name."""
+        if text is None:
+            return []
+        try:
+            key = parse_actor(self.scope, text)
+        except HistoryError as error:
+            found = names.find_actors(own, text)
+            if not found:
+                raise HistoryError(f"{error_text(error).rstrip('.')}; and no actor has such a name.") from None
+            return found
+        if isinstance(key, str):
+            found = names.find_actors(own, text)
+            return [] if text in {str(each) for each, _ in found} else found
+        return []
+
     def error(self, status: int, title: str, said: str) -> ResponseReturnValue:
         """Answer with a page that says what is wrong."""
         return self.answer("error.html", lambda: {"error": said}, status, title=title, error=said)
@@ -49,9 +66,9 @@ class Answering:
         return render_template(f"audit_logger/{template}", **values), status
 
 
-def next_page(after: int | None) -> dict[str, Any]:
+def next_page(after: int | None, **more: Any) -> dict[str, Any]:
     """Describe where the next page begins."""
-    return {"after": after, "next": None if after is None else here(after=after)}
+    return {"after": after, "next": None if after is None else here(after=after, **more)}
 
 
 def argument(name: str) -> str:
@@ -67,6 +84,11 @@ def argument(name: str) -> str:
 def asked_after() -> int | None:
     """Return the activity after which the page begins that is asked for."""
     return number(request.args["after"], "after") if request.args.get("after") else None
+
+
+def asked_listed() -> list[int]:
+    """Return the large transactions that the pages before have listed, as the link to this one says."""
+    return [number(each, "listed") for each in request.args.get("listed", "").split(",")[-REMEMBERED:] if each]
 
 
 def utc_now() -> dt.datetime:

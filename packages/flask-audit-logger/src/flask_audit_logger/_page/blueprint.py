@@ -15,6 +15,7 @@ from sqlalchemy.exc import DataError, DBAPIError
 from .access import Access, harden
 from .connections import Connections
 from .embedding import Embedding, Embeddings
+from .exports import Exports
 from .naming import Naming
 from .presentation import Presentation
 from .records import RecordViews
@@ -22,6 +23,7 @@ from .views import Views
 from .zones import Zones
 
 _PAGES = "audit_logger_pages"
+_FORMAT = "<any(csv, jsonl):format>"
 _EMBEDDINGS = "audit_logger_embeddings"
 
 
@@ -57,7 +59,11 @@ def init_page(
     presentation = Presentation(logger, rules, naming, zones, lambda: db.session)
     connections = Connections(logger, db, bind_key, log_reads, statement_timeout)
     views, records = Views(logger, connections, presentation), RecordViews(logger, connections, presentation)
-    app.register_blueprint(_blueprint(name, views, records, rules, presentation), url_prefix=url_prefix)
+    blueprint = _blueprint(name, views, records, rules, presentation)
+    exports = Exports(logger, connections, presentation)
+    blueprint.add_url_rule(f"/export.{_FORMAT}", "export", exports.export_log)
+    blueprint.add_url_rule(f"/record/export.{_FORMAT}", "export_record", exports.export_record)
+    app.register_blueprint(blueprint, url_prefix=url_prefix)
     pages[url_prefix] = logger
     _embed(app, Embedding(presentation, connections, name))
 

@@ -100,6 +100,7 @@ def activity_document(activity: Any, names: Names) -> dict[str, Any]:
         "delta_depth": activity.delta_depth,
         "masked": activity.masked or [],
         "erased": activity.erased or [],
+        "names": names.called_by_column(activity),
     }
 
 

@@ -8,28 +8,24 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audit_core import AuditLog
-from audit_core.siblings import VERBS, pg
+from audit_core.siblings import pg
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    ColumnElement,
     Select,
-    Text,
-    any_,
-    cast,
     exists,
     func,
     inspect,
     literal,
-    literal_column,
     select,
 )
 from sqlalchemy.orm import Session
 
 from .days import ids_at
 from .loading import LOADED_INTO_LOG, load_activities, transactions_of
+from .matching import few_matching, matching_of, without_reads
 from .partitions import highest_id, is_among, lowest_id, of_each
-from .queries import along_index, few_of, finds_few, of_activity, of_transaction
+from .repeated import REMEMBERED, large_among, listed_before
 
 #: Entries of a page.
 ENTRIES = 30
@@ -41,8 +37,8 @@ _NEAR = 1000
 _WINDOWS = (500, 3000, 20_000)
 #: To read every value costs more than to read the rows.
 _WINDOWS_OF_SEARCH = (500, 4000)
-#: What was shown on a page before is looked for among so many ids, and among so many activities of each transaction.
-_MARGIN, _LAST = 500, 500
+#: What was shown on a page before is looked for among so many ids.
+_MARGIN = 500
 #: A page is filled up so many times after what was shown before has been left out of it.
 _FILLED = 3
 #: The changes of a transaction are counted up to the first number, and those of two large ones up to the second.
@@ -102,6 +98,8 @@ class EntryPage:
     is_partial: bool = False
     #: The next page begins before a large transaction; after this id is what others did meanwhile.
     meanwhile: int | None = None
+    #: Large transactions that are on this page or were on one before, for the link to the next.
+    listed: Sequence[int] = ()
 
 
 @dataclass
@@ -115,29 +113,30 @@ class _Found:
     is_counted: bool = True
 
 
-def log_entries(log: AuditLog, session: Session, filters: dict[str, Any], after: int | None) -> EntryPage:
+def log_entries(
+    log: AuditLog, session: Session, filters: dict[str, Any], after: int | None, listed: Sequence[int] = ()
+) -> EntryPage:
     """Load a page of the log.
 
     :param filters: as for ``activities()``, and ``text``; reads are left out unless the verb asks for them.
+    :param listed: large transactions of the pages before.
     """
-    asked = {**filters, "verb": filters.get("verb") or [verb for verb in VERBS if verb != "read"]}
-    if "transaction" in filters or ("text" not in filters and finds_few(log, session, filters)):
-        own = few_of(log, session, filters)
-        if own is not None and not own:
-            return EntryPage()
-        matching, most = _matching(log, asked), _COUNTED_OF_FEW + 1
-        if own is not None:
-            matching = of_each(log, session, matching, own, most)
-        found = _transactions(log, session, matching.limit(most), (), ENTRIES + 1, below=after)
+    asked = without_reads(filters)
+    few = None if "text" in filters and "transaction" not in filters else few_matching(log, session, asked)
+    if few is not None:
+        found = _transactions(log, session, few.limit(_COUNTED_OF_FEW + 1), (), ENTRIES + 1, below=after)
         page = EntryPage(after=found[ENTRIES - 1].last_id if len(found) > ENTRIES else None)
     else:
-        found, page, floor = _search(log, session, asked, after)
+        found, page, floor = _search(log, session, asked, after, listed)
         if found and filters:
             _mark_continued(log, session, found[:ENTRIES], floor)
+        if page.after is not None:
+            large = large_among(log, session, [each.transaction_id for each in found[:ENTRIES]])
+            page = replace(page, listed=[*listed, *large][-REMEMBERED:])
     found = found[:ENTRIES]
     if not filters:
         _count(log, session, found)
-    return EntryPage(_entries(log, session, found), page.after, page.is_partial, page.meanwhile)
+    return replace(page, entries=_entries(log, session, found))
 
 
 def count_changes(
@@ -161,52 +160,20 @@ def count_changes(
     return found
 
 
-def _matching(log: AuditLog, filters: dict[str, Any]) -> Select[Any]:
-    """Select what is asked for, looking up the transaction of each activity that is met."""
-    activity = log.activity_cls
-    searched = filters.get("text")
-    filters = {name: value for name, value in filters.items() if name != "text"}
-    # A subquery of all transactions of an actor would be read as a whole.
-    query = log.activities(**of_activity(filters)).where(*of_transaction(log, filters))
-    if searched is not None:
-        query = query.where(_contains(log, searched))
-    table = inspect(activity).local_table
-    return query.order_by(None).with_only_columns(
-        table.c.id, table.c.transaction_id, table.c.schema, table.c.table_name, table.c.verb
-    )
-
-
-def _contains(log: AuditLog, wanted: str) -> ColumnElement[bool]:
-    """Return whether the recorded values, the key or what was said beside hold a text, in any case."""
-    activity = inspect(log.activity_cls).local_table
-    transaction = inspect(log.transaction_cls).local_table
-    meta = select(cast(transaction.c.meta, Text)).where(transaction.c.id == activity.c.transaction_id)
-    places = pg.concat_ws(
-        cast(literal("\n"), Text()),
-        cast(activity.c.row_key, Text),
-        cast(activity.c.changed_data, Text),
-        cast(activity.c.old_data, Text),
-        meta.scalar_subquery(),
-        type_=Text(),
-    )
-    lower = pg.lower(cast(literal(wanted), Text()), type_=Text())
-    return pg.strpos(pg.lower(places, type_=Text()), lower, type_=BigInteger()) > literal_column("0")
-
-
 def _search(
-    log: AuditLog, session: Session, filters: dict[str, Any], after: int | None
+    log: AuditLog, session: Session, filters: dict[str, Any], after: int | None, before: Sequence[int]
 ) -> tuple[list[_Found], EntryPage, int]:
     """Look at one part of the trail after the other, each larger, until there are enough transactions."""
     activity = inspect(log.activity_cls).local_table
-    matching = _matching(log, filters)
+    matching = matching_of(log, filters)
     lowest, end = _bounds(log, session, filters)
     top = highest_id(log, session, min((each for each in (end, after) if each is not None), default=None))
     if top is None or lowest is None or top < lowest:
         return [], EntryPage(), 0
-    listed: set[int] = set()
+    listed = set(before)
     if after is not None:
         above = matching.where(activity.c.id >= after, activity.c.id < after + _MARGIN).subquery()
-        listed = set(session.scalars(select(above.c.transaction_id).distinct()))
+        listed.update(session.scalars(select(above.c.transaction_id).distinct()))
     found: list[_Found] = []
     floor = lowest - 1
     for size in _WINDOWS_OF_SEARCH if "text" in filters else _WINDOWS:
@@ -215,7 +182,8 @@ def _search(
         for _ in range(_FILLED):
             found = _transactions(log, session, part, listed, ENTRIES + 1)
             last_id = found[ENTRIES - 1].last_id if len(found) > ENTRIES else None
-            again = set() if after is None else _listed_before(log, session, matching, found, after)
+            numbers = [each.transaction_id for each in found]
+            again = set() if after is None else listed_before(log, session, matching, numbers, after)
             if not again:
                 break
             listed |= again
@@ -229,21 +197,6 @@ def _search(
     if begun is not None and begun < floor - _WINDOWS[-1]:
         return found, EntryPage(after=begun, is_partial=True, meanwhile=floor + 1), floor
     return found, EntryPage(after=floor + 1, is_partial=True), floor
-
-
-def _listed_before(log: AuditLog, session: Session, matching: Select[Any], found: list[_Found], after: int) -> set[int]:
-    """Return those that have been on a page before: where others wrote meanwhile, they lie on both sides of its end."""
-    activity = inspect(log.activity_cls).local_table
-    numbers = [each.transaction_id for each in found]
-    if not numbers:
-        return set()
-    last = of_each(log, session, select(activity.c.id), numbers, _LAST, is_backwards=True).subquery()
-    with along_index(session):
-        ids = session.scalars(select(last.c.id).where(last.c.id >= after)).all()
-    if not ids:
-        return set()
-    above = matching.where(activity.c.id == any_(literal(ids, ARRAY(BigInteger())))).subquery()
-    return set(session.scalars(select(above.c.transaction_id).distinct()))
 
 
 def _bounds(log: AuditLog, session: Session, filters: dict[str, Any]) -> tuple[int | None, int | None]:

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from audit_core import AuditError, AuditLog
 from audit_core.siblings import (
     NAMES_OF_ACTORS,
-    UNNAMEABLE,
     Scope,
-    equal,
+    is_audited,
     mapper_of,
     naming_column,
+    parse_actor,
     parse_key,
     pg,
-    says_itself,
     scope_of,
-    short_name,
     table_of,
 )
 from sqlalchemy import (
     ARRAY,
-    ColumnElement,
     Table,
     Text,
-    and_,
     cast,
     inspect,
     literal,
@@ -35,12 +31,12 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.orm import Mapper, Session, lazyload
+from sqlalchemy.orm import Mapper, Session
 
 from .loading import LOADED_INTO_LOG, is_loaded, load_activities
+from .named_rows import OF_RECORD, load_names, load_names_if_readable, name_of_recorded
+from .referring import Named, Target, key_of, recorded_values, targets_of
 
-#: The columns that name a record; the first that there is.
-_OF_RECORD = ("title", "name", "label", "username", "email")
 #: Actors that a field offers, and that a search finds.
 OFFERED, FOUND = 100, 20
 
@@ -67,20 +63,108 @@ class Names:
     elsewhere: Callable[[], Any]
     _actors: dict[str, str | None] = field(default_factory=dict)
     _records: dict[_Record, str | None] = field(default_factory=dict)
+    _targets: dict[tuple[str, str], dict[str, Target]] = field(default_factory=dict)
 
     @property
     def scope(self) -> Scope:
         return scope_of(self.log)
 
-    def load(self, session: Session, actors: Iterable[Any] = (), activities: Sequence[Any] = ()) -> None:
-        """Load the names of actors, by their primary keys, and of the records of activities."""
-        self._load_actors(session, {str(key): key for key in actors if key is not None})
+    def load(
+        self,
+        session: Session,
+        actors: Iterable[Any] = (),
+        activities: Sequence[Any] = (),
+        rows: Iterable[tuple[str, str, str | None]] = (),
+        values: Iterable[tuple[str, str, Mapping[str, Any]]] = (),
+    ) -> None:
+        """Load the names of actors, by their primary keys, and of records.
+
+        :param activities: whose records are named, and what these refer to.
+        :param rows: records, by schema, table and key.
+        :param values: rows of tables, for what they refer to.
+        """
+        wanted_actors = {str(key): key for key in actors if key is not None}
         wanted: dict[tuple[str, str], set[str]] = {}
-        for each in activities:
-            if each.row_key is not None:
-                wanted.setdefault((each.schema, each.table_name), set()).add(each.row_key)
+        for schema, table_name, key in (*rows, *((each.schema, each.table_name, each.row_key) for each in activities)):
+            if key is not None:
+                wanted.setdefault((schema, table_name), set()).add(key)
+        referred: dict[tuple[str, str], Table] = {}
+        for target, key in self._referred_to(activities, values):
+            place = target.schema, target.table.name
+            if self._is_actor(target):
+                wanted_actors |= self._actor_key(key)
+            elif place in wanted and place not in referred:
+                wanted[place].add(key)
+            else:
+                referred[place] = target.table
+                wanted.setdefault(place, set()).add(key)
+        self._load_actors(session, {text: key for text, key in wanted_actors.items() if text not in self._actors})
         for (schema, table_name), keys in wanted.items():
-            self._load_records(session, schema, table_name, sorted(keys), activities)
+            new = sorted(key for key in keys if (schema, table_name, key) not in self._records)
+            if new:
+                found = self._names_of(session, schema, table_name, new, referred.get((schema, table_name)))
+                self._records |= {(schema, table_name, key): found.get(key) for key in new}
+
+    def referred(self, activity: Any, column: str) -> tuple[Named | None, Named | None]:
+        """Return what a column referred to before an activity, and after it; None where it refers to nothing."""
+        if column not in self._targets_of(activity.schema, activity.table_name):
+            return None, None
+        old, new = recorded_values(activity, [column])
+        place = activity.schema, activity.table_name
+        return self.called(*place, old, column), self.called(*place, new, column)
+
+    def called(self, schema: str, table_name: str, values: Mapping[str, Any], column: str) -> Named | None:
+        """Return what to call what a column of a row refers to."""
+        target, key = self._targets_of(schema, table_name).get(column), key_of(values.get(column))
+        if target is None or key is None:
+            return None
+        of_record = self.record_of(target.schema, target.table.name, key)
+        name = self._actors.get(key) if self._is_actor(target) else of_record
+        return Named(name, key, target.table.fullname if is_audited(target.table) else None)
+
+    def called_by_column(self, activity: Any) -> dict[str, dict[str, str]]:
+        """Return the names of what an activity refers to, by the columns and the keys."""
+        found: dict[str, dict[str, str]] = {}
+        for column in self._targets_of(activity.schema, activity.table_name):
+            for named in self.referred(activity, column):
+                if named is not None and named.name is not None:
+                    found.setdefault(column, {})[named.row_key] = named.name
+        return found
+
+    def _targets_of(self, schema: str, table_name: str) -> dict[str, Target]:
+        place = schema, table_name
+        if place not in self._targets:
+            table = table_of(self.scope, schema, table_name)
+            self._targets[place] = {} if table is None else targets_of(table, schema)
+        return self._targets[place]
+
+    def _referred_to(
+        self, activities: Iterable[Any], values: Iterable[tuple[str, str, Mapping[str, Any]]]
+    ) -> Iterator[tuple[Target, str]]:
+        """Yield what activities and rows refer to, and by which keys."""
+        rows = list(values)
+        for each in activities:
+            place = each.schema, each.table_name
+            rows += ((*place, row) for row in recorded_values(each, self._targets_of(*place)))
+        for schema, table_name, row in rows:
+            for column, target in self._targets_of(schema, table_name).items():
+                key = key_of(row.get(column))
+                if key is not None:
+                    yield target, key
+
+    def _is_actor(self, target: Target) -> bool:
+        mapper = self._actor_mapper()
+        return mapper is not None and mapper.local_table is target.table
+
+    def _actor_key(self, key: str) -> dict[str, Any]:
+        try:
+            return {key: parse_actor(self.scope, key)}
+        except AuditError:
+            return {}
+
+    def name_of_actor(self, key: Any) -> str | None:
+        """Return what an actor is called, if there is a name."""
+        return self._actors.get(str(key))
 
     def actor(self, key: Any) -> str:
         """Return what to call an actor; the primary key if there is no name."""
@@ -150,21 +234,29 @@ class Names:
         mapper = self._actor_mapper()
         if mapper is None or not wanted:
             return
+        # Who has no name is not asked for again.
+        self._actors |= dict.fromkeys(wanted)
         keys = [(key,) for key in wanted.values()]
         source = self._source(session, mapper)
-        found = _load(source, mapper.local_table, mapper, keys, self.naming.actor_name, NAMES_OF_ACTORS)
-        self._actors |= {str(key[0]): name for key, name in found.items()}
-        gone = [text for text in wanted if text not in self._actors]
+        found = load_names(source, mapper.local_table, mapper, keys, self.naming.actor_name, NAMES_OF_ACTORS)
+        there = {str(key[0]): name for key, name in found.items()}
+        self._actors |= there
+        gone = [text for text in wanted if text not in there]
         if gone and source is session and isinstance(mapper.local_table, Table):
             # Who was deleted keeps the name that the trail knows.
             table = mapper.local_table
             schema = str(table.schema or session.scalar(_default_schema()))
             self._actors |= self._recorded(session, schema, table.name, gone, self.naming.actor_name, NAMES_OF_ACTORS)
 
-    def _load_records(
-        self, session: Session, schema: str, table_name: str, keys: list[str], activities: Sequence[Any]
-    ) -> None:
-        table = table_of(self.scope, schema, table_name)
+    def _names_of(
+        self, session: Session, schema: str, table_name: str, keys: list[str], referred: Table | None
+    ) -> dict[str, str | None]:
+        """Name records.
+
+        :param referred: the table, if it is only referred to: then it need not be audited.
+        """
+        audited = table_of(self.scope, schema, table_name)
+        table = audited if referred is None else referred
         found: dict[str, str | None] = {}
         if table is not None:
             parsed: dict[tuple[Any, ...], str] = {}
@@ -173,13 +265,13 @@ class Names:
                     parsed[parse_key(table, text)] = text
                 except AuditError:
                     continue
-            mapper = mapper_of(self.scope, table)
-            named = _load(session, table, mapper, list(parsed), self.naming.record_name, _OF_RECORD)
+            mapper, name_of = mapper_of(self.scope, table), self.naming.record_name
+            named = load_names_if_readable(session, table, mapper, list(parsed), name_of, OF_RECORD)
             found = {parsed[key]: name for key, name in named.items() if key in parsed}
         gone = [key for key in keys if key not in found]
-        if gone:
-            found |= self._recorded(session, schema, table_name, gone, self.naming.record_name, _OF_RECORD)
-        self._records |= {(schema, table_name, key): name for key, name in found.items()}
+        if gone and (audited is not None or referred is None):
+            found |= self._recorded(session, schema, table_name, gone, self.naming.record_name, OF_RECORD)
+        return found
 
     def _recorded(
         self,
@@ -208,7 +300,7 @@ class Names:
         found: dict[str, str | None] = {}
         for each in load_activities(self.log, session, ids, LOADED_INTO_LOG):
             if is_loaded(each) and each.schema == schema:
-                found[each.row_key] = _name_of_recorded(self.scope, each, name_of, columns)
+                found[each.row_key] = name_of_recorded(self.scope, each, name_of, columns)
         return found
 
     def _source(self, session: Session, mapper: Mapper[Any]) -> Any:
@@ -220,73 +312,10 @@ class Names:
         return None if actor.named is None else inspect(actor.found)
 
 
-def _load(
-    session: Session,
-    table: Any,
-    mapper: Mapper[Any] | None,
-    keys: list[tuple[Any, ...]],
-    name_of: Callable[[Any], str | None] | None,
-    columns: Sequence[str],
-) -> dict[tuple[Any, ...], str | None]:
-    """Name the rows that are there, by their primary keys."""
-    primary_key = list(table.primary_key.columns)
-    if not keys or not primary_key:
-        return {}
-    is_wanted: ColumnElement[bool] = or_(
-        *(
-            and_(*(equal(column, literal(value, column.type), column.type) for column, value in zip(primary_key, key)))  # noqa: B905
-            for key in keys
-        )
-    )
-    name_of = name_of or _own_text(mapper)
-    if mapper is not None and name_of is not None:
-        query = select(mapper.class_, *primary_key).where(is_wanted).options(lazyload("*"))
-        return {tuple(row[1:]): _called(name_of, row[0]) for row in session.execute(query)}
-    named = [each for each in [naming_column(table, columns)] if each is not None]
-    query = select(*(named or primary_key[:1]), *primary_key).where(is_wanted)
-    return {tuple(row[1:]): short_name(row[0]) if named else None for row in session.execute(query)}
-
-
-def _name_of_recorded(
-    scope: Scope, activity: Any, name_of: Callable[[Any], str | None] | None, columns: Sequence[str]
-) -> str | None:
-    data = {**_object(activity.old_data), **_object(activity.changed_data)}
-    masked = activity.masked or ()
-    table = table_of(scope, activity.schema, activity.table_name)
-    name_of = name_of or _own_text(None if table is None else mapper_of(scope, table))
-    if name_of is not None:
-        try:
-            past = activity.before if activity.verb == "delete" else activity.after
-        except UNNAMEABLE:
-            past = None
-        if past is not None and (name := _called(name_of, past)) is not None:
-            return name
-    for column in columns:
-        if isinstance(data.get(column), str) and column not in masked:
-            return short_name(data[column])
-    return None
-
-
-def _own_text(mapper: Mapper[Any] | None) -> Callable[[Any], str | None] | None:
-    """Return ``str``, if the class of the model says what that is."""
-    return str if mapper is not None and says_itself(mapper.class_) else None
-
-
-def _called(name_of: Callable[[Any], str | None], obj: Any) -> str | None:
-    try:
-        return short_name(name_of(obj))
-    except UNNAMEABLE:
-        return None
-
-
 def _plural(words: str) -> str:
     if re.search(r"[^aeiou]y$", words):
         return words[:-1] + "ies"
     return words + ("es" if re.search(r"(s|x|z|ch|sh)$", words) else "s")
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _default_schema() -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from audit_core import AuditLog
@@ -11,6 +13,8 @@ from sqlalchemy import ARRAY, BigInteger, ColumnElement, Select, func, inspect, 
 from sqlalchemy.orm import Session
 
 _CLOSED = "audit_logger_closed"
+#: The partitions of a stretch.
+_STRETCH = 10
 
 
 def closed_partitions(log: AuditLog, session: Session) -> ClosedPartitions:
@@ -53,6 +57,29 @@ def of_each(
     else:
         matching = matching.where(number == own.c.id)
     found = matching.where(*is_among(log, session, transactions)).limit(limit).correlate(own).lateral("found")
+    return select(found).select_from(own).join(found, true())
+
+
+def stretches(log: AuditLog, session: Session, transactions: Sequence[int]) -> Iterator[list[int]]:
+    """Yield transactions, newest first, by the partitions that they may be in, some of these at a time.
+
+    Each transaction is looked for in each partition of its stretch, so that a thousand in a hundred partitions would
+    be looked for a hundred thousand times.
+    """
+    rows = closed_partitions(log, session).rows
+    lasts = sorted(row.last_transaction_id for row in rows if row.last_transaction_id is not None)
+    newest_first = sorted(transactions, reverse=True)
+    for _, own in groupby(newest_first, lambda number: bisect_left(lasts, number) // _STRETCH):
+        yield list(own)
+
+
+def by_ids(log: AuditLog, matching: Select[Any], ids: Sequence[int]) -> Select[Any]:
+    """Select what matches of some activities; each is looked for in its own partition only."""
+    activity = inspect(log.activity_cls).local_table
+    own = pg.unnest(literal(list(ids), ARRAY(BigInteger()))).table_valued("id", name="own").render_derived()
+    among = matching.where(activity.c.id == own.c.id, activity.c.id >= min(ids), activity.c.id <= max(ids))
+    # Joined without a limit, all activities might be read.
+    found = among.limit(1).correlate(own).lateral("found")
     return select(found).select_from(own).join(found, true())
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from audit_core import AuditLog
-from audit_core.siblings import equal, is_of_actor, scope_of
+from audit_core.siblings import equal, scope_of
 from sqlalchemy import (
     ColumnElement,
     Select,
@@ -23,13 +23,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from .loading import LOADED, STATES, load_activities
-from .partitions import is_among, of_each
+from .partitions import is_among
 
 #: Activities of a page.
 PAGE = 50
-#: An actor, or a table, with not more activities is found by its index, however long ago they were. Those of an actor
-#: are looked for in each partition, transaction by transaction.
-_FEW_OF_ACTOR, _FEW_OF_TABLE = 1000, 5000
 #: So many rows of a large transaction are looked at to find the first.
 _FIRST = 10_000
 
@@ -67,40 +64,6 @@ def along_index(session: Session) -> Iterator[None]:
     yield
     for name in names:
         session.execute(text(f"SET LOCAL {name} = on"))
-
-
-def finds_few(log: AuditLog, session: Session, filters: dict[str, Any]) -> bool:
-    """Return whether an index leads to few activities."""
-    activity = log.activity_cls
-    candidates = []
-    if "actor" in filters:
-        few, found = _FEW_OF_ACTOR, _last_of_actor(log, session, filters["actor"])
-        if not found:
-            return True
-        candidates.append((of_each(log, session, select(activity.id), found, few + 1), few))
-    if "table" in filters:
-        name = getattr(filters["table"], "name", filters["table"])
-        of_table = select(activity.id).where(activity.table_name == name).order_by(activity.row_key)
-        candidates.append((of_table, _FEW_OF_TABLE))
-    return any(
-        (session.scalar(select(func.count()).select_from(query.limit(few + 1).subquery())) or 0) <= few
-        for query, few in candidates
-    )
-
-
-def few_of(log: AuditLog, session: Session, filters: dict[str, Any]) -> Sequence[int] | None:
-    """Return the transactions of an actor who is asked for, if they are few."""
-    if "actor" not in filters:
-        return None
-    found = _last_of_actor(log, session, filters["actor"])
-    return found if len(found) <= _FEW_OF_ACTOR else None
-
-
-def _last_of_actor(log: AuditLog, session: Session, actor: Any) -> list[int]:
-    """Return the last transactions of an actor, up to one more than are few."""
-    transaction = log.transaction_cls
-    own = select(transaction.id).where(is_of_actor(scope_of(log), actor)).order_by(transaction.id.desc())
-    return list(session.scalars(own.limit(_FEW_OF_ACTOR + 1)))
 
 
 def record_page(log: AuditLog, session: Session, query: Select[Any], after: int | None) -> Page:

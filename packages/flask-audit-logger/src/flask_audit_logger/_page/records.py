@@ -17,7 +17,7 @@ from . import queries
 from .answering import Answering, argument, asked_after, next_page, plain_value, utc_now
 from .belonging import COUNTED, Belonging, belonging_to
 from .differences import cut
-from .documents import activity_document, belonging_document, state_document, time_text, wants_json
+from .documents import activity_document, belonging_document, key_value, state_document, time_text, wants_json
 from .filters import moment, number
 from .loading import STATES, is_digest
 from .presentation import error_text, value_text
@@ -50,7 +50,8 @@ class RecordViews(Answering):
                 if last is not None and last.row_key != row_key and not is_digest(last.row_key):
                     now = parse_key(table, last.row_key)
                 belonging = belonging_to(self.logger, own, table, now, last)
-                names.load(own, (), [row for each in belonging for row in each.rows])
+                own_rows = [row for each in belonging for row in each.rows]
+                names.load(own, rows=[(row.schema, row.table_name, row.row_key) for row in own_rows])
 
             def document() -> dict[str, Any]:
                 changes = [activity_document(each, names) for each in page.activities]
@@ -91,12 +92,18 @@ class RecordViews(Answering):
             with self.connections.reading({"when": when.isoformat()}, name, row_key) as own:
                 found, notes = row_as_of(self.scope, own.connection(), table, key, when)
                 row = None if found is None else self._with_all_digits(own, table, found, when)
+                names, place = self.presentation.start(), _schema_and_name((), table)
+                keys = {} if row is None else {each.name: key_value(row[each.key]) for each in table.columns}
+                names.load(own, values=[(*place, keys)])
         except HistoryError as error:
             said = error_text(error)
             return self.answer("as_of.html", lambda: {"error": said}, 400, **shown, error=said)
-        values: list[tuple[str, str, str]] = []
+        values: list[tuple[Any, ...]] = []
         if row is not None:
-            values = [(each.name, *cut(value_text(row[each.key]))) for each in table.columns]
+            values = [
+                (each.name, *cut(value_text(row[each.key])), names.called(*place, keys, each.name))
+                for each in table.columns
+            ]
 
         def document() -> dict[str, Any]:
             state = None if row is None else {each.name: plain_value(row[each.key]) for each in table.columns}
@@ -127,7 +134,8 @@ class RecordViews(Answering):
             states = read_states(self.logger, own, table, (key, row_key), list(zip(asked, picked, strict=True)))
             before, after = states
             found = compare_states(table, before, after)
-            names = self.named(own, picked)
+            names, place = self.named(own, picked), _schema_and_name(picked, table)
+            names.load(own, values=[(*place, each.row) for each in states if each.row is not None])
 
             def document() -> dict[str, Any]:
                 return {
@@ -142,6 +150,7 @@ class RecordViews(Answering):
                 }
 
             shown: dict[str, Any] = {"table": name, "key": row_key, "names": names, "states": states, "found": found}
+            shown["called"] = lambda state, column: state.row and names.called(*place, state.row, column)
             return self.answer("compare.html", document, **shown, title="Two states side by side")
 
     def _no_change(self, id_: int | None) -> ResponseReturnValue:

@@ -73,12 +73,14 @@ def of_activity(activity: Any, names: Names, *, with_values: bool = True) -> lis
         return _without_record(activity.verb, activity.schema, activity.table_name, 1, names, activity)
     parts = [Part("text", f"{verb} ")]
     columns = names.in_order(activity, changed_columns(activity) or ())
+    values = _values(activity, columns[0], names) if with_values and len(columns) == 1 else []
     if activity.verb == "update" and columns:
-        parts.append(Part("text", f"{_listed(columns)} of "))
+        # "author_id" is a key; what stands beside it here is the name of the author.
+        is_named = values and any(each and each.name for each in names.referred(activity, columns[0]))
+        listed = columns[0].removesuffix("_id") if is_named else _listed(columns)
+        parts.append(Part("text", f"{listed} of "))
     parts.append(Part("record", record_text(activity, names), activity))
-    if with_values and activity.verb == "update" and len(columns) == 1:
-        parts += _values(activity, columns[0])
-    return parts
+    return parts + values if activity.verb == "update" else parts
 
 
 def record_text(activity: Any, names: Names) -> str:
@@ -172,11 +174,17 @@ def _event(activity: Any) -> str:
     return f"{_cut(str(said.get('event')))}{about}"
 
 
-def _values(activity: Any, column: str) -> list[Part]:
+def _values(activity: Any, column: str, names: Names) -> list[Part]:
     old, new = (for_people(each, activity.erased) for each in (activity.old_data, activity.changed_data))
     if not isinstance(old, dict) or column not in old:
         return []
-    return [Part("text", ": "), Part("old", _value(old[column])), Part("new", _value(new[column]))]
+    named = names.referred(activity, column)
+    called = [each.name if each else None for each in named]
+    if called[0] == called[1]:
+        # Two of the same name are told apart by their keys.
+        called = [each.text if each else None for each in named]
+    before, after = (name or _value(each[column]) for name, each in zip(called, (old, new), strict=True))
+    return [Part("text", ": "), Part("old", before), Part("new", after)]
 
 
 def _value(value: Any) -> str:

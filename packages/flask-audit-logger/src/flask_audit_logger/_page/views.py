@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from . import queries
 from .access import require_csrf_token
-from .actors import LAST, summary_of
-from .answering import Answering, argument, asked_after, next_page, plain_value, utc_now
+from .actors import summary_of
+from .answering import Answering, argument, asked_after, asked_listed, next_page, plain_value, utc_now
 from .days import days
 from .documents import (
     activity_document,
@@ -27,6 +26,7 @@ from .documents import (
     transaction_document,
 )
 from .entries import EntryPage, count_changes, log_entries
+from .few import OF_ACTOR
 from .filters import arguments, given, number
 from .loading import transactions_of
 from .naming import Names
@@ -51,14 +51,14 @@ class Views(Answering):
             names = self.presentation.start()
             actors = names.offered_actors(own)
             try:
-                found = self._actors(own, names, fields.get("actor"))
+                found = self.actors_meant(own, names, fields.get("actor"))
                 if len(found) > 1:
                     return self._log(own, names, fields, EntryPage(), "Log", actors=actors, which=found)
                 if found:
                     fields["actor"] = str(found[0][0])
                 filters = arguments(self.logger, fields, self.presentation.zones.asked())
                 names.load(own, [filters.get("actor")])
-                page = log_entries(self.logger, own, filters, after)
+                page = log_entries(self.logger, own, filters, after, asked_listed())
                 zone = self.presentation.zones.of_reader()
                 more: dict[str, Any] = {}
                 if not fields and after is None:
@@ -78,7 +78,7 @@ class Views(Answering):
             names = self.presentation.start()
             names.load(own, [actor])
             after, zone = asked_after(), self.presentation.zones.of_reader()
-            page = log_entries(self.logger, own, {"actor": actor}, after)
+            page = log_entries(self.logger, own, {"actor": actor}, after, asked_listed())
             summary = summary_of(self.logger, own, actor, utc_now(), zone) if after is None else None
             title = f"Actor {names.actor_with_key(actor)}"
             return self._log(own, names, {"actor": str(actor)}, page, title, actor=actor, summary=summary)
@@ -89,22 +89,6 @@ class Views(Answering):
             return self.presentation.zones.asked()
         except HistoryError:
             return self.presentation.zones.of_reader()
-
-    def _actors(self, own: Session, names: Names, text: str | None) -> Sequence[tuple[Any, str]]:
-        """Find the actors that a text means: the one with this key, or those with such a name."""
-        if text is None:
-            return []
-        try:
-            key = parse_actor(self.scope, text)
-        except HistoryError as error:
-            found = names.find_actors(own, text)
-            if not found:
-                raise HistoryError(f"{error_text(error).rstrip('.')}; and no actor has such a name.") from None
-            return found
-        if isinstance(key, str):
-            found = names.find_actors(own, text)
-            return [] if text in {str(each) for each, _ in found} else found
-        return []
 
     def _log(
         self,
@@ -121,6 +105,8 @@ class Views(Answering):
         actors = [entry.transaction.actor_id for entry in page.entries if entry.transaction is not None]
         names.load(own, actors, activities)
 
+        listed = ",".join(map(str, page.listed))
+
         def document() -> dict[str, Any]:
             summary = more.get("summary")
             return {
@@ -128,13 +114,14 @@ class Views(Answering):
                 **({} if summary is None else {"summary": summary_document(summary)}),
                 "entries": [entry_document(entry, names) for entry in page.entries],
                 "is_partial": page.is_partial,
-                "meanwhile": page.meanwhile and here(after=page.meanwhile),
-                **next_page(page.after),
+                "meanwhile": page.meanwhile and here(after=page.meanwhile, listed=listed),
+                **next_page(page.after, listed=listed),
                 # Those whose name the filter may mean.
                 "actors": [{"id": key_value(key), "name": name} for key, name in more.get("which", ())],
             }
 
-        shown = {**more, "fields": fields, "page": page, "names": names, "title": title, "error": error, "most": LAST}
+        shown = {**more, "fields": fields, "page": page, "names": names, "title": title, "error": error}
+        shown["most"] = OF_ACTOR
         shown |= {"tables": self.presentation.tables(), "columns": self.presentation.columns(fields.get("table"))}
         return self.answer("log.html", document, status, **shown, asked_zone=self._asked_zone())
 

@@ -1,0 +1,149 @@
+"""What a foreign key refers to is called by its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import URL, delete, event, text, update
+
+from tests.page.app import Article, Topic, User, Vote, create_app, db
+from tests.page.conftest import dispose, fill
+from tests.page.test_json import asked
+from tests.page.test_page import TABLE, body
+
+ONE = '<a href="/audit/record?table=odd+%22name%22/%C3%A4&amp;key={key}">{text}</a>'
+
+
+@pytest.fixture
+def app(app: Flask) -> Flask:
+    """A vote of Ann, without a topic, for article a."""
+    with app.app_context():
+        db.session.add_all([User(id=2, name="Ben"), User(id=3, name="Ann"), Topic(id=7, title="Trees")])
+        db.session.add_all([Article(key="a", title="Apples"), Article(key="b", title="Pears")])
+        db.session.commit()
+        db.session.add(Vote(id=1, article_key="a", voter_id=1))
+        db.session.commit()
+    return app
+
+
+def change(app: Flask, **values: Any) -> None:
+    with app.app_context():
+        db.session.execute(update(Vote).where(Vote.id == 1).values(**values))
+        db.session.commit()
+
+
+def what(client: FlaskClient) -> str:
+    said: str = asked(client, "")["entries"][0]["what"]
+    return said
+
+
+def test_a_sentence_says_the_names(app: Flask, client: FlaskClient) -> None:
+    change(app, voter_id=2)
+    assert what(client) == "changed voter of vote 1: Ann → Ben"
+    change(app, article_key="b")
+    assert what(client) == "changed article_key of vote 1: Apples → Pears"
+    change(app, topic_id=7)
+    assert what(client) == "changed topic of vote 1: nothing → Trees"
+
+
+def test_two_of_the_same_name_are_told_apart(app: Flask, client: FlaskClient) -> None:
+    change(app, voter_id=3)
+    assert what(client) == "changed voter of vote 1: Ann (1) → Ann (3)"
+
+
+def test_the_values_have_names_and_lead_to_records(app: Flask, client: FlaskClient) -> None:
+    change(app, voter_id=2, article_key="b", topic_id=7)
+    before, after = ONE.format(key="a", text="Apples (a)"), ONE.format(key="b", text="Pears (b)")
+    for view in ("", "transaction/6", "record?table=vote&key=1"):
+        shown = client.get(f"/audit/{view}").text
+        assert f"old: </span>{before}</del>" in shown
+        assert f"new: </span>{after}</ins>" in shown
+        # No page shows these.
+        assert "old: </span>Ann (1)</del>" in shown
+        assert "new: </span>Ben (2)</ins>" in shown
+        assert "new: </span>Trees (7)</ins>" in shown
+    newest, oldest = asked(client, "record", table="vote", key="1")["activities"]
+    assert oldest["names"] == {"article_key": {"a": "Apples"}, "voter_id": {"1": "Ann"}}
+    assert newest["names"]["voter_id"] == {"1": "Ann", "2": "Ben"}
+    assert newest["changed_data"] == {"voter_id": 2, "article_key": "b", "topic_id": 7}
+    compared = body(client, "record/compare", table="vote", key="1", a=str(oldest["id"]), b="now")
+    assert f"<del>{before}</del>" in compared
+    assert f"<ins>{after}</ins>" in compared
+    then = body(client, "record/as-of", table="vote", key="1", when=oldest["issued_at"])
+    assert f'<td class="value">{before}</td>' in then
+    assert '<td class="value">Ann (1)</td>' in then
+
+
+def test_what_is_gone_keeps_its_name(app: Flask, client: FlaskClient) -> None:
+    change(app, article_key="b")
+    with app.app_context():
+        db.session.execute(delete(Article).where(Article.key == "a"))
+        db.session.commit()
+    assert "changed article_key of vote 1: Apples → Pears" in [each["what"] for each in asked(client, "")["entries"]]
+
+
+def test_the_names_that_the_application_gives(database: URL) -> None:
+    app = create_app(
+        database, actor_name=lambda user: f"@{user.name}", record_name=lambda obj: getattr(obj, "title", "?")[:3]
+    )
+    fill(app)
+    with app.app_context():
+        db.session.add(Topic(id=7, title="Trees"))
+        db.session.commit()
+        db.session.add(Vote(id=1, voter_id=1, topic_id=7))
+        db.session.commit()
+    shown = body(app.test_client(), "")
+    assert "new: </span>@Ann (1)</ins>" in shown
+    assert "new: </span>Tre (7)</ins>" in shown
+    dispose(app)
+
+
+def test_a_table_that_cannot_be_read_leaves_the_key(app: Flask, client: FlaskClient) -> None:
+    change(app, topic_id=7)
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text("DROP TABLE topic CASCADE"))
+    assert what(client) == "changed topic_id of vote 1: nothing → 7"
+    assert "new: </span>7</ins>" in body(client, "")
+
+
+def test_a_table_that_is_gone_leaves_the_names_that_the_trail_knows(app: Flask, client: FlaskClient) -> None:
+    change(app, article_key="b")
+    with app.app_context(), db.engine.begin() as connection:
+        quoted = TABLE.replace('"', '""')
+        connection.execute(text(f'DROP TABLE "{quoted}" CASCADE'))
+    assert what(client) == "changed article_key of vote 1: Apples → Pears"
+    assert "article a, Apples" in body(client, "", table=TABLE, verb="insert", transaction="4")
+
+
+def test_a_value_that_is_hidden_has_no_name(app: Flask, client: FlaskClient) -> None:
+    change(app, voter_id=2)
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text("SET LOCAL audit_logger.maintenance = 'on'"))
+        connection.execute(text("UPDATE activity SET masked = '{voter_id}' WHERE table_name = 'vote'"))
+    assert what(client) == "changed voter_id of vote 1: 1 → 2"
+    assert "Ben" not in body(client, "transaction/6")
+
+
+def test_the_names_take_one_query_for_each_table(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        for number in range(20):
+            db.session.add_all([User(id=100 + number, name=f"N{number}"), Topic(id=100 + number, title=f"P{number}")])
+            db.session.add(Article(key=f"k{number}", title=f"T{number}"))
+        db.session.commit()
+        for number in range(20):
+            own = {"article_key": f"k{number}", "voter_id": 100 + number, "topic_id": 100 + number}
+            db.session.add(Vote(id=100 + number, **own))
+            db.session.commit()
+        engine = db.engine
+    said: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda c, cursor, statement, *_: said.append(statement))
+    shown = body(client, "")
+    assert all(f"{name}19 (" in shown for name in ("N", "T", "P"))
+    named = [each for each in said if "activity" not in each and "FROM" in each]
+    assert len([each for each in named if TABLE.replace('"', '""') in each]) == 1
+    assert len([each for each in named if "topic" in each]) == 1
+    # One for the names of the page, one for who is signed in, one for those that the field offers.
+    assert len([each for each in named if '"user"' in each]) <= 3
