@@ -136,13 +136,13 @@ class Explain(Executable, ClauseElement):
 
     inherit_cache = False
 
-    def __init__(self, query: Any) -> None:
-        self.query = query
+    def __init__(self, query: Any, options: str = "") -> None:
+        self.query, self.options = query, options
 
 
 @compiles(Explain)
 def _explain(element: Explain, compiler: Any, **kw: Any) -> str:
-    return "EXPLAIN " + str(compiler.process(element.query, **kw))
+    return f"EXPLAIN {element.options} {compiler.process(element.query, **kw)}"
 
 
 def install(engine: Engine) -> None:

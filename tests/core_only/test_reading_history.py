@@ -310,6 +310,21 @@ def test_history_uses_the_index(session: Session) -> None:
         assert [line for line in scans if "row_key_id_idx" not in line] == []
 
 
+def test_following_a_key_reads_as_much_for_each_of_its_changes(session: Session) -> None:
+    """A key that was changed to and fro has many changes, which are not all read at each step."""
+    run(session, "INSERT INTO customers SELECT n, 'x' FROM generate_series(1, 5000) AS n")
+    flips = "DO $$BEGIN FOR r IN 1..{} LOOP UPDATE customers SET id = 6001 - id WHERE id IN (1, 6000); END LOOP; END$$"
+    query = audit_log.history(Customer, 1)
+    read = []
+    for changes in (200, 400):
+        run(session, flips.format(changes), "ANALYZE activity")
+        (explained,) = session.scalars(Explain(query, "(ANALYZE, BUFFERS, FORMAT JSON)")).one()
+        read.append(explained["Plan"]["Shared Hit Blocks"] + explained["Plan"]["Shared Read Blocks"])
+    assert len(session.scalars(query).all()) == 601
+    # There are three times as many.
+    assert 0 < read[1] < 4 * read[0]
+
+
 def test_activities_by_who_what_and_when(session: Session) -> None:
     with audit_context(actor_id="ann", reason="start", nested={"a": [1, 2]}):
         run(session, "INSERT INTO customers VALUES (1, 'Ann'), (2, 'Ben')")

@@ -120,8 +120,8 @@ def test_keys_that_references_follow_take_few_statements(session: Session, shop_
 
 def test_a_key_is_not_carried_on_before_its_turn(session: Session) -> None:
     """Taken back at once, the first customer would take the order along, which is to go to the second one."""
-    rows = ("INSERT INTO customers VALUES (1, 'x'), (2, 'y')", "INSERT INTO orders VALUES (1, 2, 5, 'OPEN')")
-    one_by_one(session, *rows, rows=1)
+    customers = "INSERT INTO customers VALUES (1, 'x'), (2, 'y')"
+    one_by_one(session, customers, "INSERT INTO orders VALUES (1, 2, 5, 'OPEN')", rows=1)
     was = held(session)
     done = one_by_one(
         session,

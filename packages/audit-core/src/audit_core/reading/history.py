@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     ForeignKeyConstraint,
+    FromClause,
     Select,
     Subquery,
     Table,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    tuple_,
     union_all,
 )
 from sqlalchemy.orm import InstrumentedAttribute
@@ -37,7 +39,7 @@ from ..errors import HistoryError
 from .audited_table import AuditedTable, array_of
 from .bounds import FIRST_ID, LAST_ID
 from .entities import Entity
-from .exact import ExactText
+from .exact import ExactText, operate
 from .merging import ROW_VERBS, merged, whole_before
 
 if TYPE_CHECKING:
@@ -134,31 +136,27 @@ def _under(
     It begins with the update that gave it to the record, or after the one that took it from another record, which
     took its history along.
     """
-    departure, arrival = (
-        # Sorted first, so that what has to be asked of each is asked of the last ones only.
-        select(activity.c.id, activity.c.issued_at, activity.c.old_row_key, activity.c.native_transaction_id)
-        .where(audited.is_of(activity.c), activity.c.issued_at.is_distinct_from(left_at))
-        .order_by(activity.c.id.desc())
-        .offset(literal_column("0"))
-        .correlate_except(activity)
-        .lateral()
-        for activity in (
-            audited.found_by(lambda left: and_(left.old_row_key == row_key, left.id < until)),
-            audited.found_by(
-                lambda came: and_(came.row_key == row_key, came.old_row_key.is_not(None), came.id < until)
-            ),
+
+    def newest(column: str, is_wanted: Callable[[Any], ColumnElement[bool]]) -> FromClause:
+        return _newest(
+            audited,
+            lambda one: one[column],
+            (row_key, until),
+            lambda one: and_(one.issued_at.is_distinct_from(left_at), is_wanted(one)),
         )
-    )
-    other = audited.found_by(lambda one: one.row_key == departure.c.old_row_key)
-    is_taken_over = exists(select(literal(1)).where(audited.is_of(other.c), _is_at_once(other, departure)))
-    came, left = (
-        select(activity.c.id, activity.c.issued_at, activity.c.old_row_key)
-        .where(*conditions)
-        .order_by(activity.c.id.desc())
-        .limit(1)
-        .lateral()
-        for activity, conditions in ((arrival, ()), (departure, (~is_taken_over,)))
-    )
+
+    came = newest("row_key", lambda arrival: arrival.old_row_key.is_not(None))
+    begin = func.coalesce(came.c.id, literal(FIRST_ID, BigInteger()), type_=BigInteger())
+
+    def is_left(departure: Any) -> ColumnElement[bool]:
+        other = audited.found_by(
+            lambda one: and_(one.row_key == row_key, one.id >= begin, _is_before(one.row_key, one.id, (row_key, until)))
+        )
+        is_taken_over = exists(select(literal(1)).where(audited.is_of(other.c), _is_at_once(other.c, departure)))
+        # What left before that counts no more, so a step looks at what lies between.
+        return or_(departure.id < begin, ~is_taken_over)
+
+    left = newest("old_row_key", is_left)
     since = func.greatest(came.c.id, left.c.id, literal(FIRST_ID, BigInteger()), type_=BigInteger())
     return (
         select(
@@ -175,6 +173,46 @@ def _under(
     )
 
 
+def _newest(
+    audited: AuditedTable,
+    key_of: Callable[[Any], ColumnElement[str]],
+    before: tuple[ColumnElement[str], ColumnElement[int]],
+    is_wanted: Callable[[Any], ColumnElement[bool]],
+) -> FromClause:
+    """Select the last activity under a key, before an id, that is wanted: an index has them in this order.
+
+    It does for each name of the table: of several at once it would have to read all of them. The key is not compared by
+    ``=``, nor the id alone, as the planner might then go back along all ids until it meets the key.
+    """
+    names = audited.possible_names.subquery()
+    activity = audited.all_activities
+    key = key_of(activity.c)
+    last = (
+        select(activity.c.id, activity.c.issued_at, activity.c.old_row_key)
+        .where(
+            activity.c.table_name == names.c.name,
+            operate(key, ">=", before[0]),
+            _is_before(key, activity.c.id, before),
+            audited.is_of(activity.c, few=True),
+            is_wanted(activity.c),
+        )
+        .order_by(key.desc(), activity.c.id.desc())
+        .limit(1)
+        .correlate_except(activity)
+        .lateral()
+    )
+    of_all_names = select(last).select_from(names.join(last, true())).order_by(last.c.id.desc()).limit(1)
+    return of_all_names.correlate_except(names, last).lateral()
+
+
+def _is_before(key: Any, id_: Any, before: tuple[ColumnElement[str], ColumnElement[int]]) -> ColumnElement[bool]:
+    """Return whether the index has a key and an id before others.
+
+    Two conditions on an id alone seem few rows to the planner, whatever the key.
+    """
+    return operate(tuple_(key, id_), "<", tuple_(*before))
+
+
 def _last_key(audited: AuditedTable, row_key: ColumnElement[str]) -> Subquery:
     """Follow a record that left a key, and whose place nobody took, to the key that it has now."""
     # A recursion has one collation from the start: that of the columns of the trail.
@@ -183,13 +221,15 @@ def _last_key(audited: AuditedTable, row_key: ColumnElement[str]) -> Subquery:
     )
     walk = start.cte(recursive=True)
     departure = audited.found_by(lambda left: left.old_row_key == walk.c.row_key)
-    other = audited.found_by(lambda one: one.row_key == departure.c.old_row_key)
-    is_taken = exists(
-        select(literal(1)).where(
-            audited.is_of(other.c),
-            other.c.verb.in_(ROW_VERBS),
-            or_(other.c.id > departure.c.id, _is_at_once(other, departure)),
-        )
+
+    def exists_other(condition: Callable[[Any], ColumnElement[bool]]) -> ColumnElement[bool]:
+        other = audited.found_by(lambda one: and_(one.row_key == departure.c.old_row_key, condition(one)))
+        return exists(select(literal(1)).where(audited.is_of(other.c), other.c.verb.in_(ROW_VERBS)))
+
+    # Of most departures the index finds a later one, and only of the last one all others have to be read.
+    is_taken = case(
+        (exists_other(lambda one: one.id > departure.c.id), true()),
+        else_=exists_other(lambda one: _is_at_once(one, departure.c)),
     )
     last = (
         select(departure.c.row_key, departure.c.id)
@@ -212,7 +252,7 @@ def found_first(id_: ColumnElement[int] | InstrumentedAttribute[int]) -> ColumnE
 
 def _is_at_once(one: Any, other: Any) -> ColumnElement[bool]:
     """Return whether two rows were changed at once, so that what one left under a key is not what the other took."""
-    return and_(one.c.issued_at == other.c.issued_at, one.c.native_transaction_id == other.c.native_transaction_id)
+    return and_(one.issued_at == other.issued_at, one.native_transaction_id == other.native_transaction_id)
 
 
 def _is_under(activity: Any, keys: CTE) -> ColumnElement[bool]:
