@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection
 
 from ..errors import ConfigurationError
 from ..lifecycle.owner import statement
 
-# When the first change was recorded that is in the trail, or some time before.
+# When the first change of one of the tables was recorded that is in the trail, or some time before.
 _BEGUN = (
-    "SELECT least((SELECT min(p.first_issued_at) FROM {schema}.activity_partition AS p),"
+    "SELECT least((SELECT min(p.first_issued_at) FROM {schema}.activity_partition AS p"
+    " WHERE coalesce(p.table_names && CAST(:names AS text[]), true) AND p.removed_at IS NULL),"
     " (SELECT a.issued_at - interval '1 day' FROM {schema}.activity_open AS a ORDER BY a.id LIMIT 1))"
 )
 _OUT_OF_ORDER = (
@@ -21,13 +24,16 @@ _OUT_OF_ORDER = (
 )
 
 
-def refuse_disorder(connection: Connection, schema: str, partition: str, source: str, end: str) -> None:
+def refuse_disorder(
+    connection: Connection, schema: str, partition: str, names: Sequence[str], source: str, end: str
+) -> None:
     """Refuse to import changes of records of which earlier ones are in the trail: they would get smaller ids.
 
+    :param names: the tables that they are of.
     :param end: the statement that removes what the import has begun.
     :raises ConfigurationError: if there are some.
     """
-    begun = connection.scalar(statement(_BEGUN, schema=schema))
+    begun = connection.scalar(statement(_BEGUN, schema=schema), {"names": names})
     if begun is None:
         return
     query = statement(_OUT_OF_ORDER, schema=schema, partition=partition)

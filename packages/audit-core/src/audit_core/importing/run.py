@@ -369,8 +369,9 @@ class _Run:
         own = qualified(target.partition, self._schema)
         transactions = self._insert_transactions()
         self._run_sql(f"ANALYZE {own}")
-        refuse_disorder(self._connection, self._schema, target.partition, self._identity, self._end_of(target))
         whole = self._execute(_WHOLE, name=target.partition).one()._mapping
+        of_import = (target.partition, whole["names"], self._identity, self._end_of(target))
+        refuse_disorder(self._connection, self._schema, *of_import)
         without_key = self._execute(_WITHOUT_KEY, name=target.partition).all()
         attaching = attachment(self._schema, target.partition, target.from_id, target.end_id)
         alter(self._connection, self._schema, self._patience.total_seconds(), *attaching)
