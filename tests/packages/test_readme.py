@@ -160,11 +160,12 @@ def test_quick_start_for_sqlalchemy(project: Project) -> None:
 def test_reading_the_trail(project: Project) -> None:
     write(project.directory, "file: core/app.py")
     write(project.directory, "file: core/read.py")
-    assert project.run("read").splitlines()[-8:] == [
+    assert project.run("read").splitlines()[-9:] == [
         "update {'title': ('Hello', 'Hello, world')}",
         "insert {'id': (None, 1), 'title': (None, 'Hello')}",
         "['Hello']",
         "Hello ()",
+        "[('Hello', 'Hello, world')]",
         "Hello",
         "{'title': ('Hello', 'Hello, world')}",
         "id ann",
