@@ -189,6 +189,19 @@ class AuditedTable:
         return found  # type: ignore[no-any-return]
 
     @cached_property
+    def interruptions(self) -> CTE:
+        """The activities that are of the table as a whole and end its rows, or say that some were not recorded.
+
+        They are few, and an index finds them.
+        """
+        own = self.activities
+        return (
+            select(own.c.id, own.c.relid, own.c.verb, own.c.issued_at)
+            .where(own.c.row_key.is_(None), own.c.verb.in_(("truncate", "bypass")))
+            .cte()
+        )
+
+    @cached_property
     def _schema(self) -> CTE:
         """The schema in which the table is, or would be."""
         if self.table.schema is not None:

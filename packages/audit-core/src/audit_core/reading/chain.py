@@ -55,15 +55,10 @@ def is_torn(audited: AuditedTable, activity: Any) -> ColumnElement[bool]:
     is_other = and_(last.c.old_row_key.is_not(None), last.c.native_transaction_id == activity.native_transaction_id)
     # What a delta leaves out is what the activity before it left.
     begins = shown(activity, activity.old_data)
-    bypass = audited.activities
+    bypass = audited.interruptions.alias()
     is_explained = exists(
         select(literal(1))
-        .where(
-            bypass.c.row_key.is_(None),
-            bypass.c.verb == "bypass",
-            bypass.c.id > last.c.id,
-            bypass.c.id < activity.id,
-        )
+        .where(bypass.c.verb == "bypass", bypass.c.id > last.c.id, bypass.c.id < activity.id)
         .correlate_except(bypass)
     )
     torn = select(literal(1)).select_from(last).where(not_(is_other), differs(last.c.left, begins), not_(is_explained))

@@ -16,7 +16,6 @@ from sqlalchemy import (
     false,
     func,
     literal,
-    literal_column,
     not_,
     or_,
     select,
@@ -45,11 +44,11 @@ def is_truncated(
     audited: AuditedTable, id_: ColumnElement[int], until: ColumnElement[dt.datetime]
 ) -> ColumnElement[bool]:
     """Return whether a TRUNCATE ended the row that an activity left; that of a partition ends only the rows in it."""
-    activity = audited.activities
+    event = audited.interruptions.alias()
     last = (
-        select(activity.c.relid, func.max(activity.c.id).label("id"))
-        .where(activity.c.row_key.is_(None), activity.c.verb == "truncate", activity.c.issued_at <= until)
-        .group_by(activity.c.relid)
+        select(event.c.relid, func.max(event.c.id).label("id"))
+        .where(event.c.verb == "truncate", event.c.issued_at <= until)
+        .group_by(event.c.relid)
         .cte()
     )
     row = audited.all_activities
@@ -74,31 +73,15 @@ def is_truncated(
 
 def last_bypass(audited: AuditedTable, until: ColumnElement[dt.datetime]) -> Select[Any]:
     """Select the last activity that says that something of the table was not recorded."""
-    activity = audited.activities
-    return _last(
-        select(activity.c.id).where(
-            activity.c.row_key.is_(None), activity.c.verb == "bypass", activity.c.issued_at <= until
-        )
-    )
+    event = audited.interruptions.alias()
+    return select(func.max(event.c.id)).where(event.c.verb == "bypass", event.c.issued_at <= until)
 
 
 def _last_truncate(audited: AuditedTable, until: ColumnElement[dt.datetime]) -> Select[Any]:
     """Select the last TRUNCATE of a partition that is there."""
-    activity = audited.activities
-    return _last(
-        select(activity.c.id).where(
-            activity.c.row_key.is_(None),
-            activity.c.verb == "truncate",
-            activity.c.relid.in_(select(audited.numbers_now.c.relid)),
-            activity.c.issued_at <= until,
-        )
-    )
-
-
-def _last(found: Select[Any]) -> Select[Any]:
-    """Select the greatest of few ids, which an index finds: not by a walk back from the newest of all."""
-    ids = found.offset(literal_column("0")).subquery()
-    return select(func.max(ids.c.id))
+    event = audited.interruptions.alias()
+    is_there = event.c.relid.in_(select(audited.numbers_now.c.relid))
+    return select(func.max(event.c.id)).where(event.c.verb == "truncate", is_there, event.c.issued_at <= until)
 
 
 def notes_of(
