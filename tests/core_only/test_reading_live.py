@@ -235,6 +235,21 @@ def test_keys_are_found_in_the_trail(
     assert connection.execute(select(again.c.name, again.c.value).order_by(again.c.name)).all() == [("a", 3), ("b", 3)]
 
 
+@pytest.mark.parametrize("is_composite", [False, True], ids=["alone", "composite"])
+def test_a_key_with_a_collation_of_its_own(connection: Connection, is_composite: bool) -> None:
+    key = Column("id", Text(collation="POSIX"), primary_key=True)
+    other = Column("other", Text(collation="ucs_basic"), primary_key=is_composite, server_default="x")
+    log, things = audited(connection, key, other, Column("value", Integer))
+    when = run(connection, "INSERT INTO things VALUES ('a', 'x', 1), ('b', 'y', 2)")
+    run(connection, "UPDATE things SET value = 3 WHERE id = 'a'")
+    agree(connection, log, things, when)
+    wanted = ("a", "x") if is_composite else "a"
+    for live in (True, False):
+        found = log.as_of(things, when, key=wanted, live=live)
+        assert connection.scalars(select(found.c.value)).all() == [1]
+    assert len(connection.execute(log.history(things, wanted)).all()) == 2
+
+
 @pytest.mark.parametrize("type_", [Float(), Interval(), JSONB()], ids=repr)
 def test_a_key_whose_text_is_not_certain_is_refused(connection: Connection, type_: Any) -> None:
     log, things = audited(connection, Column("id", type_, primary_key=True))

@@ -28,6 +28,7 @@ from sqlalchemy import (
     any_,
     case,
     cast,
+    collate,
     column,
     exists,
     func,
@@ -123,7 +124,11 @@ def _notes(audited: AuditedTable) -> ColumnElement[Any]:
 
 
 def _key_of(audited: AuditedTable, row: Any) -> ColumnElement[str]:
-    """Write the primary key of a row as the triggers do."""
+    """Write the primary key of a row as the triggers do, in the collation of those in the trail."""
+    return collate(_key_text(audited, row), "C")
+
+
+def _key_text(audited: AuditedTable, row: Any) -> ColumnElement[str]:
     columns = audited.key_columns
     if len(columns) == 1 and _types_of(columns[0]) == _AS_TEXT:
         text = cast(row.c[columns[0].name], ExactText)
