@@ -311,6 +311,24 @@ def test_values_of_a_type_with_a_form_of_its_own(connection: Connection) -> None
     assert second[:5] == (2, {}, None, None, None)
 
 
+def test_columns_that_the_database_computes(connection: Connection) -> None:
+    columns = (Column("id", Integer, primary_key=True), Column("v", Integer), Column("twice", Integer))
+    log, things = audited(connection, *columns[:2], install=False, include=["v", "twice"])
+    things.append_column(columns[2])
+    # Those that are not stored are not recorded.
+    is_virtual = connection.dialect.server_version_info >= (18,)  # type: ignore[operator]
+    kind = "VIRTUAL" if is_virtual else "STORED"
+    run(connection, f"ALTER TABLE things ADD twice integer GENERATED ALWAYS AS (v * 2) {kind}")
+    log.install(connection)
+    when = run(connection, "INSERT INTO things VALUES (1, 1), (2, 2)")
+    run(connection, "UPDATE things SET v = 7 WHERE id = 1")
+    told = rows(connection, log, things, when)
+    assert [row[:3] for row in told] == [(1, 1, None if is_virtual else 2), (2, 2, 4)]
+    assert told[0].audit_notes == (['"twice" was not recorded'] if is_virtual else [])
+    things.info["versioned"] = {"include": ["twice"]}
+    assert "recorded otherwise than declared" in refusal(connection, log, things, now(connection))
+
+
 def test_partitions_and_tables_that_inherit(connection: Connection) -> None:
     log = AuditLog(MetaData())
     events = partitioned(log, connection)

@@ -159,12 +159,17 @@ def _types_of(each: Column[Any]) -> tuple[int, ...]:
     )
 
 
-def _is_said(event: CTE, option: str, columns: Iterable[str]) -> ColumnElement[bool]:
-    """Return whether triggers name these columns and no others."""
-    argument = pg.unnest(event.c.arguments, type_=ExactText()).column_valued()
-    found = select(argument).where(pg.starts_with(argument, exact_text(f"{option}="))).order_by(argument)
-    wanted = sorted(f"{option}={name}" for name in columns)
-    return operate(array_of(found.correlate(event)), "=", literal(wanted, ARRAY(ExactText())))
+def _is_said(event: CTE, virtual: CTE, option: str, columns: Iterable[str]) -> ColumnElement[bool]:
+    """Return whether triggers name these columns and no others, but for virtual ones, which are never recorded."""
+    wanted = literal([f"{option}={name}" for name in columns], ARRAY(ExactText()))
+    ignored = select(exact_text(f"{option}=") + virtual.c.attname)
+
+    def named(arguments: ColumnElement[Any]) -> ColumnElement[Any]:
+        argument = pg.unnest(arguments, type_=ExactText()).column_valued()
+        found = select(argument).where(pg.starts_with(argument, exact_text(f"{option}=")), argument.not_in(ignored))
+        return array_of(found.order_by(collate(argument, "C")).correlate(event))
+
+    return operate(named(event.c.arguments), "=", named(wanted))
 
 
 def _is_told(
@@ -202,12 +207,14 @@ def _is_told(
         .limit(1)
         .cte()
     )
+    relid = cast(pg.to_regclass(exact_text(qualified(audited.table.name, audited.table.schema)), type_=REGCLASS), OID)
+    is_virtual = cast(pg_attribute.c.attgenerated, ExactText) == exact_text("v")
+    virtual = select(pg_attribute.c.attname).where(pg_attribute.c.attrelid == relid, is_virtual).cte()
     is_as_declared = and_(
         operate(then.c.operations, "@>", literal(list(OF_ROWS), ARRAY(ExactText()))),
-        *(_is_said(then, name, getattr(audited.options, name)) for name in ("exclude", "include", "mask")),
-        _is_said(then, "key", [str(each.name) for each in audited.key_columns]),
+        *(_is_said(then, virtual, name, getattr(audited.options, name)) for name in ("exclude", "include", "mask")),
+        _is_said(then, virtual, "key", [str(each.name) for each in audited.key_columns]),
     )
-    relid = cast(pg.to_regclass(exact_text(qualified(audited.table.name, audited.table.schema)), type_=REGCLASS), OID)
     is_other_type = or_(
         *(
             and_(
