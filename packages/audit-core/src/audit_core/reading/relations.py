@@ -35,6 +35,14 @@ pg_attribute = table(
     schema="pg_catalog",
 )
 
+pg_type = table(
+    "pg_type",
+    column("oid", OID),
+    column("typbasetype", OID),
+    column("typcategory", ExactText),
+    schema="pg_catalog",
+)
+
 #: Relations with their schemas.
 relations = pg_class.join(pg_namespace, pg_namespace.c.oid == pg_class.c.relnamespace)
 
