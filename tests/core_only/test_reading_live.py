@@ -437,6 +437,22 @@ def test_a_time_of_which_not_all_is_recorded_is_refused(connection: Connection) 
         log.as_of(things, begun, live=True)
 
 
+@pytest.mark.parametrize(
+    "done",
+    [
+        "ALTER TABLE things RENAME TO former",
+        "DROP TABLE things",
+        "DROP TRIGGER audit_logger_delete ON things",
+        "ALTER TABLE things DISABLE TRIGGER USER",
+    ],
+)
+def test_a_table_that_is_not_recorded_now_is_refused(connection: Connection, done: str) -> None:
+    log, things = audited(connection, Column("id", Integer, primary_key=True))
+    when = run(connection, "INSERT INTO things VALUES (1)")
+    run(connection, done, "CREATE TABLE IF NOT EXISTS things (id integer PRIMARY KEY)", "INSERT INTO things VALUES (7)")
+    assert "changes are not recorded now" in refusal(connection, log, things, when)
+
+
 def test_rows_that_somebody_may_not_see_are_not_left_out_in_silence(engine: Engine) -> None:
     with engine.begin() as connection:
         log, things = audited(connection, Column("id", Integer, primary_key=True), Column("owner", String))

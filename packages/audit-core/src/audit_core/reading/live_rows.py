@@ -54,7 +54,7 @@ from .first_afterwards import first_afterwards
 from .known_keys import ROW_KEY
 from .past_objects import masked_note, missing_note
 from .past_rows import as_column, states
-from .relations import pg_attribute, pg_type
+from .relations import pg_attribute, pg_proc, pg_trigger, pg_type
 from .row_keys import key_part, key_text, shortened
 from .types import StoredType
 
@@ -65,6 +65,8 @@ _AS_JSON = (16, 1042, 1082, 1114, 1700)
 _BYTEA, _TIMESTAMPTZ, _UUID = 17, 1184, 2950
 # The bits of FLOAT() from which on it is double precision.
 _DOUBLE = 25
+# What pg_trigger says of triggers after INSERT, DELETE and UPDATE.
+_ROW_CHANGES = 4 | 8 | 16
 _JSON = (114, 3802)
 # Floats become other ones in numbers of another precision, and blanks at the end of a CHAR are none in other texts.
 _AS_THEMSELVES = (700, 701, 1042)
@@ -218,6 +220,19 @@ def _kind(type_: ColumnElement[int], category: ColumnElement[str]) -> ColumnElem
     )
 
 
+def _is_recorded_now(relid: ColumnElement[int]) -> ColumnElement[bool]:
+    """Return whether the table has triggers that record: it may be another one, made anew under the name."""
+    is_ours = pg.starts_with(cast(pg_proc.c.proname, ExactText), exact_text("audit_logger_record"))
+    verbs = (
+        select(pg.bit_or(cast(pg_trigger.c.tgtype, Integer), type_=Integer()))
+        .join_from(pg_trigger, pg_proc, pg_proc.c.oid == pg_trigger.c.tgfoid)
+        .where(pg_trigger.c.tgrelid == relid, cast(pg_trigger.c.tgenabled, ExactText).in_(("A", "O")), is_ours)
+        .scalar_subquery()
+    )
+    changes = literal(_ROW_CHANGES, Integer())
+    return operate(func.coalesce(operate(verbs, "&", changes, Integer()), literal(0, Integer())), "=", changes)
+
+
 def _is_told(
     audited: AuditedTable, until: ColumnElement[dt.datetime], since: ColumnElement[int]
 ) -> ColumnElement[bool]:
@@ -286,6 +301,7 @@ def _is_told(
         (exists(select(literal(1)).where(then.c.event == exact_text("end"))), refused("recording had ended")),
         (not_(exists(select(literal(1)).where(is_as_declared))), refused("they are recorded otherwise than declared")),
         (exists(select(whole.c.verb)), refused("a %s at %s cannot be taken back", *first)),
+        (not_(_is_recorded_now(relid)), refused("its changes are not recorded now")),
         (is_other_key, refused("its primary key has another type than in the model")),
         (other.is_not(None), refused("column %s has another type than in the model", other)),
         else_=true(),
