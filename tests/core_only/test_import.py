@@ -396,6 +396,26 @@ def test_a_stream_that_starts_at_the_beginning_has_it(engine: Engine) -> None:
     assert found == [("1", "insert", "flask-audit-logger-2"), (None, "maintenance", None)]
 
 
+def test_a_stream_that_starts_at_an_instant_has_what_was_imported_from_then_on(engine: Engine) -> None:
+    install(engine)
+    write(engine, "INSERT INTO articles VALUES (1, 'Own')")
+    # The one that is imported last, which has the smallest ids, is the later one.
+    for year, keys in ((2020, range(10_000, 12_500)), (2024, range(10))):
+        rows = (
+            {
+                "issued_at": f"{year}-01-01T00:00:00+00:00",
+                "table": "articles",
+                "verb": "insert",
+                "changed_data": {"id": 100 + key, "title": "Old"},
+            }
+            for key in keys
+        )
+        log.import_rows(engine, rows, source=str(year), progress=None)
+    start = dt.datetime(2022, 1, 1, tzinfo=dt.timezone.utc)
+    first = next(log.stream(engine, "search", start=start).batches())[0]
+    assert (first.row_key, first.issued_at.year) == ("100", 2024)
+
+
 def test_what_it_says_of_its_origin_cannot_be_said_by_a_row(engine: Engine) -> None:
     install(engine)
     row = {"issued_at": "2020-01-01T00:00:00Z", "table": "articles", "verb": "insert", "changed_data": {"id": 9}}

@@ -299,8 +299,10 @@ class AuditLog:
         :param live: begin from the rows that the table has now, and take back what was recorded since. Of a recent
             instant that takes little longer than to read the table, and rows that were never recorded are there, too:
             they have not changed. It needs SELECT on the table, trusts that all changes since were recorded, and gives
-            columns that DDL has changed since as they are now. The database refuses it where recording was changed
-            meanwhile or does not tell all. ``audit_activity_id`` is that of the next change, None where there was none.
+            columns that DDL has changed since as they are now, and the rows of the partitions that the table has now.
+            The database refuses it where recording was changed meanwhile or does not tell all, and where a column has
+            a type whose values are read otherwise than those of its type in the model. ``audit_activity_id`` is that
+            of the next change, None where there was none.
         :raises HistoryError: if the model is not audited, or the time has no time zone or is in the future; with
             ``live`` also if not all changes of the table are recorded.
         """

@@ -24,6 +24,7 @@ from ..errors import StreamError
 from ..models import AuditLogActivity
 from ..quoting import qualified
 from ..reading import find_table, schema_of
+from ..reading.bounds import first_id_since
 from ..reading.instants import past
 from .stream_cursor import Cursor
 from .stream_wake_up import WakeUp
@@ -37,8 +38,6 @@ _SPAN = 50_000
 _IDLE_SECONDS, _IDLE_IDS = 30.0, 100_000
 #: How long to wait at first for transactions in progress, which most often take milliseconds.
 _SHORTLY = 0.01
-#: Statements are as long as this, at most: ids are drawn one after the other, and times may be out of step with them.
-_OUT_OF_STEP = dt.timedelta(days=1)
 
 
 class StreamBatch(Sequence[AuditLogActivity]):
@@ -164,26 +163,14 @@ class Stream:
             return self._last_id(connection)
         if not isinstance(start, dt.datetime):
             raise StreamError(f"start is {start!r}; make it 'now', 'beginning' or a datetime with a time zone.")
-        low, high = self._before_first_id(connection), self._last_id(connection)
-        activity = self._scope.activity_cls
-        with Session(connection) as session:
-            # Ids grow with time, give or take the length of a statement.
-            while high - low > 1000:
-                middle = (low + high) // 2
-                issued_at = session.scalar(
-                    select(activity.issued_at).where(activity.id >= middle).order_by(activity.id).limit(1)
-                )
-                if issued_at is not None and issued_at < past(start, "start") - _OUT_OF_STEP:
-                    low = middle
-                else:
-                    high = middle
-            first = session.scalar(
-                select(activity.id)
-                .where(activity.id > low, activity.issued_at >= past(start, "start"))
-                .order_by(activity.id)
-                .limit(1)
-            )
-            return self._last_id(connection) if first is None else first - 1
+        activity, since = self._scope.activity_cls, past(start, "start")
+        first = connection.scalar(
+            select(activity.id)
+            .where(activity.id >= first_id_since(self._scope, since), activity.issued_at >= since)
+            .order_by(activity.id)
+            .limit(1)
+        )
+        return self._last_id(connection) if first is None else first - 1
 
     def _before_first_id(self, connection: Connection) -> int:
         first: int | None = connection.scalar(select(func.min(self._scope.activity_cls.id)))

@@ -28,6 +28,7 @@ from sqlalchemy import (
     any_,
     case,
     cast,
+    collate,
     column,
     exists,
     func,
@@ -41,6 +42,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, OID, REGCLASS
+from sqlalchemy.types import NullType
 
 from ..errors import HistoryError
 from ..quoting import qualified
@@ -52,7 +54,7 @@ from .first_afterwards import first_afterwards
 from .known_keys import ROW_KEY
 from .past_objects import masked_note, missing_note
 from .past_rows import as_column, states
-from .relations import pg_attribute
+from .relations import pg_attribute, pg_proc, pg_trigger, pg_type
 from .row_keys import key_part, key_text, shortened
 from .types import StoredType
 
@@ -60,7 +62,14 @@ from .types import StoredType
 # Of all of them the text is the same whatever the settings of a session are.
 _AS_TEXT = (20, 21, 23, 25, 1043, 2950)
 _AS_JSON = (16, 1042, 1082, 1114, 1700)
-_BYTEA, _TIMESTAMPTZ = 17, 1184
+_BYTEA, _TIMESTAMPTZ, _UUID = 17, 1184, 2950
+# The bits of FLOAT() from which on it is double precision.
+_DOUBLE = 25
+# What pg_trigger says of triggers after INSERT, DELETE and UPDATE.
+_ROW_CHANGES = 4 | 8 | 16
+_JSON = (114, 3802)
+# Floats become other ones in numbers of another precision, and blanks at the end of a CHAR are none in other texts.
+_AS_THEMSELVES = (700, 701, 1042)
 
 
 def live_rows(audited: AuditedTable, when: dt.datetime, row_key: ColumnElement[str] | None = None) -> Select[Any]:
@@ -112,7 +121,14 @@ def _unchanged(audited: AuditedTable, first: CTE, row_key: ColumnElement[str] | 
 
 def _value(audited: AuditedTable, row: Any, each: Column[Any]) -> ColumnElement[Any]:
     """Return a value as it is now; none of a column that is not recorded, which may have changed."""
-    return cast(row.c[each.name] if audited.records(each.name) else null(), StoredType(each.type))
+    if not audited.records(each.name):
+        return cast(null(), StoredType(each.type))
+    value = row.c[each.name]
+    type_ = undecorated(each.type)
+    if isinstance(type_, Float) and (type_.precision or _DOUBLE) < _DOUBLE:
+        # What is 0.1 is another number in double precision, in which recorded ones are read; its text is the same.
+        value = cast(value, ExactText)
+    return cast(value, StoredType(each.type))
 
 
 def _notes(audited: AuditedTable) -> ColumnElement[Any]:
@@ -123,7 +139,11 @@ def _notes(audited: AuditedTable) -> ColumnElement[Any]:
 
 
 def _key_of(audited: AuditedTable, row: Any) -> ColumnElement[str]:
-    """Write the primary key of a row as the triggers do."""
+    """Write the primary key of a row as the triggers do, in the collation of those in the trail."""
+    return collate(_key_text(audited, row), "C")
+
+
+def _key_text(audited: AuditedTable, row: Any) -> ColumnElement[str]:
     columns = audited.key_columns
     if len(columns) == 1 and _types_of(columns[0]) == _AS_TEXT:
         text = cast(row.c[columns[0].name], ExactText)
@@ -154,12 +174,63 @@ def _types_of(each: Column[Any]) -> tuple[int, ...]:
     )
 
 
-def _is_said(event: CTE, option: str, columns: Iterable[str]) -> ColumnElement[bool]:
-    """Return whether triggers name these columns and no others."""
-    argument = pg.unnest(event.c.arguments, type_=ExactText()).column_valued()
-    found = select(argument).where(pg.starts_with(argument, exact_text(f"{option}="))).order_by(argument)
-    wanted = sorted(f"{option}={name}" for name in columns)
-    return operate(array_of(found.correlate(event)), "=", literal(wanted, ARRAY(ExactText())))
+def _is_said(event: CTE, virtual: CTE, option: str, columns: Iterable[str]) -> ColumnElement[bool]:
+    """Return whether triggers name these columns and no others, but for virtual ones, which are never recorded."""
+    wanted = literal([f"{option}={name}" for name in columns], ARRAY(ExactText()))
+    ignored = select(exact_text(f"{option}=") + virtual.c.attname)
+
+    def named(arguments: ColumnElement[Any]) -> ColumnElement[Any]:
+        argument = pg.unnest(arguments, type_=ExactText()).column_valued()
+        found = select(argument).where(pg.starts_with(argument, exact_text(f"{option}=")), argument.not_in(ignored))
+        return array_of(found.order_by(collate(argument, "C")).correlate(event))
+
+    return operate(named(event.c.arguments), "=", named(wanted))
+
+
+def _read_otherwise(audited: AuditedTable, relid: ColumnElement[int]) -> ColumnElement[str]:
+    """Return a column whose values are not read as recorded ones, being of another type than in the model; or NULL."""
+    columns = [each for each in audited.table.columns if not isinstance(each.type, NullType)]
+    types = [cast(pg.pg_typeof(cast(null(), StoredType(each.type, keep_scale=True))), OID) for each in columns]
+    names = (operate(pg_attribute.c.attname, "=", exact_text(str(each.name))) for each in columns)
+    wanted, found = pg_type.alias(), pg_type.alias()
+    stored = func.coalesce(func.nullif(found.c.typbasetype, literal(0, OID())), found.c.oid)
+    is_other_kind = _kind(stored, found.c.typcategory) != _kind(wanted.c.oid, wanted.c.typcategory)
+    return (
+        select(func.min(pg_attribute.c.attname))
+        .join_from(pg_attribute, found, found.c.oid == pg_attribute.c.atttypid)
+        .join(wanted, wanted.c.oid == case(*zip(names, types, strict=True)))
+        .where(
+            pg_attribute.c.attrelid == relid,
+            stored != wanted.c.oid,
+            or_(stored.in_(_AS_THEMSELVES), is_other_kind),
+        )
+        .scalar_subquery()
+    )
+
+
+def _kind(type_: ColumnElement[int], category: ColumnElement[str]) -> ColumnElement[str]:
+    """Return what types have in common that write a value alike."""
+    is_text = or_(type_ == literal(_UUID, OID()), cast(category, ExactText).in_(("E", "S")))
+    of_several = cast(category, ExactText).in_(("A", "N"))
+    return case(
+        (is_text, exact_text("text")),
+        (type_.in_(_JSON), exact_text("json")),
+        (of_several, cast(category, ExactText)),
+        else_=cast(type_, ExactText),
+    )
+
+
+def _is_recorded_now(relid: ColumnElement[int]) -> ColumnElement[bool]:
+    """Return whether the table has triggers that record: it may be another one, made anew under the name."""
+    is_ours = pg.starts_with(cast(pg_proc.c.proname, ExactText), exact_text("audit_logger_record"))
+    verbs = (
+        select(pg.bit_or(cast(pg_trigger.c.tgtype, Integer), type_=Integer()))
+        .join_from(pg_trigger, pg_proc, pg_proc.c.oid == pg_trigger.c.tgfoid)
+        .where(pg_trigger.c.tgrelid == relid, cast(pg_trigger.c.tgenabled, ExactText).in_(("A", "O")), is_ours)
+        .scalar_subquery()
+    )
+    changes = literal(_ROW_CHANGES, Integer())
+    return operate(func.coalesce(operate(verbs, "&", changes, Integer()), literal(0, Integer())), "=", changes)
 
 
 def _is_told(
@@ -184,25 +255,27 @@ def _is_told(
         .where(audited.is_of(later.c), later.c.issued_at > until)
         .scalar_subquery()
     )
-    other = audited.activities
+    activity = audited.activities
     whole = (
-        select(other.c.verb, other.c.issued_at)
+        select(activity.c.verb, activity.c.issued_at)
         .where(
-            other.c.row_key.is_(None),
-            other.c.verb.in_(("truncate", "bypass", "maintenance")),
-            other.c.issued_at > until,
-            other.c.id >= since,
+            activity.c.row_key.is_(None),
+            activity.c.verb.in_(("truncate", "bypass", "maintenance")),
+            activity.c.issued_at > until,
+            activity.c.id >= since,
         )
-        .order_by(other.c.id)
+        .order_by(activity.c.id)
         .limit(1)
         .cte()
     )
+    relid = cast(pg.to_regclass(exact_text(qualified(audited.table.name, audited.table.schema)), type_=REGCLASS), OID)
+    is_virtual = cast(pg_attribute.c.attgenerated, ExactText) == exact_text("v")
+    virtual = select(pg_attribute.c.attname).where(pg_attribute.c.attrelid == relid, is_virtual).cte()
     is_as_declared = and_(
         operate(then.c.operations, "@>", literal(list(OF_ROWS), ARRAY(ExactText()))),
-        *(_is_said(then, name, getattr(audited.options, name)) for name in ("exclude", "include", "mask")),
-        _is_said(then, "key", [str(each.name) for each in audited.key_columns]),
+        *(_is_said(then, virtual, name, getattr(audited.options, name)) for name in ("exclude", "include", "mask")),
+        _is_said(then, virtual, "key", [str(each.name) for each in audited.key_columns]),
     )
-    relid = cast(pg.to_regclass(exact_text(qualified(audited.table.name, audited.table.schema)), type_=REGCLASS), OID)
     is_other_type = or_(
         *(
             and_(
@@ -213,6 +286,7 @@ def _is_told(
         )
     )
     is_other_key = exists(select(literal(1)).where(pg_attribute.c.attrelid == relid, is_other_type))
+    other = _read_otherwise(audited, relid)
 
     def refused(why: str, *values: ColumnElement[Any]) -> ColumnElement[bool]:
         said = f"the rows of {name} today do not tell how they were at %s: {why}; ask without live=True"
@@ -227,6 +301,8 @@ def _is_told(
         (exists(select(literal(1)).where(then.c.event == exact_text("end"))), refused("recording had ended")),
         (not_(exists(select(literal(1)).where(is_as_declared))), refused("they are recorded otherwise than declared")),
         (exists(select(whole.c.verb)), refused("a %s at %s cannot be taken back", *first)),
+        (not_(_is_recorded_now(relid)), refused("its changes are not recorded now")),
         (is_other_key, refused("its primary key has another type than in the model")),
+        (other.is_not(None), refused("column %s has another type than in the model", other)),
         else_=true(),
     )

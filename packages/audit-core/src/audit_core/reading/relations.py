@@ -35,6 +35,25 @@ pg_attribute = table(
     schema="pg_catalog",
 )
 
+pg_type = table(
+    "pg_type",
+    column("oid", OID),
+    column("typbasetype", OID),
+    column("typcategory", ExactText),
+    schema="pg_catalog",
+)
+
+pg_trigger = table(
+    "pg_trigger",
+    column("tgrelid", OID),
+    column("tgfoid", OID),
+    column("tgtype", SmallInteger),
+    column("tgenabled", ExactText),
+    schema="pg_catalog",
+)
+
+pg_proc = table("pg_proc", column("oid", OID), column("proname", ExactText), schema="pg_catalog")
+
 #: Relations with their schemas.
 relations = pg_class.join(pg_namespace, pg_namespace.c.oid == pg_class.c.relnamespace)
 

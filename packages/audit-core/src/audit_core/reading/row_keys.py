@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Integer, LargeBinary, case, cast, literal
+from sqlalchemy import ColumnElement, DateTime, Integer, LargeBinary, case, cast, collate, literal
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
@@ -16,7 +16,11 @@ _LONGEST_KEY = 1000
 
 
 def key_value(value: Any, type_: TypeEngine[Any]) -> ColumnElement[Any]:
-    return key_part(cast(literal(value, type_), StoredType(type_, keep_scale=True)), type_)
+    given: ColumnElement[Any] = cast(literal(value, type_), StoredType(type_, keep_scale=True))
+    # Those of several columns cannot stand in one array.
+    if getattr(undecorated(type_), "collation", None) is not None:
+        given = collate(given, "C")
+    return key_part(given, type_)
 
 
 def key_part(given: ColumnElement[Any], type_: TypeEngine[Any]) -> ColumnElement[Any]:
