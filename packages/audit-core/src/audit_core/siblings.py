@@ -27,7 +27,7 @@ from .reading.activities import VERBS, is_of_actor
 from .reading.actor_names import NAMES as NAMES_OF_ACTORS
 from .reading.actor_names import UNNAMEABLE, naming_column, says_itself, short_name
 from .reading.audited_table import execute
-from .reading.bounds import LAST_ID, ClosedPartitions, read_closed
+from .reading.bounds import FIRST_ID, LAST_ID, ClosedPartitions, read_closed
 from .reading.changes import mapper_of, table_of
 from .reading.exact import equal, pg
 from .reading.values import dump_json, for_people
@@ -40,6 +40,7 @@ from .words import Budget, Piece, compare, edits_between, fold
 
 __all__ = [
     "BODY_TAG",
+    "FIRST_ID",
     "INFO_KEY",
     "LAST_ID",
     "NAMES_OF_ACTORS",

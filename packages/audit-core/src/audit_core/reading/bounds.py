@@ -70,9 +70,13 @@ class ClosedPartitions:
         return min(younger, default=begins), max(older, default=FIRST_ID) if is_open_younger else LAST_ID
 
     def are_in_order(self, first: int, end: int) -> bool:
-        """Return whether times grow with ids between two of them: imports are in no order among each other."""
-        imported = [row for row in self.rows if row.end_id <= 0 and row.end_id > first and _begin(row) < end]
-        return not imported or (len(imported) == 1 and end <= imported[0].end_id)
+        """Return whether times grow with ids between two of them: what was imported is in no order with the rest."""
+        parts = sorted((row for row in self.rows if row.row_count != 0), key=_begin)
+        following = [row.first_issued_at for row in parts[1:]] + [row.opened_at for row in parts[-1:]]
+        return all(
+            row.end_id > 0 or row.end_id <= first or row.end_id >= end or then is None or row.last_issued_at <= then
+            for row, then in zip(parts, following, strict=True)
+        )
 
     @property
     def ends(self) -> list[int]:

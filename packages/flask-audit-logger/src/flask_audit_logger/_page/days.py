@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from audit_core import AuditLog
-from audit_core.siblings import execute, is_of_actor, scope_of
+from audit_core.siblings import FIRST_ID, LAST_ID, execute, is_of_actor, scope_of
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -75,6 +75,9 @@ def days_of_actor(log: AuditLog, session: Session, actor: Any, now: dt.datetime,
     is_own = is_of_actor(scope_of(log), actor)
     ends = select(func.min(transaction.id), func.max(transaction.id) + 1).where(is_own)
     first_id, end_id = session.execute(ends).one()
+    if first_id is not None and not closed_partitions(log, session).are_in_order(FIRST_ID, LAST_ID):
+        # What was imported is left out where it is in no order with the rest: most often it is older than these days.
+        first_id, end_id = max(first_id, 0), max(end_id, 0)
     if first_id is None:
         return [Day(each.date(), 0, True) for each in starts[:-1]]
     ids = _ids_at(log, session, transaction, starts, [(first_id, end_id) for _ in starts], is_own)
