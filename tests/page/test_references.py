@@ -147,3 +147,16 @@ def test_the_names_take_one_query_for_each_table(app: Flask, client: FlaskClient
     assert len([each for each in named if "topic" in each]) == 1
     # One for the names of the page, one for who is signed in, one for those that the field offers.
     assert len([each for each in named if '"user"' in each]) <= 3
+
+
+def test_a_value_that_no_key_can_be_costs_the_others_no_name(app: Flask, client: FlaskClient) -> None:
+    with app.app_context(), db.engine.begin() as connection:
+        for column in ("topic_id", "voter_id"):
+            connection.execute(text(f"ALTER TABLE vote DROP CONSTRAINT vote_{column}_fkey"))
+            connection.execute(text(f"ALTER TABLE vote ALTER {column} TYPE numeric"))
+        connection.execute(text("INSERT INTO vote (id, voter_id, topic_id) VALUES (2, 99999999999, 99999999999)"))
+        connection.execute(text("INSERT INTO vote (id, voter_id, topic_id) VALUES (3, 2, 7)"))
+    shown = body(client, "")
+    assert shown.count("new: </span>99999999999</ins>") == 2
+    assert "new: </span>Ben (2)</ins>" in shown
+    assert "new: </span>Trees (7)</ins>" in shown
