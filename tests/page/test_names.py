@@ -163,7 +163,7 @@ def test_a_name_that_the_database_refuses_costs_only_the_name(database: URL, whi
     fill(app)
     shown = body(app.test_client(), "")
     assert "article one" in shown
-    assert ("Ann" in shown) is (which == "record_name")
+    assert (">Ann</a>" in shown) is (which == "record_name")
     dispose(app)
 
 
