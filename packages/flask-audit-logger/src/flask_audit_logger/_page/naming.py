@@ -119,8 +119,9 @@ class Names:
         if target is None or key is None:
             return None
         of_record = self.record_of(target.schema, target.table.name, key)
-        name = self._actors.get(key) if self._is_actor(target) else of_record
-        return Named(name, key, target.table.fullname if is_audited(target.table) else None)
+        is_actor = self._is_actor(target)
+        name = self._actors.get(key) if is_actor else of_record
+        return Named(name, key, target.table.fullname if is_audited(target.table) else None, is_actor)
 
     def called_by_column(self, activity: Any) -> dict[str, dict[str, str]]:
         """Return the names of what an activity refers to, by the columns and the keys."""
