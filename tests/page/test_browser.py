@@ -103,7 +103,7 @@ def test_each_view_loads_nothing_from_elsewhere_and_fits_a_phone(
     context.close()
 
 
-def test_a_value_turns_nothing_around_that_stands_behind_it(app: Flask, browser: sync_api.Browser, address: str) -> None:
+def test_a_value_turns_nothing_behind_it_around(app: Flask, browser: sync_api.Browser, address: str) -> None:
     with app.app_context():
         # Without anything in common, so that they stand as wholes.
         db.session.execute(update(Comment).where(Comment.id == 1).values(title="\u202eabc"))
@@ -126,7 +126,8 @@ def test_what_stands_under_another_on_a_phone_says_what_it_is(browser: sync_api.
     page = browser.new_page(viewport={"width": 390, "height": 700})
     page.goto(address + "coverage")
     row = page.locator("tbody tr").first
-    assert [each for each in row.locator(".narrow").all_inner_texts() if each] == ["Records", "Options", "Rows then", "By"]
+    said = [each for each in row.locator(".narrow").all_inner_texts() if each]
+    assert said == ["Records", "Options", "Rows then", "By"]
     assert row.get_by_text("Rows then").is_visible()
     page.set_viewport_size({"width": 1100, "height": 700})
     assert not row.get_by_text("Rows then").is_visible()
