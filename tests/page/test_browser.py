@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +120,16 @@ def test_a_value_turns_nothing_behind_it_around(app: Flask, browser: sync_api.Br
         assert old is not None
         assert new is not None
         assert old["x"] + old["width"] <= new["x"]
+    page.close()
+
+
+def test_paper_says_exactly_when(browser: sync_api.Browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    page.emulate_media(media="print")
+    said = page.evaluate("getComputedStyle(document.querySelector('.entry .ago'), '::after').content")
+    assert re.fullmatch(r'" \(" ".*\d\d:\d\d:\d\d.*" "\)"|" \(.*\d\d:\d\d:\d\d.*\)"', said), said
+    assert not page.get_by_role("heading", name="Changes of the last 30 days").is_visible()
     page.close()
 
 
