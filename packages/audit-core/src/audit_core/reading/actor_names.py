@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 #: The columns that name an actor; the first that there is.
 NAMES = ("name", "full_name", "username", "login", "email")
 _LONGEST = 80
-# No file holds a half of a character; the others command a terminal, or turn around what is written behind the name.
-_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# No file holds a half of a character, and the others turn around what is written behind the name.
+_UNSHOWN = re.compile("[\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 # What pydantic makes of an object lists all its values: passwords, too.
 _LISTING = frozenset({"pydantic", "sqlmodel"})
 #: What a __str__ may raise for an object that has not all of its values.
