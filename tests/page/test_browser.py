@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from playwright import sync_api
+from sqlalchemy import update
 from werkzeug.serving import make_server
 
 from dev.programs import CHROMIUM
@@ -100,6 +102,47 @@ def test_each_view_loads_nothing_from_elsewhere_and_fits_a_phone(
     origin = address.removesuffix("audit/")
     assert [url for url in asked if not url.startswith(origin)] == []
     context.close()
+
+
+def test_a_value_turns_nothing_behind_it_around(app: Flask, browser: sync_api.Browser, address: str) -> None:
+    with app.app_context():
+        # Without anything in common, so that they stand as wholes.
+        db.session.execute(update(Comment).where(Comment.id == 1).values(title="\u202eabc"))
+        db.session.commit()
+        db.session.execute(update(Comment).where(Comment.id == 1).values(title="xyz"))
+        db.session.commit()
+    page = browser.new_page(viewport={"width": 1100, "height": 700})
+    page.goto(address)
+    newest = page.locator(".entry").first
+    newest.locator("summary").click()
+    for place in (newest.locator(".what"), newest.locator("td.value")):
+        old, new = place.locator("del").bounding_box(), place.locator("ins").bounding_box()
+        assert old is not None
+        assert new is not None
+        assert old["x"] + old["width"] <= new["x"]
+    page.close()
+
+
+def test_paper_says_exactly_when(browser: sync_api.Browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    page.emulate_media(media="print")
+    said = page.evaluate("getComputedStyle(document.querySelector('.entry .ago'), '::after').content")
+    assert re.fullmatch(r'" \(" ".*\d\d:\d\d:\d\d.*" "\)"|" \(.*\d\d:\d\d:\d\d.*\)"', said), said
+    assert not page.get_by_role("heading", name="Changes of the last 30 days").is_visible()
+    page.close()
+
+
+def test_what_stands_under_another_on_a_phone_says_what_it_is(browser: sync_api.Browser, address: str) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 700})
+    page.goto(address + "coverage")
+    row = page.locator("tbody tr").first
+    said = [each for each in row.locator(".narrow").all_inner_texts() if each]
+    assert said == ["Records", "Options", "Rows then", "By"]
+    assert row.get_by_text("Rows then").is_visible()
+    page.set_viewport_size({"width": 1100, "height": 700})
+    assert not row.get_by_text("Rows then").is_visible()
+    page.close()
 
 
 def test_the_keyboard_alone_reaches_content_and_filters(browser: sync_api.Browser, address: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from flask.testing import FlaskClient
 from flask_audit_logger._page import exports
 from sqlalchemy import URL, event, text
 
-from tests.page.app import Article, User, create_app, db
+from tests.page.app import Article, Comment, User, create_app, db
 from tests.page.conftest import KEY, dispose, fill
 from tests.page.test_page import TABLE, body
 
@@ -103,12 +105,10 @@ def test_who_looked_is_in_it_when_asked_for(database: URL) -> None:
 
 
 def test_the_page_links_to_its_file(client: FlaskClient) -> None:
-    assert 'href="/audit/export.csv?actor=1&amp;verb=insert" download>CSV</a>' in body(
-        client, "", actor="1", verb="insert"
-    )
-    assert 'href="/audit/export.jsonl?actor=1" download>JSON lines</a>' in body(client, "actor", id="1")
+    assert 'href="/audit/export.csv?actor=1&amp;verb=insert">CSV</a>' in body(client, "", actor="1", verb="insert")
+    assert 'href="/audit/export.jsonl?actor=1">JSON lines</a>' in body(client, "actor", id="1")
     record = body(client, "record", table=TABLE, key="one")
-    assert 'href="/audit/record/export.csv?table=odd+%22name%22/%C3%A4&amp;key=one" download>CSV</a>' in record
+    assert 'href="/audit/record/export.csv?table=odd+%22name%22/%C3%A4&amp;key=one">CSV</a>' in record
     assert "As a file" not in body(client, "", verb="delete")
 
 
@@ -123,7 +123,7 @@ def test_who_may_not_see_the_page_gets_no_file(app: Flask, client: FlaskClient, 
     [
         ("export.csv?since=x", "is not a time"),
         ("export.csv?actor=nobody-of-that-name", "no actor has such a name"),
-        ("export.csv?actor=nn", "There are several actors"),
+        ("export.csv?actor=nn", "There are several actors &#39;nn&#39;: Ann (1), Hannah (2). Give the key of one."),
         ("export.jsonl?table=x", ""),
         ("record/export.csv?table=x&key=1", "x"),
         ("record/export.csv?table=comment&key=x", "is not a primary key"),
@@ -153,29 +153,42 @@ def many(app: Flask, count: int) -> None:
         db.session.commit()
 
 
-def test_a_file_is_read_by_a_cursor_and_sent_part_by_part(
-    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_complete_before_it_is_sent(app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exports, "_BATCH", 10)
+    monkeypatch.setattr(exports, "_IN_MEMORY", 1000)
     many(app, 95)
     response = client.get("/audit/export.jsonl", buffered=False)
-    parts = [each for each in response.response if each]
-    assert [each.count(b"\n") for each in parts] == [10] * 9 + [8]
-    response.close()
+    # Who loads it slowly, or goes away, holds no connection.
     assert_given_back(app)
+    assert response.content_length == len(response.data)
+    assert response.data.count(b"\n") == 98
+    response.close()
+    head = client.head("/audit/export.jsonl")
+    assert head.content_length == response.content_length
+    head.close()
 
 
-def test_the_connection_is_given_back_when_nobody_loads_the_rest(
-    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_in_the_middle_is_not_the_end_of_a_file(database: URL, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exports, "_BATCH", 10)
-    many(app, 95)
-    response = client.get("/audit/export.jsonl", buffered=False)
-    assert next(iter(response.response))
-    response.close()
+    app = create_app(database, statement_timeout=dt.timedelta(milliseconds=200))
+    fill(app)
+    with app.app_context():
+        db.session.add_all(Comment(id=number) for number in range(25))
+        db.session.commit()
+        with audit_context(actor_id=1):
+            db.session.add(Comment(id=25))
+            db.session.commit()
+        with db.engine.connect() as blocker:
+            # The first batches have no actor, and what the last one's is called cannot be read.
+            blocker.execute(text('LOCK TABLE "user" IN ACCESS EXCLUSIVE MODE'))
+            address, headers = "/audit/export.jsonl?table=comment", {"Accept": "application/json"}
+            with audit_context(actor_id=1):
+                response = app.test_client().get(address, headers=headers)
+                said = response.text
+    assert response.status_code == 503
+    assert "did not answer within 0.2 seconds" in said
     assert_given_back(app)
-    client.head("/audit/export.jsonl").close()
-    assert_given_back(app)
+    dispose(app)
 
 
 def assert_given_back(app: Flask) -> None:
@@ -197,3 +210,26 @@ def test_a_search_that_takes_too_long_is_a_page(database: URL) -> None:
     response = app.test_client().get("/audit/export.csv?text=x")
     assert (response.status_code, "That takes too long" in response.text) == (503, True)
     dispose(app)
+
+
+def test_a_file_has_not_more_bytes_than_there_is_room_for(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "LARGEST", 1000)
+    response = client.get("/audit/export.csv")
+    assert (response.status_code, "That is more than 0 MB." in response.text) == (400, True)
+
+
+def test_wide_rows_are_not_in_memory_together(app: Flask, client: FlaskClient) -> None:
+    with app.app_context(), db.engine.begin() as connection:
+        quoted = TABLE.replace('"', '""')
+        connection.execute(
+            text(f"""INSERT INTO "{quoted}" SELECT 'w' || n, repeat('x', 100000) FROM generate_series(1, 500) n""")
+        )
+    tracemalloc.start()
+    try:
+        response = client.get("/audit/export.csv", query_string={"transaction": "4"}, buffered=False)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert response.content_length is not None
+    assert peak < 50_000_000 < response.content_length
+    response.close()

@@ -9,6 +9,7 @@ from audit_core import ConfigurationError, HistoryError, audit_context
 from flask import Flask, render_template_string
 from flask.testing import FlaskClient
 from sqlalchemy import URL, event, text
+from sqlalchemy.orm import object_session
 
 from tests.page.app import Article, User, audit_logger, create_app, db
 from tests.page.conftest import HOSTILE, OLD, dispose, fill
@@ -150,3 +151,26 @@ def test_a_template_of_the_application_shows_a_history(app: Flask) -> None:
         assert render_template_string("{{ history_of(obj, 1) | length }}", obj=article) == "1"
         with pytest.raises(HistoryError, match="not an object of a mapped class"):
             render_template_string("{{ history_of('x') }}")
+
+
+def asks_for_what_is_not_there(obj: Any) -> None:
+    object_session(obj).execute(text("SELECT * FROM gone"))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("which", ["record_name", "actor_name"])
+def test_a_name_that_the_database_refuses_costs_only_the_name(database: URL, which: str) -> None:
+    app = create_app(database, **{which: asks_for_what_is_not_there})
+    fill(app)
+    shown = body(app.test_client(), "")
+    assert "article one" in shown
+    assert (">Ann</a>" in shown) is (which == "record_name")
+    dispose(app)
+
+
+@pytest.mark.parametrize("view", ["", "log.json", "export.csv", "export.jsonl"])
+def test_a_name_breaks_no_page_and_turns_nothing_around(database: URL, view: str) -> None:
+    app = create_app(database, actor_name=lambda user: "nn\u202e\ud800")
+    fill(app)
+    response = app.test_client().get(f"/audit/{view}")
+    assert (response.status_code, "nn\ufffd\ufffd" in response.text) == (200, True)
+    dispose(app)

@@ -177,6 +177,8 @@ def test_a_record_is_shown_as_it_was(client: FlaskClient) -> None:
     assert OLD in older
     assert OLD not in newer
     assert "is masked" in older.replace("&#34;", '"')
+    # Not "null": it had a value.
+    assert '<th scope="row">secret</th><td class="value"> <span class="muted">(masked)</span></td>' in older
 
 
 def test_pages_follow_each_other(app: Flask, client: FlaskClient) -> None:

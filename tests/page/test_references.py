@@ -14,6 +14,7 @@ from tests.page.conftest import dispose, fill
 from tests.page.test_json import asked
 from tests.page.test_page import TABLE, body
 
+ACTOR = '<a href="/audit/actor?id={key}">{text}</a>'
 ONE = '<a href="/audit/record?table=odd+%22name%22/%C3%A4&amp;key={key}">{text}</a>'
 
 
@@ -61,9 +62,10 @@ def test_the_values_have_names_and_lead_to_records(app: Flask, client: FlaskClie
         shown = client.get(f"/audit/{view}").text
         assert f"old: </span>{before}</del>" in shown
         assert f"new: </span>{after}</ins>" in shown
-        # No page shows these.
-        assert "old: </span>Ann (1)</del>" in shown
-        assert "new: </span>Ben (2)</ins>" in shown
+        # Their table is not audited, and they have pages as actors.
+        assert f"old: </span>{ACTOR.format(key='1', text='Ann (1)')}</del>" in shown
+        assert f"new: </span>{ACTOR.format(key='2', text='Ben (2)')}</ins>" in shown
+        # No page shows this one.
         assert "new: </span>Trees (7)</ins>" in shown
     newest, oldest = asked(client, "record", table="vote", key="1")["activities"]
     assert oldest["names"] == {"article_key": {"a": "Apples"}, "voter_id": {"1": "Ann"}}
@@ -74,7 +76,7 @@ def test_the_values_have_names_and_lead_to_records(app: Flask, client: FlaskClie
     assert f"<ins>{after}</ins>" in compared
     then = body(client, "record/as-of", table="vote", key="1", when=oldest["issued_at"])
     assert f'<td class="value">{before}</td>' in then
-    assert '<td class="value">Ann (1)</td>' in then
+    assert f'<td class="value">{ACTOR.format(key="1", text="Ann (1)")}</td>' in then
 
 
 def test_what_is_gone_keeps_its_name(app: Flask, client: FlaskClient) -> None:
@@ -96,7 +98,7 @@ def test_the_names_that_the_application_gives(database: URL) -> None:
         db.session.add(Vote(id=1, voter_id=1, topic_id=7))
         db.session.commit()
     shown = body(app.test_client(), "")
-    assert "new: </span>@Ann (1)</ins>" in shown
+    assert ">@Ann (1)</a></ins>" in shown
     assert "new: </span>Tre (7)</ins>" in shown
     dispose(app)
 
@@ -147,3 +149,16 @@ def test_the_names_take_one_query_for_each_table(app: Flask, client: FlaskClient
     assert len([each for each in named if "topic" in each]) == 1
     # One for the names of the page, one for who is signed in, one for those that the field offers.
     assert len([each for each in named if '"user"' in each]) <= 3
+
+
+def test_a_value_that_no_key_can_be_costs_the_others_no_name(app: Flask, client: FlaskClient) -> None:
+    with app.app_context(), db.engine.begin() as connection:
+        for column in ("topic_id", "voter_id"):
+            connection.execute(text(f"ALTER TABLE vote DROP CONSTRAINT vote_{column}_fkey"))
+            connection.execute(text(f"ALTER TABLE vote ALTER {column} TYPE numeric"))
+        connection.execute(text("INSERT INTO vote (id, voter_id, topic_id) VALUES (2, 99999999999, 99999999999)"))
+        connection.execute(text("INSERT INTO vote (id, voter_id, topic_id) VALUES (3, 2, 7)"))
+    shown = body(client, "")
+    assert shown.count(">99999999999</") == 2
+    assert ">Ben (2)</a></ins>" in shown
+    assert "new: </span>Trees (7)</ins>" in shown

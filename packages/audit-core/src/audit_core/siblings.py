@@ -30,6 +30,7 @@ from .reading.audited_table import execute
 from .reading.bounds import FIRST_ID, LAST_ID, ClosedPartitions, read_closed
 from .reading.changes import mapper_of, table_of
 from .reading.exact import equal, pg
+from .reading.past_objects import why_unknown
 from .reading.values import dump_json, for_people
 from .request import request_id_of, request_meta, storable
 from .scope import Scope
@@ -114,4 +115,5 @@ __all__ = [
     "short_name",
     "storable",
     "table_of",
+    "why_unknown",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from .columns import COLUMNS, JSON_COLUMNS
 from .json import dump, escape
@@ -25,7 +25,7 @@ Rows = Sequence[Mapping[str, Any]]
 class Writer(AbstractContextManager["Writer"]):
     """Writes rows; the end of the block completes the file."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self.file = file
 
     def write(self, rows: Rows) -> None:
@@ -54,7 +54,7 @@ class JsonLines(Writer):
 class Csv(Writer):
     """Texts are quoted, and none of them is run by a spreadsheet, as OWASP has it; numbers stay numbers."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file)
         self._write_row(COLUMNS)
 

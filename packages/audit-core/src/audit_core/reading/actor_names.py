@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 #: The columns that name an actor; the first that there is.
 NAMES = ("name", "full_name", "username", "login", "email")
 _LONGEST = 80
+# No file holds a half of a character, and the others turn around what is written behind the name.
+_UNSHOWN = re.compile("[\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 # What pydantic makes of an object lists all its values: passwords, too.
 _LISTING = frozenset({"pydantic", "sqlmodel"})
 #: What a __str__ may raise for an object that has not all of its values.
@@ -101,5 +104,5 @@ def _key(table: Table) -> Column[Any]:
 
 def short_name(name: Any) -> str | None:
     """Return a name in one line, cut if it is long; None if there is nothing in it."""
-    text = "" if name is None else " ".join(str(name)[: _LONGEST * 2].split())
+    text = "" if name is None else _UNSHOWN.sub("\ufffd", " ".join(str(name)[: _LONGEST * 2].split()))
     return (text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…") or None

@@ -41,6 +41,12 @@ def erased_note(name: str) -> str:
     return f'"{name}" is erased'
 
 
+def why_unknown(name: str, said: Iterable[str]) -> str | None:
+    """Say in a word why the trail has no value of a column, as notes have it; None if it has one."""
+    words = {missing_note(name): "not recorded", masked_note(name): "masked", erased_note(name): "erased"}
+    return next((words[note] for note in said if note in words), None)
+
+
 def elsewhere_note(column: Column[Any]) -> str:
     """Note that a column is in another table of the model."""
     return f'"{column.name}" is in table "{column.table.name}", of which this says nothing'

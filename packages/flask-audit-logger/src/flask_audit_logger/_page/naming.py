@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapper, Session
 
 from .loading import LOADED_INTO_LOG, is_loaded, load_activities
-from .named_rows import OF_RECORD, load_names, load_names_if_readable, name_of_recorded
+from .named_rows import OF_RECORD, load_names, name_of_recorded
 from .referring import Named, Target, key_of, recorded_values, targets_of
 
 #: Actors that a field offers, and that a search finds.
@@ -119,8 +119,9 @@ class Names:
         if target is None or key is None:
             return None
         of_record = self.record_of(target.schema, target.table.name, key)
-        name = self._actors.get(key) if self._is_actor(target) else of_record
-        return Named(name, key, target.table.fullname if is_audited(target.table) else None)
+        is_actor = self._is_actor(target)
+        name = self._actors.get(key) if is_actor else of_record
+        return Named(name, key, target.table.fullname if is_audited(target.table) else None, is_actor)
 
     def called_by_column(self, activity: Any) -> dict[str, dict[str, str]]:
         """Return the names of what an activity refers to, by the columns and the keys."""
@@ -238,7 +239,8 @@ class Names:
         self._actors |= dict.fromkeys(wanted)
         keys = [(key,) for key in wanted.values()]
         source = self._source(session, mapper)
-        found = load_names(source, mapper.local_table, mapper, keys, self.naming.actor_name, NAMES_OF_ACTORS)
+        name_of = self.naming.actor_name
+        found = load_names(source, mapper.local_table, mapper, keys, name_of, NAMES_OF_ACTORS)
         there = {str(key[0]): name for key, name in found.items()}
         self._actors |= there
         gone = [text for text in wanted if text not in there]
@@ -246,7 +248,7 @@ class Names:
             # Who was deleted keeps the name that the trail knows.
             table = mapper.local_table
             schema = str(table.schema or session.scalar(_default_schema()))
-            self._actors |= self._recorded(session, schema, table.name, gone, self.naming.actor_name, NAMES_OF_ACTORS)
+            self._actors |= self._recorded(session, schema, table.name, gone, name_of, NAMES_OF_ACTORS)
 
     def _names_of(
         self, session: Session, schema: str, table_name: str, keys: list[str], referred: Table | None
@@ -266,7 +268,7 @@ class Names:
                 except AuditError:
                     continue
             mapper, name_of = mapper_of(self.scope, table), self.naming.record_name
-            named = load_names_if_readable(session, table, mapper, list(parsed), name_of, OF_RECORD)
+            named = load_names(session, table, mapper, list(parsed), name_of, OF_RECORD)
             found = {parsed[key]: name for key, name in named.items() if key in parsed}
         gone = [key for key in keys if key not in found]
         if gone and (audited is not None or referred is None):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from audit_core import HistoryError
-from audit_core.siblings import find_table, parse_key, row_as_of
+from audit_core.siblings import find_table, parse_key, row_as_of, why_unknown
 from flask import request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import JSON
@@ -100,10 +100,9 @@ class RecordViews(Answering):
             return self.answer("as_of.html", lambda: {"error": said}, 400, **shown, error=said)
         values: list[tuple[Any, ...]] = []
         if row is not None:
-            values = [
-                (each.name, *cut(value_text(row[each.key])), names.called(*place, keys, each.name))
-                for each in table.columns
-            ]
+            for each in table.columns:
+                shown_value = _shown(row[each.key], why_unknown(each.name, notes))
+                values.append((each.name, *shown_value, names.called(*place, keys, each.name)))
 
         def document() -> dict[str, Any]:
             state = None if row is None else {each.name: plain_value(row[each.key]) for each in table.columns}
@@ -156,6 +155,11 @@ class RecordViews(Answering):
     def _no_change(self, id_: int | None) -> ResponseReturnValue:
         said = f"Activity {id_} is not a change of this record."
         return self.error(404, "That cannot be shown", "Nothing is recorded of this record." if id_ is None else said)
+
+
+def _shown(value: Any, why_unknown: str | None) -> tuple[str, str]:
+    """Write a value and a note: one that is not known is not "null", which would be one."""
+    return ("", why_unknown) if value is None and why_unknown else cut(value_text(value))
 
 
 def _choice(name: str) -> int | None:

@@ -30,6 +30,8 @@ class Named:
     row_key: str
     #: The audited table whose page of the record there is.
     table: str | None
+    #: Whether it is an actor, who has a page, too.
+    is_actor: bool
 
     @property
     def text(self) -> str:
