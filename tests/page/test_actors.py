@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import URL, text
 
-from tests.page.app import Article, User, create_app, db
+from tests.page.app import Article, User, audit_logger, create_app, db
 from tests.page.conftest import dispose, fill
 from tests.page.test_json import asked
 from tests.page.test_page import TABLE, body
@@ -54,6 +54,20 @@ def test_a_day_leads_to_what_the_actor_did_on_it(app: Flask, client: FlaskClient
     assert f'href="{link}"' in body(client, "actor", id="2")
     found = client.get(link.replace("&amp;", "&"), headers={"Accept": "application/json"}).json
     assert [each["transaction_id"] for each in found["entries"]] == [2]  # type: ignore[index]
+
+
+def test_the_days_do_not_mix_up_what_was_imported_in_another_order(app: Flask, client: FlaskClient) -> None:
+    """They leave it out: its ids do not tell when it was."""
+    now = dt.datetime.now(dt.timezone.utc)
+    with app.app_context():
+        for number in (3, 20, 2, 1, 25):
+            row = {"table": TABLE, "verb": "insert", "changed_data": {"key": str(number)}, "actor_id": 1}
+            when = (now - dt.timedelta(days=number)).isoformat()
+            audit_logger.import_rows(db.engine, [{**row, "issued_at": when}], source=str(number))
+    days = asked(client, "actor", id="1")["summary"]["days"]
+    # That of the application, today or yesterday if it is midnight.
+    assert [each["count"] for each in days if each["count"]] == [1]
+    assert days[-1]["count"] + days[-2]["count"] == 1
 
 
 def test_other_filters_ask_something_else(client: FlaskClient) -> None:
