@@ -6,6 +6,7 @@ import csv
 import datetime as dt
 import io
 import json
+import re
 import tracemalloc
 from typing import Any
 
@@ -110,6 +111,13 @@ def test_the_page_links_to_its_file(client: FlaskClient) -> None:
     record = body(client, "record", table=TABLE, key="one")
     assert 'href="/audit/record/export.csv?table=odd+%22name%22/%C3%A4&amp;key=one">CSV</a>' in record
     assert "As a file" not in body(client, "", verb="delete")
+
+
+def test_a_transaction_says_what_it_did_and_has_a_file(client: FlaskClient) -> None:
+    shown = body(client, "transaction/2")
+    assert re.search(r"</svg> changed title, details and price of <a href=[^>]+>article one, The quick red fox", shown)
+    assert 'href="/audit/export.csv?transaction=2&amp;reads=1"' in shown
+    assert [each["transaction_id"] for each in lines(client, transaction="2", reads="1")] == [2]
 
 
 @pytest.mark.parametrize("view", ["export.csv", f"record/export.jsonl?table={TABLE}&key=one"])
