@@ -68,5 +68,25 @@ def test_of_what_is_not_complete_nothing_is_known() -> None:
     assert incomplete.of_transactions([25]) == (200, LAST_ID)
 
 
+def test_what_was_imported_is_in_no_order() -> None:
+    """Two imports, of which the second one, with smaller ids, is later, and the application while it was recorded."""
+    hours = {hour: NOON + dt.timedelta(hours=hour) for hour in range(-100, 100)}
+    imported = {"from_id": -200, "end_id": -100, "first_issued_at": hours[-50], "last_issued_at": hours[-40]}
+    older = {"from_id": -100, "end_id": 0, "first_issued_at": hours[-90], "last_issued_at": hours[-80]}
+    known = ClosedPartitions([closed(0), closed(-1, **older), closed(-2, **imported)], NOON + dt.timedelta(hours=30))
+    assert known.around(hours[-95]) == (FIRST_ID, -200)
+    assert known.around(hours[-85]) == (FIRST_ID, 0)
+    assert known.around(hours[-60]) == (FIRST_ID, 0)
+    assert known.around(hours[-45]) == (FIRST_ID, 0)
+    assert known.around(hours[-10]) == (0, 0)
+    assert known.around(hours[3]) == (100, 100)
+    # A statement takes up to a day.
+    assert known.around(hours[10]) == (100, LAST_ID)
+    assert not known.are_in_order(FIRST_ID, LAST_ID)
+    assert not known.are_in_order(-200, 0)
+    assert known.are_in_order(-100, LAST_ID)
+    assert known.are_in_order(0, LAST_ID)
+
+
 def test_those_that_are_gone_are_not_there() -> None:
     assert ClosedPartitions([closed(2), closed(0, removed_at=NOON), closed(1)]).ends == [200, 300]

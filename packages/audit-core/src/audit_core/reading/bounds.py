@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -51,6 +52,8 @@ class ClosedPartitions:
     """
 
     rows: Sequence[Any]
+    #: When the first activity of the open partition was made; None if there is none.
+    opened_at: dt.datetime | None = None
 
     def of_transactions(self, ids: Collection[int]) -> tuple[int, int]:
         """Return an id below which no activity is of some transactions, and one from which on none is."""
@@ -62,21 +65,34 @@ class ClosedPartitions:
 
     def around(self, when: dt.datetime) -> tuple[int, int]:
         """Return an id below which all activities are older, and one from which on all are younger."""
-        known = [row for row in self.rows if row.row_count != 0]
-        begins = max((row.end_id for row in self.rows), default=FIRST_ID)
-        younger = (_begin(row) for row in known if row.row_count is None or row.last_issued_at >= when)
-        older = (row.end_id for row in known if row.row_count is None or row.first_issued_at <= when)
-        is_open_younger = any(row.opened_at is None or row.opened_at - _OUT_OF_STEP > when for row in self.rows)
-        return min(younger, default=begins), max(older, default=FIRST_ID) if is_open_younger else LAST_ID
+        first, end, parts = FIRST_ID, LAST_ID, self._in_order
+        for row in parts:
+            if row.row_count is None or row.last_issued_at >= when:
+                break
+            first = row.end_id
+        if self.opened_at is not None:
+            if self.opened_at - _OUT_OF_STEP <= when:
+                return first, end
+            end = max((row.end_id for row in self.rows), default=FIRST_ID)
+        for row in reversed(parts):
+            if row.row_count is None or row.from_id is None or row.first_issued_at <= when:
+                break
+            end = row.from_id
+        return first, end
 
     def are_in_order(self, first: int, end: int) -> bool:
         """Return whether times grow with ids between two of them: what was imported is in no order with the rest."""
-        parts = sorted((row for row in self.rows if row.row_count != 0), key=_begin)
-        following = [row.first_issued_at for row in parts[1:]] + [row.opened_at for row in parts[-1:]]
+        parts = self._in_order
+        following = [row.first_issued_at for row in parts[1:]] + [self.opened_at for _ in parts[-1:]]
         return all(
             row.end_id > 0 or row.end_id <= first or row.end_id >= end or then is None or row.last_issued_at <= then
             for row, then in zip(parts, following, strict=True)
         )
+
+    @property
+    def _in_order(self) -> list[Any]:
+        """Those that are not empty, by their ids."""
+        return sorted((row for row in self.rows if row.row_count != 0), key=attrgetter("end_id"))
 
     @property
     def ends(self) -> list[int]:
@@ -88,11 +104,8 @@ def read_closed(scope: Scope, session: Any) -> ClosedPartitions:
     """Read what is known of the closed partitions."""
     opened = _open(scope)
     opened_at = select(opened.c.issued_at).order_by(opened.c.id).limit(1).scalar_subquery()
-    return ClosedPartitions(session.execute(select(_closed(scope), opened_at.label("opened_at"))).all())
-
-
-def _begin(row: Any) -> int:
-    return FIRST_ID if row.from_id is None else row.from_id
+    rows = session.execute(select(_closed(scope), opened_at.label("opened_at"))).all()
+    return ClosedPartitions(rows, rows[0].opened_at if rows else None)
 
 
 def first_id_since(scope: Scope, when: dt.datetime) -> ColumnElement[int]:
