@@ -115,7 +115,7 @@ def test_the_page_links_to_its_file(client: FlaskClient) -> None:
 
 def test_a_transaction_says_what_it_did_and_has_a_file(client: FlaskClient) -> None:
     shown = body(client, "transaction/2")
-    assert re.search(r"</svg> changed title, details and price of <a href=[^>]+>article one, The quick red fox", shown)
+    assert re.search(r"<h2>changed title, details and price of <a href=[^>]+>article one, The quick red fox", shown)
     assert 'href="/audit/export.csv?transaction=2&amp;reads=1"' in shown
     assert [each["transaction_id"] for each in lines(client, transaction="2", reads="1")] == [2]
 
