@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     func,
     select,
+    text,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, validates
@@ -165,3 +166,10 @@ def now(session: Session | Connection) -> dt.datetime:
     when = session.scalar(select(func.clock_timestamp()))
     assert when is not None
     return when
+
+
+def run(session: Session | Connection, *statements: str) -> dt.datetime:
+    """Run statements, and return an instant after them."""
+    for statement in statements:
+        session.execute(text(statement))
+    return now(session)

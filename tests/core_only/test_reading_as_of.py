@@ -39,6 +39,7 @@ from tests.core_only.shop import (
     now,
     opened,
     partitioned,
+    run,
 )
 
 LATER = dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=1)
@@ -49,13 +50,6 @@ LONG_AGO = dt.datetime(2001, 1, 1, tzinfo=dt.timezone.utc)
 def session(shop_engine: Engine) -> Iterator[Session]:
     with opened(shop_engine) as session:
         yield session
-
-
-def run(session: Session | Connection, *statements: str) -> dt.datetime:
-    """Run statements, and return an instant after them."""
-    for statement in statements:
-        session.execute(text(statement))
-    return now(session)
 
 
 def names(session: Session, when: dt.datetime) -> list[str]:

@@ -33,19 +33,13 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column
 from sqlalchemy.types import CHAR
 
-from tests.core_only.shop import Customer, Explain, Line, audit_log, now, opened
+from tests.core_only.shop import Customer, Explain, Line, audit_log, now, opened, run
 
 
 @pytest.fixture
 def session(shop_engine: Engine) -> Iterator[Session]:
     with opened(shop_engine) as session:
         yield session
-
-
-def run(session: Session | Connection, *statements: str) -> dt.datetime:
-    for statement in statements:
-        session.execute(text(statement))
-    return now(session)
 
 
 def table_with(connection: Connection, type_: Any) -> tuple[AuditLog, Table]:

@@ -24,20 +24,13 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError
 from sqlalchemy.orm import Session
 
-from tests.core_only.shop import Customer, Explain, Line, Order, Person, audit_log, now, opened, partitioned
+from tests.core_only.shop import Customer, Explain, Line, Order, Person, audit_log, now, opened, partitioned, run
 
 
 @pytest.fixture
 def session(shop_engine: Engine) -> Iterator[Session]:
     with opened(shop_engine) as session:
         yield session
-
-
-def run(session: Session | Connection, *statements: str) -> dt.datetime:
-    """Run statements, and return an instant after them."""
-    for statement in statements:
-        session.execute(text(statement))
-    return now(session)
 
 
 def rows(session: Session | Connection, log: AuditLog, model: Any, when: dt.datetime, live: bool = True) -> Any:

@@ -33,8 +33,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import HSTORE, JSONB
 from sqlalchemy.types import CHAR, NullType
 
-from tests.core_only.shop import now
-from tests.core_only.test_reading_live import agree, audited, refusal, rows, run
+from tests.core_only.shop import now, run
+from tests.core_only.test_reading_live import agree, audited, refusal, rows
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,16 @@ def test_a_key_of_another_type_than_in_the_model_is_refused(connection: Connecti
     assert "primary key has another type" in refusal(connection, log, things, now(connection))
 
 
+def stored_otherwise(connection: Connection, in_model: Any, stored: str) -> tuple[AuditLog, Table]:
+    """Create a table whose column has another type than the model says."""
+    log = AuditLog(MetaData())
+    columns = (Column("id", Integer, primary_key=True), Column("value", in_model))
+    things = Table("things", log.metadata, *columns, info={"versioned": {}})
+    run(connection, f"CREATE TABLE things (id integer PRIMARY KEY, value {stored})")
+    log.install(connection)
+    return log, things
+
+
 @pytest.mark.parametrize(
     ("in_model", "stored", "value"),
     [
@@ -134,11 +144,7 @@ def test_a_key_of_another_type_than_in_the_model_is_refused(connection: Connecti
 def test_values_that_are_not_read_as_recorded_ones_are_refused(
     connection: Connection, in_model: Any, stored: str, value: str
 ) -> None:
-    columns = (Column("id", Integer, primary_key=True), Column("value", in_model))
-    log = AuditLog(MetaData())
-    things = Table("things", log.metadata, *columns, info={"versioned": {}})
-    run(connection, f"CREATE TABLE things (id integer PRIMARY KEY, value {stored})")
-    log.install(connection)
+    log, things = stored_otherwise(connection, in_model, stored)
     when = run(connection, f"INSERT INTO things VALUES (1, {value})")
     assert "column value has another type than in the model" in refusal(connection, log, things, when)
 
@@ -162,11 +168,7 @@ def test_values_that_are_not_read_as_recorded_ones_are_refused(
 def test_values_of_another_type_than_in_the_model(
     connection: Connection, in_model: Any, stored: str, value: str
 ) -> None:
-    columns = (Column("id", Integer, primary_key=True), Column("value", in_model))
-    log = AuditLog(MetaData())
-    things = Table("things", log.metadata, *columns, info={"versioned": {}})
-    run(connection, f"CREATE TABLE things (id integer PRIMARY KEY, value {stored})")
-    log.install(connection)
+    log, things = stored_otherwise(connection, in_model, stored)
     when = run(connection, f"INSERT INTO things VALUES (1, {value}), (2, {value})")
     run(connection, "UPDATE things SET value = NULL WHERE id = 1")
     ((changed, unchanged),) = agree(connection, log, things, when)

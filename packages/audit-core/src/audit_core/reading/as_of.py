@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -89,7 +89,7 @@ def as_of(scope: Scope, model: Any, when: dt.datetime, key: Any = ANY, *, live: 
     """Select the rows of a model as they were; see :meth:`audit_core.AuditLog.as_of`."""
     entity, when = Entity.find(scope, model), past(when)
     if live:
-        return _as_of(entity, _rows_of(entity, when, key, live_rows))
+        return _as_of(entity, _rows_of(entity, when, key, live=True))
     rows = _rows_of(entity, when, key)
     # A row of which nothing is recorded yet would be taken for one that was not there.
     return _as_of(entity, rows if key is ANY else rows.where(_has_begun(entity.audited, when)))
@@ -148,9 +148,7 @@ def _as_of(entity: Entity, rows: Select[Any]) -> AsOf:
     return found
 
 
-def _rows_of(
-    entity: Entity, when: dt.datetime, key: Any = ANY, rows_of_table: Callable[..., Select[Any]] = past_rows
-) -> Select[Any]:
+def _rows_of(entity: Entity, when: dt.datetime, key: Any = ANY, *, live: bool = False) -> Select[Any]:
     """Select the objects of a model, or one of them; of all, only at a time of which something is recorded."""
     parts = {}
     for part in entity.parts:
@@ -160,9 +158,9 @@ def _rows_of(
                     f"Table {part.table.fullname!r} has a column {name!r}, which is what as_of() calls one of its own."
                 )
         row_key = None if key is ANY else part.row_key(entity.key_of(part, key))
-        parts[part.table] = rows_of_table(part, when, row_key)
-        # Of a subclass there may be no object yet.
-        if rows_of_table is past_rows and key is ANY and part in entity.own:
+        parts[part.table] = (live_rows if live else past_rows)(part, when, row_key)
+        # Of a subclass there may be no object yet. Rows of today are refused at other times by themselves.
+        if not live and key is ANY and part in entity.own:
             parts[part.table] = parts[part.table].where(_has_begun(part, when))
     rows = parts[entity.audited.table]
     if len(parts) > 1:
