@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from audit_core import AuditLog, ConfigurationError, HistoryError, MaintenanceError, audit_context
-from audit_core.siblings import audit_relations
+from audit_core.siblings import audit_relations, rows_after, scope_of
 from sqlalchemy import URL, Column, Connection, Engine, Integer, MetaData, Table, create_engine, func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 YEAR = dt.timedelta(days=365)
@@ -183,6 +184,20 @@ def test_what_is_held_survives_its_partition(trail: Trail, held: dict[str, Any],
     assert released.rows == removal.held
     assert trail.names() == ["activity_p0002", "activity_open"]
     assert trail.count("transaction") == len({*trail_transactions(trail)})
+
+
+def test_what_is_held_says_how_a_row_was_then_and_not_later(trail: Trail) -> None:
+    two_years(trail)
+    with trail.engine.begin() as connection:
+        trail.log.hold(connection, "case 17", table="items", key=2)
+    trail.log.retain(trail.engine, "1y")
+    with Session(trail.engine) as session:
+        *_, held = session.scalars(trail.log.history(trail.items, 2))
+        asked = [(held, held.issued_at), (held, held.issued_at + dt.timedelta(seconds=1))]
+        then, later = rows_after(scope_of(trail.log), session, trail.items, asked)
+    assert then == ({"id": 2, "n": 0}, ())
+    # What ended it may have been removed.
+    assert later is None
 
 
 def test_holds_are_listed_and_said_to_have_been_released(trail: Trail) -> None:

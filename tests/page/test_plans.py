@@ -269,7 +269,13 @@ def test_few_changes_are_found_at_once_however_old(long_trail: Flask, asked: str
 
 @pytest.mark.parametrize(
     ("view", "times"),
-    [("", 4), ("?verb=delete", 1), ("transaction/100", 2)],
+    [
+        ("", 4),
+        ("?verb=delete", 1),
+        ("transaction/100", 2),
+        ("record?table=odd+%22name%22/%C3%A4&key=one", 9),
+        ("record/compare?table=odd+%22name%22/%C3%A4&key=one&a=1&b=now", 12),
+    ],
 )
 def test_a_view_looks_at_all_partitions_a_few_times_only(old_trail: Flask, view: str, times: int) -> None:
     nodes = [node for plan in explained(old_trail, f"/audit/{view}") for node in within(plan)]

@@ -22,7 +22,7 @@ from .installation.predecessor import Predecessor, read_predecessors
 from .installation.wanted import actor_id_type_problem, differences
 from .options import INFO_KEY, OPERATIONS, TableOptions, deprecation
 from .quoting import BODY_TAG, literal, qualified, quote
-from .reading import find_table, parse_actor, parse_key, row_as_of, schema_of
+from .reading import find_table, parse_actor, parse_key, row_as_of, rows_after, schema_of
 from .reading.activities import VERBS, is_of_actor
 from .reading.actor_names import NAMES as NAMES_OF_ACTORS
 from .reading.actor_names import UNNAMEABLE, naming_column, says_itself, short_name
@@ -107,6 +107,7 @@ __all__ = [
     "request_meta",
     "require_postgresql",
     "row_as_of",
+    "rows_after",
     "says_itself",
     "schema_of",
     "scope_of",

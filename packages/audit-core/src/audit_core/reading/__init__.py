@@ -14,6 +14,7 @@ from .history import history, referencing_tables
 from .names import find_table, parse_actor, parse_key
 from .origins import origins
 from .past_objects import notes
+from .rows_after import rows_after
 from .stats import Dimension, stats
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "parse_key",
     "referencing_tables",
     "row_as_of",
+    "rows_after",
     "schema_of",
     "stats",
 ]

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 #: The number of activities with made-up names, which record reads, that are passed at once.
 _PASSED = 500
+#: What is read of an activity that an index finds.
+_FOUND = ("id", "issued_at", "native_transaction_id", "relid", "schema", "table_name", "verb", "row_key", "old_row_key")
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class AuditedTable:
         each partition, and those outside once.
         """
         activity = self.all_activities
-        columns = [each for each in activity.c if each.name not in ("old_data", "changed_data", "masked")]
+        columns = [activity.c[name] for name in _FOUND]
         found = select(*columns).where(self._is_named(activity.c), condition(activity.c)).offset(literal_column("0"))
         return found.correlate_except(activity).lateral()
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapper
 
 from ..audited import is_audited
 from ..errors import HistoryError
-from .past_objects import build, erased_note, masked_note, missing_note
+from .past_objects import build, column_notes
 from .values import as_object, to_python
 
 if TYPE_CHECKING:
@@ -53,18 +53,9 @@ class ModelReader:
                 f"No model is mapped to table {activity.table_name!r} of schema {activity.schema!r}, so {activity!r} "
                 "cannot be shown as an object. activity.changes, old_data and changed_data hold what was recorded."
             )
-        masked = activity.masked or ()
-        values, said = {}, []
-        for column in table.columns:
-            if column.name not in data:
-                said.append(missing_note(column.name))
-            elif column.name in (activity.erased or ()):
-                said.append(erased_note(column.name))
-            elif column.name in masked:
-                said.append(masked_note(column.name))
-            else:
-                values[column] = _value(table, column.name, data[column.name])
-        return build(mapper, values, said)
+        said = column_notes((each.name for each in table.columns), data, activity.masked, activity.erased)
+        values = {each: _value(table, each.name, data[each.name]) for each in table.columns if each.name not in said}
+        return build(mapper, values, [said[each.name] for each in table.columns if each.name in said])
 
 
 def _value(table: Table | None, name: str, value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Column, inspect
@@ -39,6 +39,15 @@ def masked_note(name: str) -> str:
 def erased_note(name: str) -> str:
     """Note that a column had a value, which was erased from the trail."""
     return f'"{name}" is erased'
+
+
+def column_notes(
+    names: Iterable[str], data: Mapping[str, Any], masked: Collection[str] | None, erased: Collection[str] | None
+) -> dict[str, str]:
+    """Say of each column, of these or one that is masked, why a recorded row has no value of it."""
+    said = {name: missing_note(name) for name in names if name not in data}
+    said |= {name: masked_note(name) for name in masked or () if name in data}
+    return said | {name: erased_note(name) for name in erased or () if name in data}
 
 
 def why_unknown(name: str, said: Iterable[str]) -> str | None:

@@ -13,11 +13,14 @@ from audit_core.siblings import equal, scope_of
 from sqlalchemy import (
     ColumnElement,
     Select,
+    false,
     func,
     literal_column,
     select,
     text,
+    true,
     type_coerce,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
@@ -82,11 +85,15 @@ def states_of(log: AuditLog, session: Session, query: Select[Any], asked: Sequen
     """
     activity = log.activity_cls
     own = query.where(activity.verb.in_(STATES)).with_only_columns(activity.id)
-    ids = set(session.scalars(own.where(activity.id.in_([each for each in asked if each is not None]))))
-    last = session.scalars(own.limit(1)).first() if None in asked else None
-    if last is not None:
-        ids.add(last)
-    found = {each.id: each for each in load_activities(log, session, ids, LOADED)}
+    by_id = own.where(activity.id.in_([each for each in asked if each is not None])).order_by(None)
+    parts = [by_id.add_columns(false().label("is_last"))]
+    if None in asked:
+        newest = own.limit(1).subquery()
+        parts.append(select(newest.c.id, true()))
+    # All at once, so that the keys that the record had are looked for once.
+    picked = session.execute(union_all(*parts)).all()
+    last = next((id_ for id_, is_last in picked if is_last), None)
+    found = {each.id: each for each in load_activities(log, session, {id_ for id_, _ in picked}, LOADED)}
     wanted = [last if each is None else each for each in asked]
     return [None if each is None else found.get(each) for each in wanted]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audit_core import AuditLog
-from audit_core.siblings import Budget, parse_key, row_as_of, scope_of
+from audit_core.siblings import Budget, parse_key, row_as_of, rows_after, scope_of
 from sqlalchemy import LargeBinary, Table
 from sqlalchemy.orm import Session
 
@@ -90,20 +90,37 @@ def read_states(
     """
     now = dt.datetime.now(dt.timezone.utc)
     key, row_key = record
+    by_time = sorted(picked, key=lambda pair: (pair[0] is None, pair[1].issued_at, pair[1].id))
+    asked = [(activity, None if id_ is None else activity.issued_at) for id_, activity in by_time]
     found = []
-    for id_, activity in sorted(picked, key=lambda pair: (pair[0] is None, pair[1].issued_at, pair[1].id)):
-        # The key that the record had then.
-        is_same = activity.row_key == row_key or is_digest(activity.row_key)
-        own = key if is_same else parse_key(table, activity.row_key)
-        found.append(_state(log, session, table, own, activity, None if id_ is None else activity.issued_at, now))
+    for (activity, when), known in zip(asked, _left(log, session, table, asked, now), strict=True):
+        if not is_loaded(activity):
+            found.append(State(activity, when, is_too_long=True))
+        elif known is not None:
+            found.append(_recorded(activity, when, activity, *known))
+        else:
+            # The key that the record had then.
+            is_same = activity.row_key == row_key or is_digest(activity.row_key)
+            own = key if is_same else parse_key(table, activity.row_key)
+            found.append(_state_at(log, session, table, own, activity, when, now))
     return found
 
 
-def _state(
+def _left(
+    log: AuditLog, session: Session, table: Table, asked: Sequence[tuple[Any, dt.datetime | None]], now: dt.datetime
+) -> Sequence[Any]:
+    """Return what activities left, None where another one has to be looked for that says how the record was."""
+    # Of several with the same time the last one says it.
+    is_clear = len({when for _, when in asked}) == len(asked) and all(is_loaded(activity) for activity, _ in asked)
+    if not is_clear:
+        return [None] * len(asked)
+    return rows_after(scope_of(log), session.connection(), table, [(activity, when or now) for activity, when in asked])
+
+
+def _state_at(
     log: AuditLog, session: Session, table: Table, key: Any, activity: Any, when: dt.datetime | None, now: dt.datetime
 ) -> State:
-    if not is_loaded(activity):
-        return State(activity, when, is_too_long=True)
+    """Look for the activity that tells how a record was at a time, which is not the one that was picked."""
     at = when or now
     found, notes = row_as_of(scope_of(log), session.connection(), table, key, at)
     if found is None:
@@ -111,6 +128,14 @@ def _state(
     left, row = recorded_row(log, session, found, at)
     if row is None:
         return State(activity, when, notes=notes, is_too_long=True)
+    return _recorded(activity, when, left, row, notes)
+
+
+def _recorded(
+    activity: Any, when: dt.datetime | None, left: Any, row: dict[str, Any] | None, notes: tuple[str, ...]
+) -> State:
+    if row is None:
+        return State(activity, when, notes=notes)
     return State(activity, when, row, notes, frozenset(left.masked or ()), frozenset(left.erased or ()))
 
 
