@@ -39,14 +39,16 @@ def rows_after(
         # Each is looked for by itself, so that only its own partition is planned for.
         one, until = audited.all_activities, literal(when, DateTime(timezone=True))
         is_known = or_(one.c.issued_at >= cut, one.c.issued_at >= until)
-        own = select(literal(place, Integer()).label("place"), until.label("until"), one)
-        picked.append(own.where(one.c.id == activity.id, is_known))
+        columns = (literal(place, Integer()).label("place"), until.label("until"), *one.c)
+        picked.append(select(*columns).where(one.c.id == activity.id, is_known))
     own = union_all(*picked).subquery()
     is_gone = or_(own.c.verb == "delete", is_ended(audited, own.c, own.c.until))
     notes = case((is_gone, notes_of_gone(audited, own, own.c.until)), else_=notes_since(audited, own, own.c.until))
-    found = {place: (gone, said) for place, gone, said in execute(scope, session, select(own.c.place, is_gone, notes))}
+    query = select(own.c.place, is_gone.label("is_gone"), notes.label("notes"))
+    found = {each.place: each for each in execute(scope, session, query)}
     return [
-        _row(table, activity, *found[place]) if place in found else None for place, (activity, _) in enumerate(asked)
+        _row(table, activity, found[place].is_gone, found[place].notes) if place in found else None
+        for place, (activity, _) in enumerate(asked)
     ]
 
 

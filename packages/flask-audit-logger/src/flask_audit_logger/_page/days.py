@@ -16,16 +16,14 @@ from sqlalchemy import (
     DateTime,
     Integer,
     case,
-    cast,
-    column,
     func,
     literal,
     select,
     true,
-    values,
 )
 from sqlalchemy.orm import Session
 
+from .given_rows import given_rows
 from .partitions import closed_partitions, highest_id, lowest_id
 from .zones import Zone
 
@@ -81,13 +79,19 @@ def days_of_actor(log: AuditLog, session: Session, actor: Any, now: dt.datetime,
     if first_id is None:
         return [Day(each.date(), 0, True) for each in starts[:-1]]
     ids = _ids_at(log, session, transaction, starts, [(first_id, end_id) for _ in starts], is_own)
-    counts = []
-    for first, end in pairwise(ids):
-        inside = select(literal(1)).where(is_own, transaction.id >= first, transaction.id < end).limit(_COUNTED + 1)
-        counts.append(select(func.count()).select_from(inside.subquery()).scalar_subquery())
-    row = session.execute(select(*counts)).one()
+    numbered = [(place, *span) for place, span in enumerate(pairwise(ids))]
+    spans = given_rows("spans", numbered, place=Integer(), first=BigInteger(), end=BigInteger())
+    inside = (
+        select(literal(1))
+        .where(is_own, transaction.id >= spans.c.first, transaction.id < spans.c.end)
+        .limit(_COUNTED + 1)
+        .correlate(spans)
+        .subquery()
+    )
+    counted = select(func.count()).select_from(inside).scalar_subquery()
+    counts = session.scalars(select(counted).select_from(spans).order_by(spans.c.place))
     return [
-        Day(start.date(), min(count, _COUNTED), count <= _COUNTED) for start, count in zip(starts, row, strict=False)
+        Day(start.date(), min(count, _COUNTED), count <= _COUNTED) for start, count in zip(starts, counts, strict=False)
     ]
 
 
@@ -127,20 +131,10 @@ def _ids_at(
     """
     if not instants:
         return []
-    columns = (column("place", Integer), column("instant", DateTime(timezone=True)))
-    asked = values(*columns, column("low", BigInteger), column("high", BigInteger), name="asked").data(
-        [(place, when, *bounds[place]) for place, when in enumerate(instants)]
-    )
-    search = (
-        select(
-            cast(asked.c.instant, DateTime(timezone=True)).label("instant"),
-            asked.c.place,
-            cast(asked.c.low, BigInteger).label("low"),
-            cast(asked.c.high, BigInteger).label("high"),
-        )
-        .select_from(asked)
-        .cte("search", recursive=True)
-    )
+    numbered = [(place, when, *bounds[place]) for place, when in enumerate(instants)]
+    timestamp = DateTime(timezone=True)
+    asked = given_rows("asked", numbered, place=Integer(), instant=timestamp, low=BigInteger(), high=BigInteger())
+    search = select(asked.c.instant, asked.c.place, asked.c.low, asked.c.high).cte("search", recursive=True)
     # PostgreSQL cuts towards 0, and ids of what was imported are negative.
     middle = search.c.low + (search.c.high - search.c.low) // 2
     lowest = min(low for low, _ in bounds)

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from .few import are_few_of_table, own_activities
+from .few import are_few_of_table, own_activities, selected
 from .partitions import by_ids
 from .queries import of_activity, of_transaction
 
@@ -46,7 +46,11 @@ def few_matching(log: AuditLog, session: Session, filters: dict[str, Any]) -> Se
         own = own_activities(log, session, filters["actor"])
         if own.are_all:
             # They are the actor's, so nobody has to look at their transactions again.
-            matching = matching_of(log, {name: value for name, value in filters.items() if name != "actor"})
+            others = {name: value for name, value in filters.items() if name != "actor"}
+            # A single verb is what somebody wrote, and may be none.
+            if others.keys() == {"verb"} and not isinstance(others["verb"], str):
+                return selected([each for each in own.rows if each.verb in others["verb"]])
+            matching = matching_of(log, others)
             return by_ids(log, matching, [each.id for each in own.rows]) if own.rows else matching.where(false())
     return matching if "table" in filters and are_few_of_table(log, session, filters["table"]) else None
 
