@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 
 from tests.cli.conftest import Shop
 from tests.cli.shop import Customer
@@ -61,6 +63,27 @@ def test_transactions_that_took_turns_are_two_blocks(own_shop: Shop) -> None:
         other.commit()
     blocks = own_shop.lines("log", "--by-transaction")
     assert [[each["row_key"] for each in block["activities"]] for block in blocks] == [["3", "1"], ["2", "0"]]
+
+
+def test_many_blocks_take_as_many_queries_as_one(own_shop: Shop) -> None:
+    asked: list[str] = []
+
+    def note(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        numbers = [own_shop.write(Customer(id=each, name="x"), actor=f"a{each}") for each in range(30)]
+        asked.clear()
+        (one,) = own_shop.lines("log", "--by-transaction", "--limit", "1")
+        of_one = len(asked)
+        asked.clear()
+        blocks = own_shop.lines("log", "--by-transaction", "--limit", "40")
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert [each["transaction_id"] for each in blocks] == numbers[::-1]
+    assert blocks[0] == one
+    assert len(asked) == of_one
 
 
 @pytest.mark.parametrize("option", [["--follow"], ["--archive"], ["--after", "3"]])

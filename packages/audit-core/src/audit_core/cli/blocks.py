@@ -7,10 +7,13 @@ from itertools import islice
 from typing import Any
 
 import click
-from sqlalchemy import Select, func, select
+from sqlalchemy import ARRAY, BigInteger, Select, column, func, literal, select, true
 from sqlalchemy.orm import Session
 
 from audit_core import AuditLog, AuditLogActivity, AuditLogTransaction
+from audit_core.audit_log import scope_of
+from audit_core.reading.bounds import end_id_of, first_id_of
+from audit_core.reading.exact import pg
 
 from .description import (
     activity_json,
@@ -29,8 +32,10 @@ from .times import shown
 _CHANGES = 10
 #: and so many are counted.
 _COUNTED = 10_000
-#: The number of transactions whose actors are loaded at once, and that of ids in memory.
+#: The number of transactions that are loaded at once, and that of ids in memory.
 _BATCH, _IDS = 50, 5_000
+#: What says of a transaction, and not of a change, whether it is asked for.
+_OF_TRANSACTIONS = ("actor", "meta", "transaction")
 
 
 def print_blocks(
@@ -38,14 +43,16 @@ def print_blocks(
 ) -> int:
     """Print the transactions of the newest activities of a choice, and return how many there were."""
     numbers = islice(_numbers(session, log, filters), limit)
+    of_changes = {name: value for name, value in filters.items() if name not in _OF_TRANSACTIONS}
     count = 0
     while batch := list(islice(numbers, _BATCH)):
         found = {each.id: each for each in session.scalars(_transactions(log, batch))}
         names = names_of(session, log, found.values())
+        changes = _last_changes(session, log, of_changes, batch)
         for number in batch:
-            changes = log.activities(**{**filters, "transaction": number})
-            activities = list(session.scalars(changes.limit(_CHANGES + 1)))
-            more = _more(session, changes) if len(activities) > _CHANGES else 0
+            activities = changes[number]
+            is_cut = len(activities) > _CHANGES
+            more = _more(session, log.activities(**of_changes, transaction=number)) if is_cut else 0
             block = _Block(found[number], activities[:_CHANGES], more, names)
             if as_json:
                 print_json(block.json())
@@ -72,6 +79,32 @@ def _numbers(session: Session, log: AuditLog, filters: Mapping[str, Any]) -> Ite
 def _transactions(log: AuditLog, ids: list[int]) -> Select[Any]:
     transaction = log.transaction_cls
     return select(transaction).where(transaction.id.in_(ids))
+
+
+def _last_changes(
+    session: Session, log: AuditLog, filters: Mapping[str, Any], transactions: list[int]
+) -> dict[int, list[AuditLogActivity]]:
+    """Load the last changes of some transactions, newest first, and one more than is shown if there are more."""
+    activity, scope = log.activity_cls, scope_of(log)
+    given = pg.unnest(literal(transactions, ARRAY(BigInteger()))).table_valued(column("id", BigInteger()))
+    number = given.render_derived().c.id
+    last = (
+        log.activities(**filters)
+        .where(
+            activity.transaction_id == number,
+            activity.id >= first_id_of(scope, number),
+            activity.id < end_id_of(scope, number),
+        )
+        .limit(_CHANGES + 1)
+        .with_only_columns(activity.id)
+        .correlate(number.table)
+        .lateral()
+    )
+    ids = session.scalars(select(last.c.id).join_from(number.table, last, true())).all()
+    found: dict[int, list[AuditLogActivity]] = {each: [] for each in transactions}
+    for each in session.scalars(select(activity).where(activity.id.in_(ids)).order_by(activity.id.desc())):
+        found[each.transaction_id].append(each)
+    return found
 
 
 def _more(session: Session, changes: Select[Any]) -> int:

@@ -127,17 +127,19 @@ def end_id_until(scope: Scope, when: dt.datetime) -> ColumnElement[int]:
     return func.coalesce(found, literal(FIRST_ID, BigInteger()), type_=BigInteger())
 
 
-def first_id_of(scope: Scope, transaction_id: int) -> ColumnElement[int]:
+def first_id_of(scope: Scope, transaction_id: int | ColumnElement[int]) -> ColumnElement[int]:
     """Return an id below which no activity is of a transaction."""
     closed = _closed(scope)
     before = select(func.max(closed.c.end_id)).where(closed.c.last_transaction_id < transaction_id)
+    before = before.correlate_except(closed)
     return func.coalesce(before.scalar_subquery(), literal(FIRST_ID, BigInteger()), type_=BigInteger())
 
 
-def end_id_of(scope: Scope, transaction_id: int) -> ColumnElement[int]:
+def end_id_of(scope: Scope, transaction_id: int | ColumnElement[int]) -> ColumnElement[int]:
     """Return an id from which on no activity is of a transaction."""
     closed = _closed(scope)
     after = select(func.min(closed.c.from_id)).where(closed.c.first_transaction_id > transaction_id)
+    after = after.correlate_except(closed)
     return func.coalesce(after.scalar_subquery(), literal(LAST_ID, BigInteger()), type_=BigInteger())
 
 
