@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapper, Session
 
 from .loading import LOADED_INTO_LOG, is_loaded, load_activities
-from .named_rows import OF_RECORD, load_names, name_of_recorded
+from .named_rows import OF_RECORD, load_names, name_of_recorded, readable_rows
 from .referring import Named, Target, key_of, recorded_values, targets_of
 
 #: Actors that a field offers, and that a search finds.
@@ -210,8 +210,8 @@ class Names:
         column = None if mapper is None else naming_column(mapper.local_table, NAMES_OF_ACTORS)
         if mapper is None or column is None:
             return []
-        query = select(mapper.primary_key[0], column)
-        rows = self._source(session, mapper).execute(query.order_by(mapper.primary_key[0]).limit(OFFERED))
+        key = mapper.primary_key[0]
+        rows = readable_rows(self._source(session, mapper), select(key, column).order_by(key).limit(OFFERED))
         return [(str(key), str(name)) for key, name in rows if name is not None]
 
     def find_actors(self, session: Session, text: str) -> list[tuple[Any, str]]:
@@ -227,7 +227,7 @@ class Names:
             return []
         key = mapper.primary_key[0]
         query = select(key).where(or_(*holds)).order_by(key).limit(FOUND)
-        keys = self._source(session, mapper).scalars(query).all()
+        keys = [each for (each,) in readable_rows(self._source(session, mapper), query)]
         self.load(session, keys)
         return [(each, self.actor(each)) for each in keys]
 
