@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from audit_core.siblings import Budget, Piece, compare, dump_json, fold
+from sqlalchemy import LargeBinary, Table
 
 from .lists import paired
 
@@ -125,6 +126,11 @@ def _of_values(path: str, old: Any, new: Any, budget: Budget) -> Difference:
 def _of_bytes(path: str, old: Any, new: Any) -> Difference:
     before, after = (None if each is None else describe_bytes(each) for each in (old, new))
     return Difference(path, before, after)
+
+
+def binary_columns(table: Table) -> set[str]:
+    """Return the columns of a table whose values are bytes."""
+    return {each.name for each in table.columns if isinstance(each.type, LargeBinary)}
 
 
 def describe_bytes(value: Any) -> str:

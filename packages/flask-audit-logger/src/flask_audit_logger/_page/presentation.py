@@ -11,13 +11,12 @@ from urllib.parse import quote, urlencode
 from audit_core import AuditError, AuditLog
 from audit_core.siblings import VERBS, Budget, Scope, audited_tables, for_people, headline, scope_of, table_of
 from flask import request
-from sqlalchemy import LargeBinary
 from sqlalchemy.exc import DataError
 
 from . import sentences
 from .access import Access, csrf_token
 from .days import Day
-from .differences import Difference, differences, text_of
+from .differences import Difference, binary_columns, differences, text_of
 from .filters import field_time
 from .loading import is_digest, is_loaded
 from .naming import Names, Naming
@@ -87,7 +86,7 @@ class Presentation:
     def _differences(self, activity: Any, budget: Budget) -> Iterator[Difference]:
         table = table_of(self.scope, activity.schema, activity.table_name)
         columns = () if table is None else table.columns
-        binary = {each.name for each in columns if isinstance(each.type, LargeBinary)}
+        binary = set() if table is None else binary_columns(table)
         order = {each.name: place for place, each in enumerate(columns)}
         recorded = (for_people(each, activity.erased) for each in (activity.old_data, activity.changed_data))
         old, new = (_in_order(each, order) for each in recorded)

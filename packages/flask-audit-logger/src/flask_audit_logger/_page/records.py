@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from audit_core import HistoryError
@@ -16,7 +18,7 @@ from sqlalchemy.orm import Session
 from . import queries
 from .answering import Answering, argument, asked_after, next_page, plain_value, utc_now
 from .belonging import COUNTED, Belonging, belonging_to
-from .differences import cut
+from .differences import binary_columns, cut, describe_bytes
 from .documents import activity_document, belonging_document, key_value, state_document, time_text, wants_json
 from .filters import moment, number
 from .loading import STATES, is_digest
@@ -25,6 +27,8 @@ from .states import compare_states, read_states, recorded_row
 
 #: What stands in an address for the state of now.
 _NOW = "now"
+#: The types of values whose text is the one that is recorded.
+_PLAIN = (type(None), bool, int, str, Decimal, dt.date, dt.datetime, uuid.UUID)
 
 
 class RecordViews(Answering):
@@ -91,7 +95,7 @@ class RecordViews(Answering):
         try:
             with self.connections.reading({"when": when.isoformat()}, name, row_key) as own:
                 found, notes = row_as_of(self.scope, own.connection(), table, key, when)
-                row = None if found is None else self._with_all_digits(own, table, found, when)
+                row = None if found is None else self._as_recorded(own, table, found, when)
                 names, place = self.presentation.start(), _schema_and_name((), table)
                 keys = {} if row is None else {each.name: key_value(row[each.key]) for each in table.columns}
                 names.load(own, values=[(*place, keys)])
@@ -100,8 +104,11 @@ class RecordViews(Answering):
             return self.answer("as_of.html", lambda: {"error": said}, 400, **shown, error=said)
         values: list[tuple[Any, ...]] = []
         if row is not None:
+            binary = binary_columns(table)
             for each in table.columns:
-                shown_value = _shown(row[each.key], why_unknown(each.name, notes))
+                value = row[each.key]
+                text = describe_bytes(value) if value is not None and each.name in binary else value
+                shown_value = _shown(text, why_unknown(each.name, notes))
                 values.append((each.name, *shown_value, names.called(*place, keys, each.name)))
 
         def document() -> dict[str, Any]:
@@ -110,13 +117,18 @@ class RecordViews(Answering):
 
         return self.answer("as_of.html", document, **shown, moment=when, row=row, notes=notes, values=values)
 
-    def _with_all_digits(self, own: Session, table: Any, row: Any, when: dt.datetime) -> dict[str, Any]:
-        """Take JSON as it is recorded: Python's floats have fewer digits."""
+    def _as_recorded(self, own: Session, table: Any, row: Any, when: dt.datetime) -> dict[str, Any]:
+        """Take what is no plain value as it is recorded: Python's floats in JSON have fewer digits, and bytes no text."""
         values = {each.key: row[each.key] for each in table.columns}
-        of_json = [each for each in table.columns if isinstance(each.type, JSON) and values[each.key] is not None]
-        if of_json:
+        others = [each for each in table.columns if isinstance(each.type, JSON) or type(values[each.key]) not in _PLAIN]
+        if any(values[each.key] is not None for each in others):
             _, recorded = recorded_row(self.logger, own, row, when)
-            values |= {each.key: recorded[each.name] for each in of_json if recorded and each.name in recorded}
+            for each in others:
+                if recorded and each.name in recorded:
+                    values[each.key] = recorded[each.name]
+                elif not isinstance(each.type, JSON):
+                    # Too long to be loaded as it is recorded.
+                    values[each.key] = _text(values[each.key])
         return values
 
     def show_comparison(self) -> ResponseReturnValue:
@@ -160,6 +172,12 @@ class RecordViews(Answering):
 def _shown(value: Any, why_unknown: str | None) -> tuple[str, str]:
     """Write a value and a note: one that is not known is not "null", which would be one."""
     return ("", why_unknown) if value is None and why_unknown else cut(value_text(value))
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"\\x{bytes(value).hex()}"
+    return None if value is None else str(value)
 
 
 def _choice(name: str) -> int | None:
