@@ -50,7 +50,13 @@ class Naming:
 
     actor_name: Callable[[Any], str | None] | None = None
     record_name: Callable[[Any], str | None] | None = None
-    table_name: Callable[[str], str | None] | None = None
+    #: Returns one name, or that of one row and that of several.
+    table_name: Callable[[str], str | tuple[str, str] | None] | None = None
+
+    def table(self, name: str, count: int) -> str | None:
+        """Return what the application calls a row of a table, or several."""
+        given = None if self.table_name is None else self.table_name(name)
+        return given if not given or isinstance(given, str) else given[count != 1]
 
 
 @dataclass
@@ -188,10 +194,9 @@ class Names:
     def table(self, schema: str, name: str, count: int = 1) -> str:
         """Return what to call one row of a table, or several."""
         table = table_of(self.scope, schema, name)
-        if self.naming.table_name is not None:
-            given = self.naming.table_name(name if table is None else table.fullname)
-            if given:
-                return given
+        given = self.naming.table(name if table is None else table.fullname, count)
+        if given:
+            return given
         mapper = None if table is None else mapper_of(self.scope, table)
         if mapper is None:
             return f"{'row' if count == 1 else 'rows'} of {name}"

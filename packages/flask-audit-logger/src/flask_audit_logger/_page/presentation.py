@@ -73,9 +73,11 @@ class Presentation:
             "verbs": VERBS,
         }
 
-    def tables(self) -> list[str]:
-        """Return the names of the audited tables."""
-        return sorted(table.fullname for table, _ in audited_tables(self.scope.metadata))
+    def tables(self) -> dict[str, str]:
+        """Return the audited tables by their names, with what the application calls their rows."""
+        names = sorted(table.fullname for table, _ in audited_tables(self.scope.metadata))
+        given = {name: self.naming.table(name, 2) for name in names}
+        return {name: f"{given[name]} ({name})" if given[name] else name for name in names}
 
     def columns(self, name: str | None) -> list[str]:
         """Return the columns of a table, or of all."""
