@@ -23,6 +23,7 @@ from .documents import activity_document, belonging_document, key_value, state_d
 from .filters import moment, number
 from .loading import STATES, is_digest
 from .presentation import error_text, value_text
+from .sentences import row_text
 from .states import compare_states, read_states, recorded_row
 
 #: What stands in an address for the state of now.
@@ -83,7 +84,9 @@ class RecordViews(Answering):
         table: Any = find_table(self.scope, name)
         key = parse_key(table, row_key)
         zone = self.presentation.zones.asked()
+        names, place = self.presentation.start(), _schema_and_name((), table)
         shown: dict[str, Any] = {"table": name, "key": row_key, "title": "State at a time", "asked_zone": zone}
+        shown["subject"] = lambda: row_text(*place, row_key, names)
         if not request.args.get("when"):
             if wants_json():
                 raise HistoryError("'when' is missing in the address.")
@@ -96,9 +99,8 @@ class RecordViews(Answering):
             with self.connections.reading({"when": when.isoformat()}, name, row_key) as own:
                 found, notes = row_as_of(self.scope, own.connection(), table, key, when)
                 row = None if found is None else self._as_recorded(own, table, found, when)
-                names, place = self.presentation.start(), _schema_and_name((), table)
                 keys = {} if row is None else {each.name: key_value(row[each.key]) for each in table.columns}
-                names.load(own, values=[(*place, keys)])
+                names.load(own, rows=[(*place, row_key)], values=[(*place, keys)])
         except HistoryError as error:
             said = error_text(error)
             return self.answer("as_of.html", lambda: {"error": said}, 400, **shown, error=said)
@@ -146,7 +148,8 @@ class RecordViews(Answering):
             before, after = states
             found = compare_states(table, before, after)
             names, place = self.named(own, picked), _schema_and_name(picked, table)
-            names.load(own, values=[(*place, each.row) for each in states if each.row is not None])
+            rows = [(*place, each.row) for each in states if each.row is not None]
+            names.load(own, rows=[(*place, row_key)], values=rows)
 
             def document() -> dict[str, Any]:
                 return {
@@ -161,6 +164,7 @@ class RecordViews(Answering):
                 }
 
             shown: dict[str, Any] = {"table": name, "key": row_key, "names": names, "states": states, "found": found}
+            shown["subject"] = lambda: row_text(*place, row_key, names)
             shown["called"] = lambda state, column: state.row and names.called(*place, state.row, column)
             return self.answer("compare.html", document, **shown, title="Two states side by side")
 

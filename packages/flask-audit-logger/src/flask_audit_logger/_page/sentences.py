@@ -85,8 +85,13 @@ def of_activity(activity: Any, names: Names, *, with_values: bool = True) -> lis
 
 def record_text(activity: Any, names: Names) -> str:
     """Return what to call the record of an activity: its table, its key, its name."""
-    text = f"{names.table(activity.schema, activity.table_name)} {_cut(activity.row_key or '')}".strip()
-    name = names.record(activity)
+    return row_text(activity.schema, activity.table_name, activity.row_key, names)
+
+
+def row_text(schema: str, table_name: str, row_key: str | None, names: Names) -> str:
+    """Return what to call a record by its table and its key, and its name if that is loaded."""
+    text = f"{names.table(schema, table_name)} {_cut(row_key or '')}".strip()
+    name = names.record_of(schema, table_name, row_key)
     return f"{text}, {name}" if name else text
 
 
