@@ -129,6 +129,16 @@ class Names:
         name = self._actors.get(key) if is_actor else of_record
         return Named(name, key, target.table.fullname if is_audited(target.table) else None, is_actor)
 
+    def column(self, schema: str, table_name: str, column: str, named: Iterable[Named | None]) -> str:
+        """Return what to call a column: "author_id" is a key, and what stands beside it the name of the author."""
+        short, table = column.removesuffix("_id"), table_of(self.scope, schema, table_name)
+        is_named = any(each and each.name for each in named)
+        return short if short and is_named and table is not None and short not in table.columns else column
+
+    def column_of(self, activity: Any, column: str) -> str:
+        """Return what to call a column of an activity."""
+        return self.column(activity.schema, activity.table_name, column, self.referred(activity, column))
+
     def called_by_column(self, activity: Any) -> dict[str, dict[str, str]]:
         """Return the names of what an activity refers to, by the columns and the keys."""
         found: dict[str, dict[str, str]] = {}

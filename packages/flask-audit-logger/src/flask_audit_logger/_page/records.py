@@ -111,7 +111,8 @@ class RecordViews(Answering):
                 value = row[each.key]
                 text = describe_bytes(value) if value is not None and each.name in binary else value
                 shown_value = _shown(text, why_unknown(each.name, notes))
-                values.append((each.name, *shown_value, names.called(*place, keys, each.name)))
+                named = names.called(*place, keys, each.name)
+                values.append((each.name, *shown_value, named, names.column(*place, each.name, [named])))
 
         def document() -> dict[str, Any]:
             state = None if row is None else {each.name: plain_value(row[each.key]) for each in table.columns}
@@ -166,6 +167,7 @@ class RecordViews(Answering):
             shown: dict[str, Any] = {"table": name, "key": row_key, "names": names, "states": states, "found": found}
             shown["subject"] = lambda: row_text(*place, row_key, names)
             shown["called"] = lambda state, column: state.row and names.called(*place, state.row, column)
+            shown["column"] = lambda column: names.column(*place, column, [shown["called"](each, column) for each in states])
             return self.answer("compare.html", document, **shown, title="Two states side by side")
 
     def _no_change(self, id_: int | None) -> ResponseReturnValue:

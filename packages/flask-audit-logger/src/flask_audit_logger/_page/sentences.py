@@ -75,10 +75,7 @@ def of_activity(activity: Any, names: Names, *, with_values: bool = True) -> lis
     columns = names.in_order(activity, changed_columns(activity) or ())
     values = _values(activity, columns[0], names) if with_values and len(columns) == 1 else []
     if activity.verb == "update" and columns:
-        # "author_id" is a key; what stands beside it here is the name of the author.
-        is_named = values and any(each and each.name for each in names.referred(activity, columns[0]))
-        listed = columns[0].removesuffix("_id") if is_named else _listed(columns)
-        parts.append(Part("text", f"{listed} of "))
+        parts.append(Part("text", f"{_listed([names.column_of(activity, each) for each in columns])} of "))
     parts.append(Part("record", record_text(activity, names), activity))
     return parts + values if activity.verb == "update" else parts
 
@@ -145,7 +142,9 @@ def _of_group(entry: Entry, group: Group, names: Names, *, is_alone: bool) -> li
         return _without_record(group.verb, group.schema, group.table_name, group.count, names, activity)
     table = names.table(group.schema, group.table_name, group.count)
     text = f"{VERBS[group.verb]} {least}{group.count:,} {table}"
-    columns = {tuple(names.in_order(each, changed_columns(each) or ())) for each in own}
+    columns = {
+        tuple(names.column_of(each, name) for name in names.in_order(each, changed_columns(each) or ())) for each in own
+    }
     if group.verb == "update" and group.count <= len(own) and len(columns) == 1 and (same := columns.pop()):
         text = f"changed {_listed(same)} of {group.count:,} {table}"
     return [Part("text", text)]
