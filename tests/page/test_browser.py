@@ -25,6 +25,7 @@ VIEWS = {
     "log": "",
     "record": "record?table=odd+%22name%22/%C3%A4&key=one",
     "transaction": "transaction/2",
+    "rows": "transaction/5",
     "actor": "actor?id=2",
     "as_of": "record/as-of?table=odd+%22name%22/%C3%A4&key=one&when={now}",
     "belonging": "record?table=comment&key=1",

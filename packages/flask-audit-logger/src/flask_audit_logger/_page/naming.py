@@ -119,6 +119,11 @@ class Names:
         place = activity.schema, activity.table_name
         return self.called(*place, old, column), self.called(*place, new, column)
 
+    def called_in(self, activity: Any, column: str) -> Named | None:
+        """Return what to call what a column refers to that an activity added or deleted."""
+        old, new = self.referred(activity, column)
+        return new or old
+
     def called(self, schema: str, table_name: str, values: Mapping[str, Any], column: str) -> Named | None:
         """Return what to call what a column of a row refers to."""
         target, key = self._targets_of(schema, table_name).get(column), key_of(values.get(column))

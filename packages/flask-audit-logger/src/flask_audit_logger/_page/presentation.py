@@ -20,6 +20,7 @@ from .differences import Difference, binary_columns, differences, text_of
 from .filters import field_time
 from .loading import is_digest, is_loaded
 from .naming import Names, Naming
+from .rows import in_rows
 from .zones import Zone, Zones
 
 
@@ -47,6 +48,7 @@ class Presentation:
         budget, now, zone = Budget(), dt.datetime.now(dt.timezone.utc), self.zones.of_reader()
         return {
             "differences": lambda each: list(self._differences(each, budget)),
+            "in_rows": lambda each: in_rows(self.scope, each, lambda one: self._differences(one, budget)),
             "is_digest": is_digest,
             "is_loaded": is_loaded,
             "said": said_beside,
@@ -54,6 +56,7 @@ class Presentation:
             "table_name_of": self._table_name,
             "sentence": sentences.sentence,
             "sentence_of": sentences.of_activity,
+            "sentence_of_rows": sentences.of_rows,
             "record_text": sentences.record_text,
             "witness": sentences.witness,
             "ago": lambda when: sentences.ago(when, now, zone),

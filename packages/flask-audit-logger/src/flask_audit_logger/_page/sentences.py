@@ -80,6 +80,12 @@ def of_activity(activity: Any, names: Names, *, with_values: bool = True) -> lis
     return parts + values if activity.verb == "update" else parts
 
 
+def of_rows(activities: Sequence[Any], names: Names) -> str:
+    """Say what several activities did that each did the same to a row of one table."""
+    first = activities[0]
+    return f"{VERBS[first.verb]} {names.table(first.schema, first.table_name, len(activities))}"
+
+
 def record_text(activity: Any, names: Names) -> str:
     """Return what to call the record of an activity: its table, its key, its name."""
     return row_text(activity.schema, activity.table_name, activity.row_key, names)
