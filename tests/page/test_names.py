@@ -193,3 +193,9 @@ def test_a_name_breaks_no_page_and_turns_nothing_around(database: URL, view: str
     response = app.test_client().get(f"/audit/{view}")
     assert (response.status_code, "nn\ufffd\ufffd" in response.text) == (200, True)
     dispose(app)
+
+
+def test_filters_are_folded_where_there_is_something_to_see(client: FlaskClient) -> None:
+    assert '<details class="filtering">' in body(client, "", actor="1")
+    assert '<details class="filtering" open>' in body(client, "", verb="truncate")
+    assert '<details class="filtering" open>' in body(client, "", 400, since="yesterday")
