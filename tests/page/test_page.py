@@ -248,6 +248,14 @@ def test_undo_needs_the_token_of_the_form(app: Flask, client: FlaskClient, sent:
     assert len(audit(app)) == 3
 
 
+def test_a_form_that_has_expired_is_a_page(client: FlaskClient) -> None:
+    response = client.post("/audit/transaction/2/undo")
+    assert "<h1>Nothing was done</h1>" in response.text
+    assert "The form has expired. Open it again." in response.text
+    response = client.post("/audit/transaction/2/undo", headers={"Accept": "application/json"})
+    assert response.json == {"error": "The form has expired. Open it again."}
+
+
 def test_undo_works_beside_flask_wtf(app: Flask) -> None:
     pytest.importorskip("flask_wtf").CSRFProtect(app)
     client = app.test_client()

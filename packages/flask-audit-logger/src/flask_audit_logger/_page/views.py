@@ -11,6 +11,7 @@ from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import BadRequest
 
 from . import queries
 from .access import require_csrf_token
@@ -194,6 +195,9 @@ class Views(Answering):
 
     def bad_request(self, error: HistoryError | DataError) -> ResponseReturnValue:
         return self.error(400, "That cannot be shown", error_text(error))
+
+    def refused_form(self, error: BadRequest) -> ResponseReturnValue:
+        return self.error(400, "Nothing was done", error.description or "The form cannot be read.")
 
     def too_deep(self, error: RecursionError) -> ResponseReturnValue:
         return self.error(400, "That cannot be shown", "A value is nested more deeply than Python can read.")
