@@ -311,6 +311,36 @@ def test_reading_is_recorded_if_asked(database: URL) -> None:
     assert "Nothing." in rehearsal(client, 5)
 
 
+def test_who_looked_says_at_what(database: URL) -> None:
+    app = create_app(database, log_reads=True)
+    fill(app)
+    client = app.test_client()
+    for view, asked in (
+        ("", {}),
+        ("", {"transaction": "2"}),
+        ("transaction/2", {}),
+        ("transaction/2/undo", {}),
+        ("actor", {"id": "2"}),
+        ("coverage", {}),
+        ("export.csv", {"verb": "delete"}),
+        ("export.csv", {"transaction": "2"}),
+    ):
+        body(client, view, **asked)
+    found: Any = client.get("/audit/log.json", query_string={"verb": "read"}).json
+    # The newest is this one.
+    assert [each["what"] for each in found["entries"]][:0:-1] == [
+        "looked at the log",
+        "looked at the log",
+        "looked at transaction 2",
+        "looked at transaction 2 (undo)",
+        "looked at what actor 2 did",
+        "looked at what is recorded",
+        "looked at the log, as a file",
+        "looked at transaction 2 (export)",
+    ]
+    dispose(app)
+
+
 def test_a_filter_on_a_table_that_is_gone_is_recorded_too(database: URL) -> None:
     app = create_app(database, log_reads=True)
     fill(app)

@@ -166,12 +166,22 @@ def _without_record(verb: str, schema: str, table_name: str, count: int, names: 
         return [Part("text", _event(activity) if count == 1 else f"{count:,} events")]
     if verb == "read":
         asked = activity.changed_data if activity is not None and is_loaded(activity) else None
-        place = "the log" if table_name == "activity" else table
-        view = asked.get("view") if isinstance(asked, dict) else None
-        if isinstance(view, str) and not view.endswith(".log"):
-            place = f"the trail ({view.rpartition('.')[2].replace('_', ' ')})"
+        place = _view(asked) if isinstance(asked, dict) else "the log" if table_name == "activity" else table
         return [Part("text", f"looked at {place}" + ("" if count == 1 else f" {count:,} times"))]
     return [Part("text", f"{VERBS.get(verb, verb)} {count:,} {names.table(schema, table_name, count)}")]
+
+
+def _view(asked: dict[str, Any]) -> str:
+    """Say what somebody looked at who did not ask for a record."""
+    view = str(asked.get("view")).rpartition(".")[2].replace("_", " ")
+    if "transaction" in asked and view != "log":
+        beside = "" if view == "transaction" else f" ({view})"
+        return f"transaction {_cut(text_of(asked['transaction']))}{beside}"
+    if view == "actor":
+        return f"what actor {_cut(text_of(asked.get('actor')))} did"
+    if view == "coverage":
+        return "what is recorded"
+    return {"log": "the log", "export": "the log, as a file"}.get(view, f"the trail ({_cut(view)})")
 
 
 def _event(activity: Any) -> str:
