@@ -51,6 +51,7 @@ VIEWS = {
     "verb that never was": "?verb=truncate",
     "column": "?column=nothing",
     "request": "?request_id=r5",
+    "address": "?client_addr=192.0.2.0/24",
     "since": "?since=2020-01-01T00:00&verb=delete",
     "transaction": "transaction/100",
     "filter by transaction": "?transaction=100",

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from audit_core import AuditLog
-from audit_core.siblings import equal, scope_of
+from audit_core.siblings import equal, operate, scope_of
 from sqlalchemy import (
     ColumnElement,
     Select,
+    cast,
     false,
     func,
+    literal,
     literal_column,
     select,
     text,
@@ -22,7 +24,7 @@ from sqlalchemy import (
     type_coerce,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import INET, JSONB
 from sqlalchemy.orm import Session
 
 from .loading import LOADED, STATES, load_activities
@@ -134,7 +136,7 @@ def _first_of(log: AuditLog, session: Session, transaction_id: int) -> int:
 
 def of_activity(filters: dict[str, Any]) -> dict[str, Any]:
     """Return the filters that an activity answers by itself."""
-    return {name: value for name, value in filters.items() if name not in ("actor", "meta", "text")}
+    return {name: value for name, value in filters.items() if name not in ("actor", "client_addr", "meta", "text")}
 
 
 def of_transaction(log: AuditLog, filters: dict[str, Any]) -> Iterator[ColumnElement[bool]]:
@@ -145,5 +147,9 @@ def of_transaction(log: AuditLog, filters: dict[str, Any]) -> Iterator[ColumnEle
         actor = select(transaction.actor_id).where(is_own).scalar_subquery()
         key_type = scope_of(log).actor.key_type()
         yield actor.is_(None) if filters["actor"] is None else equal(actor, filters["actor"], key_type)
+    if "client_addr" in filters:
+        # A file has the transaction beside the activity.
+        address = select(transaction.client_addr).where(is_own).correlate(log.activity_cls).scalar_subquery()
+        yield operate(address, "<<=", cast(literal(filters["client_addr"]), INET))
     if "meta" in filters:
         yield select(type_coerce(transaction.meta, JSONB()).contains(filters["meta"])).where(is_own).scalar_subquery()
