@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_audit_logger._page import rows
-from sqlalchemy import delete
+from sqlalchemy import delete, func, update
 
 from tests.page.app import Article, Comment, Vote, db
 from tests.page.test_page import body
@@ -90,3 +90,40 @@ def test_what_is_hidden_and_what_differs_in_kind(app: Flask, client: FlaskClient
     # Two votes are not worth a table.
     assert [line[0] for table in tables[1:2] for line in table] == ["Record", "k0", "k1", "k2"]
     assert [each[1] for each in tables[2:]] == [["id", "1"], ["id", "2"]]
+
+
+def test_equal_updates_are_lines_of_a_table(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        db.session.add_all(Comment(id=number, title=f"No. {number}") for number in range(1, 4))
+        db.session.commit()
+        renamed = {"title": func.concat(Comment.title, "!"), "article_key": "one"}
+        db.session.execute(update(Comment).values(renamed))
+        db.session.commit()
+    shown = body(client, "transaction/5")
+    assert ">changed article_key and title of comments</h2>" in shown
+    common, beside = tables_of(shown)
+    assert [line[0] for line in common[1:]] == ["article_key"]
+    assert beside == [
+        ["Record", "title"],
+        ["1, No. 1!", "No. 1 → No. 1!"],
+        ["2, No. 2!", "No. 2 → No. 2!"],
+        ["3, No. 3!", "No. 3 → No. 3!"],
+    ]
+    assert '<del><span class="spoken">old: </span>No. 2</del>' in shown
+
+
+def test_updates_that_need_room_stand_one_below_the_other(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        comments = [Comment(id=number, title="a", extra={"a": 1}) for number in range(1, 4)]
+        db.session.add_all(comments)
+        db.session.commit()
+        for number, comment in enumerate(comments):
+            # One by word, at two places, and another column.
+            comment.title = LONG + str(number)
+        db.session.commit()
+        for comment in comments[:2]:
+            comment.extra = {"a": 2, "b": 3}
+        comments[2].title = "b"
+        db.session.commit()
+    assert len(tables_of(body(client, "transaction/5"))) == 3
+    assert len(tables_of(body(client, "transaction/6"))) == 3

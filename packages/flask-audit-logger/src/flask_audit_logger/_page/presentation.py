@@ -20,7 +20,7 @@ from .differences import Difference, binary_columns, differences, text_of
 from .filters import field_time
 from .loading import is_digest, is_loaded
 from .naming import Names, Naming
-from .rows import in_rows
+from .rows import LONGEST, in_rows
 from .zones import Zone, Zones
 
 
@@ -48,6 +48,7 @@ class Presentation:
         budget, now, zone = Budget(), dt.datetime.now(dt.timezone.utc), self.zones.of_reader()
         return {
             "differences": lambda each: list(self._differences(each, budget)),
+            "longest": LONGEST,
             "in_rows": lambda each: in_rows(self.scope, each, lambda one: self._differences(one, budget)),
             "is_digest": is_digest,
             "is_loaded": is_loaded,

@@ -83,7 +83,9 @@ def of_activity(activity: Any, names: Names, *, with_values: bool = True) -> lis
 def of_rows(activities: Sequence[Any], names: Names) -> str:
     """Say what several activities did that each did the same to a row of one table."""
     first = activities[0]
-    return f"{VERBS[first.verb]} {names.table(first.schema, first.table_name, len(activities))}"
+    columns = names.in_order(first, changed_columns(first) or ()) if first.verb == "update" else ()
+    changed = f"{_listed([names.column_of(first, each) for each in columns])} of " if columns else ""
+    return f"{VERBS[first.verb]} {changed}{names.table(first.schema, first.table_name, len(activities))}"
 
 
 def record_text(activity: Any, names: Names) -> str:
