@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from flask_audit_logger._page import rows
+from flask_audit_logger._page import presentation, rows
 from sqlalchemy import delete, func, update
 
 from tests.page.app import Article, Comment, Vote, db
@@ -112,7 +112,9 @@ def test_equal_updates_are_lines_of_a_table(app: Flask, client: FlaskClient) -> 
     assert '<del><span class="spoken">old: </span>No. 2</del>' in shown
 
 
-def test_updates_that_need_room_stand_one_below_the_other(app: Flask, client: FlaskClient) -> None:
+def test_updates_that_need_room_stand_one_below_the_other(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with app.app_context():
         comments = [Comment(id=number, title="a", extra={"a": 1}) for number in range(1, 4)]
         db.session.add_all(comments)
@@ -125,5 +127,10 @@ def test_updates_that_need_room_stand_one_below_the_other(app: Flask, client: Fl
             comment.extra = {"a": 2, "b": 3}
         comments[2].title = "b"
         db.session.commit()
+    counted: list[Any] = []
+    compare = presentation.differences
+    monkeypatch.setattr(presentation, "differences", lambda *given: counted.append(given) or compare(*given))
     assert len(tables_of(body(client, "transaction/5"))) == 3
+    # Each takes steps of those that there are for the page.
+    assert len(counted) == 3
     assert len(tables_of(body(client, "transaction/6"))) == 3

@@ -46,10 +46,18 @@ class Presentation:
     def names(self) -> dict[str, Any]:
         """Return the names that all templates know."""
         budget, now, zone = Budget(), dt.datetime.now(dt.timezone.utc), self.zones.of_reader()
+        found: dict[int, list[Difference]] = {}
+
+        def differences_of(activity: Any) -> list[Difference]:
+            # Asked for twice where rows could have stood in a table; the steps are those of the page.
+            if activity.id not in found:
+                found[activity.id] = list(self._differences(activity, budget))
+            return found[activity.id]
+
         return {
-            "differences": lambda each: list(self._differences(each, budget)),
+            "differences": differences_of,
             "longest": LONGEST,
-            "in_rows": lambda each: in_rows(self.scope, each, lambda one: self._differences(one, budget)),
+            "in_rows": lambda each: in_rows(self.scope, each, differences_of),
             "is_digest": is_digest,
             "is_loaded": is_loaded,
             "said": said_beside,
