@@ -229,3 +229,15 @@ def test_printing_leaves_out_what_paper_cannot_do(browser: sync_api.Browser, add
     strokes = "[...document.querySelectorAll('.mark path')].map(each => getComputedStyle(each).stroke)"
     assert set(page.evaluate(strokes)) <= {"rgb(0, 0, 0)", "rgb(68, 68, 68)"}
     page.close()
+
+
+@pytest.mark.parametrize("view", ["record", "as_of"])
+def test_paper_has_no_form(browser: sync_api.Browser, address: str, view: str) -> None:
+    page = browser.new_page()
+    now = dt.datetime.now(dt.timezone.utc).replace(tzinfo=None).isoformat(timespec="milliseconds")
+    page.goto(address + VIEWS[view].format(now=now))
+    assert page.locator("form").is_visible()
+    page.emulate_media(media="print")
+    assert not page.locator("form").is_visible()
+    assert not page.get_by_role("link", name="State at a time").is_visible()
+    page.close()
