@@ -11,6 +11,7 @@ import pytest
 from audit_core import ConfigurationError
 from flask import Flask
 from flask.testing import FlaskClient
+from flask_audit_logger._page import views
 from sqlalchemy import URL
 
 from tests.contract.forged import META, forge
@@ -227,6 +228,15 @@ def test_undo_is_a_preview_and_then_a_post(app: Flask, client: FlaskClient) -> N
     assert "wrong article" in shown
     with app.app_context():
         assert db.session.get_one(Article, "one").title == OLD
+
+
+def test_a_rehearsal_names_the_rows(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = 'href="/audit/record?table=odd+%22name%22/%C3%A4&amp;key=one">article one, The quick red fox jumps'
+    assert link in rehearsal(client, 2)
+    monkeypatch.setattr(views, "_NAMED", 0)
+    shown = rehearsal(client, 2)
+    assert link not in shown
+    assert ">odd &#34;name&#34;/ä one<" in shown
 
 
 def test_an_undo_in_conflict_changes_nothing(app: Flask, client: FlaskClient) -> None:
