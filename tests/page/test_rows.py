@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -35,7 +34,7 @@ def plain(html: str) -> str:
 
 
 @pytest.fixture
-def many(app: Flask) -> Iterator[Flask]:
+def many(app: Flask) -> Flask:
     """Transaction 4 adds comments of article one, the third with more to say; 5 deletes them."""
     with app.app_context():
         extras: list[Any] = [None, 1, {"a": LONG}, None]
@@ -44,7 +43,7 @@ def many(app: Flask) -> Iterator[Flask]:
         db.session.commit()
         db.session.execute(delete(Comment))
         db.session.commit()
-    yield app
+    return app
 
 
 @pytest.mark.parametrize(("number", "verb"), [(4, "added"), (5, "deleted")])

@@ -23,8 +23,9 @@ from .documents import activity_document, belonging_document, key_value, state_d
 from .filters import moment, number
 from .loading import STATES, is_digest
 from .presentation import error_text, value_text
+from .referring import Named
 from .sentences import row_text
-from .states import compare_states, read_states, recorded_row
+from .states import State, compare_states, read_states, recorded_row
 
 #: What stands in an address for the state of now.
 _NOW = "now"
@@ -121,7 +122,7 @@ class RecordViews(Answering):
         return self.answer("as_of.html", document, **shown, moment=when, row=row, notes=notes, values=values)
 
     def _as_recorded(self, own: Session, table: Any, row: Any, when: dt.datetime) -> dict[str, Any]:
-        """Take what is no plain value as it is recorded: Python's floats in JSON have fewer digits, and bytes no text."""
+        """Take what is no plain value as it is recorded: Python's floats have fewer digits, and bytes no text."""
         values = {each.key: row[each.key] for each in table.columns}
         others = [each for each in table.columns if isinstance(each.type, JSON) or type(values[each.key]) not in _PLAIN]
         if any(values[each.key] is not None for each in others):
@@ -166,8 +167,12 @@ class RecordViews(Answering):
 
             shown: dict[str, Any] = {"table": name, "key": row_key, "names": names, "states": states, "found": found}
             shown["subject"] = lambda: row_text(*place, row_key, names)
-            shown["called"] = lambda state, column: state.row and names.called(*place, state.row, column)
-            shown["column"] = lambda column: names.column(*place, column, [shown["called"](each, column) for each in states])
+
+            def called(state: State, column: str) -> Named | None:
+                return None if state.row is None else names.called(*place, state.row, column)
+
+            shown["called"] = called
+            shown["column"] = lambda column: names.column(*place, column, [called(each, column) for each in states])
             return self.answer("compare.html", document, **shown, title="Two states side by side")
 
     def _no_change(self, id_: int | None) -> ResponseReturnValue:
