@@ -58,6 +58,8 @@ class Presentation:
             "differences": differences_of,
             "longest": LONGEST,
             "in_rows": lambda each: in_rows(self.scope, each, differences_of),
+            "beside_sentence": beside_sentence,
+            "subject_of_event": self._subject_of_event,
             "is_digest": is_digest,
             "is_loaded": is_loaded,
             "said": said_beside,
@@ -106,6 +108,16 @@ class Presentation:
         old, new = (_in_order(each, order) for each in recorded)
         return differences(old, new, activity.verb, binary, budget)
 
+    def _subject_of_event(self, activity: Any) -> tuple[str, str] | None:
+        """Return the audited table and the key of what an event is about."""
+        target = activity.changed_data.get("target") if isinstance(activity.changed_data, dict) else None
+        if activity.verb != "event" or not isinstance(target, dict):
+            return None
+        name, key = (target.get(each) for each in ("table", "key"))
+        name = f"{target['schema']}.{name}" if "schema" in target else name
+        is_there = isinstance(name, str) and isinstance(key, str) and name in self.tables()
+        return (str(name), str(key)) if is_there else None
+
     def _table_name(self, activity: Any) -> str | None:
         table = table_of(self.scope, activity.schema, activity.table_name)
         return None if table is None else table.fullname
@@ -120,6 +132,13 @@ def _in_order(data: Any, order: Mapping[str, int]) -> dict[str, Any]:
 def error_text(error: AuditError | DataError) -> str:
     """Describe what went wrong in one line."""
     return str(error) if isinstance(error, AuditError) else headline(error)
+
+
+def beside_sentence(activity: Any) -> Any:
+    """Return what was recorded of what is no change of a row, beside what its sentence says."""
+    data = activity.changed_data
+    said = {"truncate": ("rows",), "event": ("event", "target")}.get(activity.verb, ())
+    return {name: value for name, value in data.items() if name not in said} if isinstance(data, dict) else data
 
 
 def value_text(value: Any) -> str:

@@ -161,7 +161,10 @@ def _of_group(entry: Entry, group: Group, names: Names, *, is_alone: bool) -> li
 def _without_record(verb: str, schema: str, table_name: str, count: int, names: Names, activity: Any) -> list[Part]:
     table = names.table(schema, table_name, 2)
     if verb in _OF_TABLES:
-        return [Part("text", f"{_OF_TABLES[verb]} {table}")]
+        lost = activity.changed_data if count == 1 and activity is not None and is_loaded(activity) else None
+        rows = lost.get("rows") if verb == "truncate" and isinstance(lost, dict) else None
+        counted = f" ({rows:,} {'row' if rows == 1 else 'rows'})" if isinstance(rows, int) else ""
+        return [Part("text", f"{_OF_TABLES[verb]} {table}{counted}")]
     if verb == "maintenance":
         return [Part("text", "maintained the trail")]
     if verb == "event":
