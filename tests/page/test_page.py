@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from audit_core import ConfigurationError
+from audit_core import ConfigurationError, audit_context
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_audit_logger._page import views
@@ -237,6 +237,23 @@ def test_a_rehearsal_names_the_rows(client: FlaskClient, monkeypatch: pytest.Mon
     shown = rehearsal(client, 2)
     assert link not in shown
     assert ">odd &#34;name&#34;/ä one<" in shown
+
+
+def test_an_undo_leads_to_what_it_takes_back(client: FlaskClient) -> None:
+    response = client.post("/audit/transaction/2/undo", data={"audit_csrf": token(client, 2)})
+    number = response.location.rpartition("/")[2]
+    assert '<a href="/audit/transaction/2">Undoes transaction 2</a>' in body(client, "", transaction=number)
+    page = body(client, f"transaction/{number}")
+    assert '<dd class="value"><a href="/audit/transaction/2">Transaction 2</a></dd>' in page
+
+
+@pytest.mark.parametrize("said", [True, "2", -1, 2**63, 1.5, None, [2]])
+def test_an_undo_that_is_only_said_to_be_one_leads_nowhere(app: Flask, client: FlaskClient, said: Any) -> None:
+    with app.app_context(), audit_context(meta={"undoes": said}):
+        db.session.add(Article(key="new"))
+        db.session.commit()
+    assert "Undoes transaction" not in body(client, "", transaction="4")
+    assert ">Transaction 2</a>" not in body(client, "transaction/4")
 
 
 def test_an_undo_in_conflict_changes_nothing(app: Flask, client: FlaskClient) -> None:

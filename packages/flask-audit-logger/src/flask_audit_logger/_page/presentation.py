@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from audit_core import AuditError, AuditLog
-from audit_core.siblings import VERBS, Budget, Scope, audited_tables, for_people, headline, scope_of, table_of
+from audit_core.siblings import LAST_ID, VERBS, Budget, Scope, audited_tables, for_people, headline, scope_of, table_of
 from flask import request
 from sqlalchemy.exc import DataError
 
@@ -73,6 +73,7 @@ class Presentation:
             "ago": lambda when: sentences.ago(when, now, zone),
             "request_of": _request_of,
             "reason_of": reason_of,
+            "undoes_of": undoes_of,
             "may_undo": self.access.may_undo,
             "csrf": csrf_token,
             "here": here,
@@ -157,6 +158,12 @@ def reason_of(transaction: Any) -> str | None:
     """Return why a transaction was made, as the application says."""
     reason = transaction.meta.get("reason") if transaction is not None and isinstance(transaction.meta, dict) else None
     return None if reason is None else text_of(reason)
+
+
+def undoes_of(transaction: Any) -> int | None:
+    """Return the transaction that another one takes back, as this one says."""
+    said = transaction.meta.get("undoes") if transaction is not None and isinstance(transaction.meta, dict) else None
+    return said if isinstance(said, int) and not isinstance(said, bool) and 0 < said <= LAST_ID else None
 
 
 def chart_top(days: Sequence[Day]) -> int:
