@@ -241,3 +241,25 @@ def test_paper_has_no_form(browser: sync_api.Browser, address: str, view: str) -
     assert not page.locator("form").is_visible()
     assert not page.get_by_role("link", name="State at a time").is_visible()
     page.close()
+
+
+def test_a_row_of_a_table_says_on_a_phone_what_stands_where(
+    app: Flask, browser: sync_api.Browser, address: str
+) -> None:
+    with app.app_context():
+        db.session.add_all(Comment(id=number, title=f"No. {number}") for number in range(20, 23))
+        db.session.commit()
+    page = browser.new_page(viewport={"width": 390, "height": 700})
+    page.goto(address + "transaction/6")
+    row = page.locator("table.beside tbody tr").first
+    label, value = row.locator("td .narrow"), row.locator("td > div")
+    assert (label.inner_text(), value.inner_text()) == ("title", "No. 20")
+    left, right = label.bounding_box(), value.bounding_box()
+    assert left is not None
+    assert right is not None
+    assert left["x"] + left["width"] <= right["x"]
+    page.set_viewport_size({"width": 1100, "height": 700})
+    assert not label.is_visible()
+    assert page.get_by_role("columnheader", name="title").is_visible()
+    assert page.locator("article").count() == 1
+    page.close()
