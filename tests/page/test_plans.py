@@ -56,6 +56,7 @@ VIEWS = {
     "transaction": "transaction/100",
     "filter by transaction": "?transaction=100",
     "record": "record?table=odd+%22name%22/%C3%A4&key=k77",
+    "column of a record": "record?table=odd+%22name%22/%C3%A4&key=k77&column=title",
     "record as it was": "record/as-of?table=odd+%22name%22/%C3%A4&key=k77&when={now}",
     "undo": "transaction/100/undo",
 }

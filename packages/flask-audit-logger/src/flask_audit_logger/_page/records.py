@@ -43,8 +43,13 @@ class RecordViews(Answering):
         query = self.logger.history(table, key)
         if not request.args.get("reads"):
             query = query.where(self.logger.activity_cls.verb != "read")
-        with self.connections.reading({}, name, row_key) as own:
-            page = queries.record_page(self.logger, own, query, asked_after())
+        column = request.args.get("column") or None
+        of_column = None if column is None else self.logger.activities(table=table, column=column)
+        with self.connections.reading({} if column is None else {"column": column}, name, row_key) as own:
+            if of_column is None:
+                page = queries.record_page(self.logger, own, query, asked_after())
+            else:
+                page = queries.record_page_of_column(self.logger, own, query, of_column, asked_after())
             names = self.named(own, page.activities)
             called = names.record(page.activities[0]) if page.activities else None
             states = [each for each in page.activities if each.verb in STATES]
@@ -63,7 +68,8 @@ class RecordViews(Answering):
                 changes = [activity_document(each, names) for each in page.activities]
                 record = {"table": name, "row_key": row_key, "name": called}
                 related = belonging_document(belonging, names)
-                return {**record, **related, "activities": changes, **next_page(page.after)}
+                partial = {} if of_column is None else {"is_partial": page.is_partial}
+                return {**record, **related, "activities": changes, **partial, **next_page(page.after)}
 
             title = f"{names.table(*_schema_and_name(page.activities, table))} {row_key}"
             return self.answer(
@@ -78,6 +84,8 @@ class RecordViews(Answering):
                 states=states,
                 belonging=belonging,
                 most=COUNTED,
+                columns=[each.name for each in table.columns],
+                column=column,
             )
 
     def show_as_of(self) -> ResponseReturnValue:
