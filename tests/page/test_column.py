@@ -35,6 +35,9 @@ def test_a_record_has_the_changes_of_a_column(changed: Flask, client: FlaskClien
     assert "<option selected>price</option>" in shown
     assert "Title 4" not in shown.partition("<ol")[2]
     assert "column=price" in shown.partition("As a file")[2]
+    # The last of them does not say what it belongs to now.
+    assert "Rows that belong to it" not in shown
+    assert '<p class="called">Title 4</p>' in shown
     assert len(asked(client, "record", **ONE)["activities"]) == 7
 
 
@@ -46,6 +49,7 @@ def test_a_column_is_looked_for_in_a_part_of_a_history(
     assert (first["activities"], first["is_partial"]) == ([], True)
     shown = body(client, "record", **ONE, column="price")
     assert "No change of price is found in this part of its history." in shown
+    assert '<p class="called">Title 4</p>' in shown
     assert ">Search further back</a>" in shown
     numbers, address = [], first["next"]
     while address:

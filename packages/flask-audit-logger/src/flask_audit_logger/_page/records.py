@@ -51,10 +51,14 @@ class RecordViews(Answering):
             else:
                 page = queries.record_page_of_column(self.logger, own, query, of_column, asked_after())
             names = self.named(own, page.activities)
-            called = names.record(page.activities[0]) if page.activities else None
+            place = _schema_and_name(page.activities, table)
+            if of_column is not None and not page.activities:
+                names.load(own, rows=[(*place, row_key)])
+            called = names.record(page.activities[0]) if page.activities else names.record_of(*place, row_key)
             states = [each for each in page.activities if each.verb in STATES]
             belonging: list[Belonging] = []
-            if asked_after() is None:
+            # What has a column may not be the last change, which says what the record belongs to.
+            if asked_after() is None and of_column is None:
                 last = states[0] if states else None
                 # The key that it has now.
                 now = key
@@ -71,7 +75,7 @@ class RecordViews(Answering):
                 partial = {} if of_column is None else {"is_partial": page.is_partial}
                 return {**record, **related, "activities": changes, **partial, **next_page(page.after)}
 
-            title = f"{names.table(*_schema_and_name(page.activities, table))} {row_key}"
+            title = f"{names.table(*place)} {row_key}"
             return self.answer(
                 "record.html",
                 document,
