@@ -124,3 +124,7 @@ def test_who_only_looked_did_look(database: URL) -> None:
     found = asked(app.test_client(), "actor", id="1")["summary"]
     assert [each["verb"] for each in found["counts"]] == ["read", "insert"]
     dispose(app)
+
+
+def test_an_actor_leads_to_the_log_with_filters(client: FlaskClient) -> None:
+    assert 'href="/audit/?actor=1">The same in the log, with filters</a>' in body(client, "actor", id="1")

@@ -25,6 +25,7 @@ VIEWS = {
     "log": "",
     "record": "record?table=odd+%22name%22/%C3%A4&key=one",
     "transaction": "transaction/2",
+    "rows": "transaction/5",
     "actor": "actor?id=2",
     "as_of": "record/as-of?table=odd+%22name%22/%C3%A4&key=one&when={now}",
     "belonging": "record?table=comment&key=1",
@@ -227,4 +228,39 @@ def test_printing_leaves_out_what_paper_cannot_do(browser: sync_api.Browser, add
     assert page.locator(".mark").first.is_visible()
     strokes = "[...document.querySelectorAll('.mark path')].map(each => getComputedStyle(each).stroke)"
     assert set(page.evaluate(strokes)) <= {"rgb(0, 0, 0)", "rgb(68, 68, 68)"}
+    page.close()
+
+
+@pytest.mark.parametrize("view", ["record", "as_of"])
+def test_paper_has_no_form(browser: sync_api.Browser, address: str, view: str) -> None:
+    page = browser.new_page()
+    now = dt.datetime.now(dt.timezone.utc).replace(tzinfo=None).isoformat(timespec="milliseconds")
+    page.goto(address + VIEWS[view].format(now=now))
+    forms = page.locator("form").all()
+    assert [each.is_visible() for each in forms] == [True] * len(forms)
+    page.emulate_media(media="print")
+    assert not any(each.is_visible() for each in forms)
+    assert not page.get_by_role("link", name="State at a time").is_visible()
+    page.close()
+
+
+def test_a_row_of_a_table_says_on_a_phone_what_stands_where(
+    app: Flask, browser: sync_api.Browser, address: str
+) -> None:
+    with app.app_context():
+        db.session.add_all(Comment(id=number, title=f"No. {number}") for number in range(20, 23))
+        db.session.commit()
+    page = browser.new_page(viewport={"width": 390, "height": 700})
+    page.goto(address + "transaction/6")
+    row = page.locator("table.beside tbody tr").first
+    label, value = row.locator("td .narrow"), row.locator("td > div")
+    assert (label.inner_text(), value.inner_text()) == ("title", "No. 20")
+    left, right = label.bounding_box(), value.bounding_box()
+    assert left is not None
+    assert right is not None
+    assert left["x"] + left["width"] <= right["x"]
+    page.set_viewport_size({"width": 1100, "height": 700})
+    assert not label.is_visible()
+    assert page.get_by_role("columnheader", name="title").is_visible()
+    assert page.locator("article").count() == 1
     page.close()

@@ -115,6 +115,15 @@ def test_bytes_are_described_by_kind_size_and_hash() -> None:
     assert describe_bytes("***") == "***"
 
 
+def test_bytes_that_are_null_say_so() -> None:
+    assert only(None, "\\x00", binary={"c"}).old == "null"
+    assert only("\\x00", None, binary={"c"}).new == "null"
+    (inserted,) = differences({}, {"c": None}, "insert", {"c"})
+    assert (inserted.old, inserted.new) == (None, "null")
+    (deleted,) = differences({"c": None}, {}, "delete", {"c"})
+    assert (deleted.old, deleted.new) == ("null", None)
+
+
 def test_a_long_insert_is_folded() -> None:
     (found,) = differences({}, {"c": "word " * 200}, "insert")
     assert found.is_long

@@ -8,11 +8,13 @@ import pytest
 from audit_core import ConfigurationError, HistoryError, audit_context
 from flask import Flask, render_template_string
 from flask.testing import FlaskClient
+from markupsafe import escape
 from sqlalchemy import URL, event, text
 from sqlalchemy.orm import object_session
 
 from tests.page.app import Article, User, audit_logger, create_app, db
 from tests.page.conftest import HOSTILE, OLD, dispose, fill
+from tests.page.test_json import asked
 from tests.page.test_page import TABLE, body
 
 
@@ -69,6 +71,23 @@ def test_the_functions_of_the_application_name_things(database: URL) -> None:
     assert ">ANN</a>" in shown
     assert "Artikel one, «one»" in shown
     assert app.test_client().get("/audit/transaction/1").text.count("ANN (1)") == 1
+    dispose(app)
+
+
+def test_a_table_has_a_name_for_one_row_and_one_for_several(database: URL) -> None:
+    app = create_app(database, table_name=lambda name: ("entry", "entries") if name == TABLE else None)
+    fill(app)
+    with app.app_context():
+        db.session.add_all([Article(key="a"), Article(key="b")])
+        db.session.commit()
+    client = app.test_client()
+    said = [each["what"] for each in asked(client, "")["entries"]]
+    assert said[0] == "added 2 entries"
+    assert said[-1].startswith("added entry one")
+    shown = body(client, "", table=TABLE)
+    assert f">entries ({escape(TABLE)})</option>" in shown
+    assert f"table: entries ({escape(TABLE)}) <" in shown
+    assert ">comment</option>" in shown
     dispose(app)
 
 
@@ -174,3 +193,9 @@ def test_a_name_breaks_no_page_and_turns_nothing_around(database: URL, view: str
     response = app.test_client().get(f"/audit/{view}")
     assert (response.status_code, "nn\ufffd\ufffd" in response.text) == (200, True)
     dispose(app)
+
+
+def test_filters_are_folded_where_there_is_something_to_see(client: FlaskClient) -> None:
+    assert '<details class="filtering">' in body(client, "", actor="1")
+    assert '<details class="filtering" open>' in body(client, "", verb="truncate")
+    assert '<details class="filtering" open>' in body(client, "", 400, since="yesterday")

@@ -8,9 +8,10 @@ import time
 from typing import Any
 
 import pytest
-from audit_core import ConfigurationError
+from audit_core import ConfigurationError, audit_context
 from flask import Flask
 from flask.testing import FlaskClient
+from flask_audit_logger._page import views
 from sqlalchemy import URL
 
 from tests.contract.forged import META, forge
@@ -229,6 +230,32 @@ def test_undo_is_a_preview_and_then_a_post(app: Flask, client: FlaskClient) -> N
         assert db.session.get_one(Article, "one").title == OLD
 
 
+def test_a_rehearsal_names_the_rows(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = 'href="/audit/record?table=odd+%22name%22/%C3%A4&amp;key=one">article one, The quick red fox jumps'
+    assert link in rehearsal(client, 2)
+    monkeypatch.setattr(views, "_NAMED", 0)
+    shown = rehearsal(client, 2)
+    assert link not in shown
+    assert ">odd &#34;name&#34;/ä one<" in shown
+
+
+def test_an_undo_leads_to_what_it_takes_back(client: FlaskClient) -> None:
+    response = client.post("/audit/transaction/2/undo", data={"audit_csrf": token(client, 2)})
+    number = response.location.rpartition("/")[2]
+    assert '<a href="/audit/transaction/2">Undoes transaction 2</a>' in body(client, "", transaction=number)
+    page = body(client, f"transaction/{number}")
+    assert '<dd class="value"><a href="/audit/transaction/2">Transaction 2</a></dd>' in page
+
+
+@pytest.mark.parametrize("said", [True, "2", -1, 2**63, 1.5, None, [2]])
+def test_an_undo_that_is_only_said_to_be_one_leads_nowhere(app: Flask, client: FlaskClient, said: Any) -> None:
+    with app.app_context(), audit_context(meta={"undoes": said}):
+        db.session.add(Article(key="new"))
+        db.session.commit()
+    assert "Undoes transaction" not in body(client, "", transaction="4")
+    assert ">Transaction 2</a>" not in body(client, "transaction/4")
+
+
 def test_an_undo_in_conflict_changes_nothing(app: Flask, client: FlaskClient) -> None:
     sent = token(client, 2)
     with app.app_context():
@@ -246,6 +273,14 @@ def test_undo_needs_the_token_of_the_form(app: Flask, client: FlaskClient, sent:
     response = client.post("/audit/transaction/2/undo", data={} if sent is None else {"audit_csrf": sent})
     assert response.status_code == 400
     assert len(audit(app)) == 3
+
+
+def test_a_form_that_has_expired_is_a_page(client: FlaskClient) -> None:
+    response = client.post("/audit/transaction/2/undo")
+    assert "<h1>Nothing was done</h1>" in response.text
+    assert "The form has expired. Open it again." in response.text
+    response = client.post("/audit/transaction/2/undo", headers={"Accept": "application/json"})
+    assert response.json == {"error": "The form has expired. Open it again."}
 
 
 def test_undo_works_beside_flask_wtf(app: Flask) -> None:
@@ -301,6 +336,36 @@ def test_reading_is_recorded_if_asked(database: URL) -> None:
         assert {each.transaction.actor_id for each in db.session.scalars(audit_logger.activities(verb="read"))} == {1}
     assert "read" in body(client, "record", table=TABLE, key="one")
     assert "Nothing." in rehearsal(client, 5)
+
+
+def test_who_looked_says_at_what(database: URL) -> None:
+    app = create_app(database, log_reads=True)
+    fill(app)
+    client = app.test_client()
+    for view, asked in (
+        ("", {}),
+        ("", {"transaction": "2"}),
+        ("transaction/2", {}),
+        ("transaction/2/undo", {}),
+        ("actor", {"id": "2"}),
+        ("coverage", {}),
+        ("export.csv", {"verb": "delete"}),
+        ("export.csv", {"transaction": "2"}),
+    ):
+        body(client, view, **asked)
+    found: Any = client.get("/audit/log.json", query_string={"verb": "read"}).json
+    # The newest is this one.
+    assert [each["what"] for each in found["entries"]][:0:-1] == [
+        "looked at the log",
+        "looked at the log",
+        "looked at transaction 2",
+        "looked at transaction 2 (undo)",
+        "looked at what actor 2 did",
+        "looked at what is recorded",
+        "looked at the log, as a file",
+        "looked at transaction 2 (export)",
+    ]
+    dispose(app)
 
 
 def test_a_filter_on_a_table_that_is_gone_is_recorded_too(database: URL) -> None:

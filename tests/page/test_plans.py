@@ -51,10 +51,12 @@ VIEWS = {
     "verb that never was": "?verb=truncate",
     "column": "?column=nothing",
     "request": "?request_id=r5",
+    "address": "?client_addr=192.0.2.0/24",
     "since": "?since=2020-01-01T00:00&verb=delete",
     "transaction": "transaction/100",
     "filter by transaction": "?transaction=100",
     "record": "record?table=odd+%22name%22/%C3%A4&key=k77",
+    "column of a record": "record?table=odd+%22name%22/%C3%A4&key=k77&column=title",
     "record as it was": "record/as-of?table=odd+%22name%22/%C3%A4&key=k77&when={now}",
     "undo": "transaction/100/undo",
 }

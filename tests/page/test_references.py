@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import URL, delete, event, text, update
+from flask_audit_logger._page import naming
+from flask_audit_logger._page.naming import Names, Naming
+from flask_audit_logger._page.referring import Named
+from sqlalchemy import URL, Column, Integer, MetaData, Table, delete, event, text, update
 
-from tests.page.app import Article, Topic, User, Vote, create_app, db
+from tests.page.app import Article, Topic, User, Vote, audit_logger, create_app, db
 from tests.page.conftest import dispose, fill
 from tests.page.test_json import asked
 from tests.page.test_page import TABLE, body
@@ -162,3 +165,29 @@ def test_a_value_that_no_key_can_be_costs_the_others_no_name(app: Flask, client:
     assert shown.count(">99999999999</") == 2
     assert ">Ben (2)</a></ins>" in shown
     assert "new: </span>Trees (7)</ins>" in shown
+
+
+def test_a_column_is_called_as_in_the_sentence(app: Flask, client: FlaskClient) -> None:
+    change(app, voter_id=2, article_key="b", topic_id=7)
+    assert what(client) == "changed article_key, voter and topic of vote 1"
+    oldest = asked(client, "record", table="vote", key="1")["activities"][-1]
+    heading = '<th scope="row" title="voter_id">voter</th>'
+    for view in ("", "transaction/6", "record?table=vote&key=1"):
+        assert client.get(f"/audit/{view}").text.count(heading) >= 1
+    assert ">changed article_key, voter and topic of <a" in body(client, "transaction/6")
+    assert heading in body(client, "record/compare", table="vote", key="1", a=str(oldest["id"]), b="now")
+    then = body(client, "record/as-of", table="vote", key="1", when=oldest["issued_at"])
+    assert heading in then
+    # There was none.
+    assert '<th scope="row">topic_<wbr>id</th>' in then
+
+
+def test_a_column_keeps_its_name_where_that_is_shown_or_another_has_the_shorter_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names, ann = Names(audit_logger, Naming(), lambda: None), Named("Ann", "1", None, True)
+    table = Table("own", MetaData(), Column("a_id", Integer), Column("b_id", Integer), Column("b", Integer))
+    monkeypatch.setattr(naming, "table_of", lambda *_: table)
+    assert names.column("public", "own", "a_id", [None, ann]) == "a"
+    assert names.column("public", "own", "a_id", [None, Named(None, "1", None, True)]) == "a_id"
+    assert names.column("public", "own", "b_id", [ann]) == "b_id"

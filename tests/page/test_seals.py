@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
-from tests.page.app import Article, audit_logger, db
+from tests.page.app import Article, Comment, User, audit_logger, db
 
 
 def test_a_transaction_is_sealed_and_its_digest_kept(app: Flask, client: FlaskClient) -> None:
@@ -31,6 +32,32 @@ def test_an_event_is_in_the_log(app: Flask, client: FlaskClient) -> None:
     newest = client.get("/audit/log.json?verb=event").json["entries"]
     assert [each["what"] for each in newest] == [f"invoice.sent ({Article.__tablename__} one)"]
     assert client.get("/audit/transaction/4").status_code == 200
+
+
+def test_an_event_leads_to_what_it_is_about(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        article = db.session.get_one(Article, "one")
+        audit_logger.record_event(db.session, "invoice.sent", target=article, data={"to": "ann"})
+        audit_logger.record_event(db.session, "logged.in", target=db.session.get_one(User, 1))
+        db.session.commit()
+    link = 'About <a href="/audit/record?table=odd+%22name%22/%C3%A4&amp;key=one">'
+    for view in ("transaction/4", "?verb=event"):
+        shown = client.get(f"/audit/{view}").text
+        assert shown.count("About ") == 1
+        assert link in shown
+        # What the sentence says is not said again.
+        assert '<p class="muted value">{&#34;data&#34;: {&#34;to&#34;: &#34;ann&#34;}}</p>' in shown
+        assert "&#34;event&#34;" not in shown
+
+
+def test_a_truncate_says_how_many_rows_are_gone(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        db.session.add_all([Comment(id=1), Comment(id=2)])
+        db.session.commit()
+        db.session.execute(text("TRUNCATE comment"))
+        db.session.commit()
+    assert client.get("/audit/log.json").json["entries"][0]["what"] == "emptied comments (2 rows)"
+    assert "&#34;rows&#34;" not in client.get("/audit/transaction/5").text
 
 
 def test_what_is_erased_is_not_shown(app: Flask, client: FlaskClient) -> None:

@@ -28,6 +28,7 @@ def test_no_view_runs_what_others_made(server: URL, new_database: Callable[..., 
             now = connection.scalar(select(func.clock_timestamp())).isoformat()
         for view, asked in (
             ("", {}),
+            ("", {"client_addr": "192.0.2.0/24", "text": "fox"}),
             ("", {"actor": "1", "table": name, "verb": "insert", "since": "2000-01-01", "meta": "request_id=req-1"}),
             ("actor", {"id": "1"}),
             ("transaction/1", {}),

@@ -235,3 +235,11 @@ def test_a_state_at_a_time_has_all_digits_of_json(app: Flask, client: FlaskClien
     asked = {**record, "when": shown["activities"][0]["issued_at"]}
     assert digits in client.get("/audit/record/as-of", query_string=asked).text
     assert digits in client.get("/audit/record/as-of.json", query_string=asked).text
+
+
+def test_a_state_and_a_comparison_say_whose_they_are(app: Flask, client: FlaskClient) -> None:
+    record = {"table": TABLE, "key": "one"}
+    link = ">article one, The quick red fox jumps"
+    assert link in body(client, "record/compare", **record, a="1", b="2")
+    shown: Any = client.get("/audit/record.json", query_string=record).json
+    assert link in body(client, "record/as-of", **record, when=shown["activities"][0]["issued_at"])

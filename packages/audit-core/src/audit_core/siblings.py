@@ -29,7 +29,7 @@ from .reading.actor_names import UNNAMEABLE, naming_column, says_itself, short_n
 from .reading.audited_table import execute
 from .reading.bounds import FIRST_ID, LAST_ID, ClosedPartitions, read_closed
 from .reading.changes import mapper_of, table_of
-from .reading.exact import equal, pg
+from .reading.exact import equal, operate, pg
 from .reading.past_objects import why_unknown
 from .reading.values import dump_json, for_people
 from .request import request_id_of, request_meta, storable
@@ -95,6 +95,7 @@ __all__ = [
     "literal",
     "mapper_of",
     "naming_column",
+    "operate",
     "parse_actor",
     "parse_key",
     "pg",

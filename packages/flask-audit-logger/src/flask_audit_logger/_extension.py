@@ -98,7 +98,7 @@ class AuditLogger(AuditLog):
         log_reads: bool = False,
         actor_name: Callable[[Any], str | None] | None = None,
         record_name: Callable[[Any], str | None] | None = None,
-        table_name: Callable[[str], str | None] | None = None,
+        table_name: Callable[[str], str | tuple[str, str] | None] | None = None,
         login_url: str | Callable[[], str] | None = None,
         statement_timeout: dt.timedelta = dt.timedelta(seconds=10),
         timezone: str | Callable[[], str | None] | None = None,
@@ -116,8 +116,8 @@ class AuditLogger(AuditLog):
             if the class defines it, else its name, username or email.
         :param record_name: returns what to call a record, given as an object of its model; ``str()`` by default
             if the class defines it, else its title or name.
-        :param table_name: returns what to call a row of a table, given the table's name; the words of the model's
-            name by default.
+        :param table_name: returns what to call a row of a table, given the table's name, or a pair of that and of
+            what to call several; the words of the model's name by default.
         :param login_url: where one logs in, or a function that returns it, for the page that refuses a visitor.
         :param statement_timeout: how long the database may take for a statement of the page.
         :param timezone: the zone of the times, a name such as ``Europe/Vienna``, or a function that returns that of the

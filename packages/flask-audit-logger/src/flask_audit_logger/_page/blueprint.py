@@ -11,6 +11,7 @@ from audit_core import AuditLog, ConfigurationError, HistoryError
 from flask import Blueprint, Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import DataError, DBAPIError
+from werkzeug.exceptions import BadRequest
 
 from .access import Access, harden
 from .connections import Connections
@@ -95,6 +96,7 @@ def _blueprint(name: str, views: Views, records: RecordViews, access: Access, pr
     blueprint.after_request(harden)
     blueprint.register_error_handler(HistoryError, views.bad_request)
     blueprint.register_error_handler(DataError, views.bad_request)
+    blueprint.register_error_handler(BadRequest, views.refused_form)
     blueprint.register_error_handler(RecursionError, views.too_deep)
     blueprint.register_error_handler(DBAPIError, views.database_error)
     blueprint.context_processor(presentation.names)

@@ -40,17 +40,18 @@ class Connections:
         """
         with self.writing() as connection:
             self.record_read(connection, asked, table, row_key)
-            with self._read(connection) as own:
+            with self.read_on(connection) as own:
                 yield own
 
     @contextmanager
     def reading_unrecorded(self) -> Iterator[Session]:
         """Open a session that can only read, for a page of the application, which records itself who looks."""
-        with self.db.engines[self.bind_key].connect() as connection, self._read(connection) as own:
+        with self.db.engines[self.bind_key].connect() as connection, self.read_on(connection) as own:
             yield own
 
     @contextmanager
-    def _read(self, connection: Connection) -> Iterator[Session]:
+    def read_on(self, connection: Connection) -> Iterator[Session]:
+        """Open a session that can only read on a connection that has no transaction."""
         queries.start_reading(connection, self.patience)
         with Session(connection) as own:
             yield own

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from audit_core.siblings import Budget, Piece, compare, dump_json, fold
+from sqlalchemy import LargeBinary, Table
 
 from .lists import paired
 
@@ -64,12 +65,12 @@ def differences(
     budget = budget or Budget()
     if verb == "delete":
         for name, old in old_data.items():
-            yield _of_bytes(name, old, None) if name in binary else _of_texts(name, text_of(old), None, budget)
+            yield _of_bytes(name, old, _ABSENT) if name in binary else _of_texts(name, text_of(old), None, budget)
         return
     for name, new in changed_data.items():
         old = old_data.get(name, _ABSENT)
         if name in binary:
-            yield _of_bytes(name, None if old is _ABSENT else old, new)
+            yield _of_bytes(name, old, new)
         elif isinstance(old, (dict, list)) and isinstance(new, (dict, list)):
             found = list(islice(_by_path(name, "$", old, new, 0, budget), _PATHS + 1))
             yield from found[:_PATHS]
@@ -123,8 +124,13 @@ def _of_values(path: str, old: Any, new: Any, budget: Budget) -> Difference:
 
 
 def _of_bytes(path: str, old: Any, new: Any) -> Difference:
-    before, after = (None if each is None else describe_bytes(each) for each in (old, new))
+    before, after = (None if each is _ABSENT else describe_bytes(each) for each in (old, new))
     return Difference(path, before, after)
+
+
+def binary_columns(table: Table) -> set[str]:
+    """Return the columns of a table whose values are bytes."""
+    return {each.name for each in table.columns if isinstance(each.type, LargeBinary)}
 
 
 def describe_bytes(value: Any) -> str:

@@ -50,7 +50,12 @@ class Exports(Answering):
         query = self.logger.history(table, parse_key(table, row_key))
         if not request.args.get("reads"):
             query = query.where(self.logger.activity_cls.verb != "read")
-        with self.connections.reading({"format": format}, name, row_key) as own:
+        asked: dict[str, Any] = {"format": format}
+        if request.args.get("column"):
+            asked["column"] = request.args["column"]
+            of_column = self.logger.activities(table=table, column=asked["column"]).whereclause
+            query = query if of_column is None else query.where(of_column)
+        with self.connections.reading(asked, name, row_key) as own:
             return self._answer(own, query, format, "audit-record")
 
     def _answer(self, own: Session, query: Select[Any], format_: str, name: str) -> Response:

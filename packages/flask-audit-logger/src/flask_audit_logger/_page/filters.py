@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from audit_core.siblings import LAST_ID, VERBS, find_table, parse_actor, scope_o
 from .zones import Zone
 
 #: The fields of the form.
-FIELDS = ("actor", "table", "column", "verb", "since", "until", "text", "request_id", "transaction")
+FIELDS = ("actor", "table", "column", "verb", "since", "until", "text", "request_id", "client_addr", "transaction")
 #: Says of which zone the times are that do not say so themselves.
 ZONE = "zone"
 #: Those that are only said to hold.
@@ -46,9 +47,24 @@ def arguments(log: AuditLog, fields: Mapping[str, str], zone: Zone) -> dict[str,
     found |= {name: moment(fields[name], name, zone) for name in ("since", "until") if name in fields}
     if "request_id" in fields:
         found["meta"] = {"request_id": fields["request_id"]}
+    if "client_addr" in fields:
+        found["client_addr"] = network(fields["client_addr"])
     if "transaction" in fields:
         found["transaction"] = number(fields["transaction"], "transaction")
     return found
+
+
+def network(text: str) -> str:
+    """Read an address, or a network such as 192.0.2.0/24.
+
+    :raises HistoryError: if it is neither.
+    """
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        raise HistoryError(
+            f"client_addr is {text!r}; write an address as 192.0.2.7, or a network as 192.0.2.0/24."
+        ) from None
 
 
 def moment(text: str, name: str, zone: Zone) -> dt.datetime:

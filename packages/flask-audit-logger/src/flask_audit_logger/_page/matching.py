@@ -32,8 +32,10 @@ def without_reads(filters: dict[str, Any]) -> dict[str, Any]:
 
 def all_matching(log: AuditLog, filters: dict[str, Any]) -> Select[Any]:
     """Select all activities that are asked for, wherever they are."""
-    own = {name: value for name, value in filters.items() if name != "text"}
+    own = {name: value for name, value in filters.items() if name not in ("client_addr", "text")}
     query = log.activities(**own)
+    if "client_addr" in filters:
+        query = query.where(*of_transaction(log, {"client_addr": filters["client_addr"]}))
     return query.where(_contains(log, filters["text"])) if "text" in filters else query
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from audit_core.siblings import UNNAMEABLE, Scope, equal, mapper_of, naming_column, says_itself, short_name, table_of
-from sqlalchemy import ColumnElement, and_, literal, or_, select
+from sqlalchemy import ColumnElement, Select, and_, literal, or_, select
 from sqlalchemy.exc import DataError, DBAPIError, InternalError, ProgrammingError
 from sqlalchemy.orm import Mapper, Session, lazyload
 
@@ -35,6 +35,15 @@ def load_names(
     except (ProgrammingError, InternalError):
         # The second if what names a row asked in a transaction that had failed.
         return {}
+
+
+def readable_rows(session: Session, query: Select[Any]) -> Sequence[Any]:
+    """Read rows of a table; none if it is not there, or not for the role of the page."""
+    try:
+        with session.begin_nested():
+            return session.execute(query).all()
+    except ProgrammingError:
+        return []
 
 
 def _load_names(

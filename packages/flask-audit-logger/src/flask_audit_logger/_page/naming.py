@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapper, Session
 
 from .loading import LOADED_INTO_LOG, is_loaded, load_activities
-from .named_rows import OF_RECORD, load_names, name_of_recorded
+from .named_rows import OF_RECORD, load_names, name_of_recorded, readable_rows
 from .referring import Named, Target, key_of, recorded_values, targets_of
 
 #: Actors that a field offers, and that a search finds.
@@ -50,7 +50,13 @@ class Naming:
 
     actor_name: Callable[[Any], str | None] | None = None
     record_name: Callable[[Any], str | None] | None = None
-    table_name: Callable[[str], str | None] | None = None
+    #: Returns one name, or that of one row and that of several.
+    table_name: Callable[[str], str | tuple[str, str] | None] | None = None
+
+    def table(self, name: str, count: int) -> str | None:
+        """Return what the application calls a row of a table, or several."""
+        given = None if self.table_name is None else self.table_name(name)
+        return given if not given or isinstance(given, str) else given[count != 1]
 
 
 @dataclass
@@ -113,6 +119,11 @@ class Names:
         place = activity.schema, activity.table_name
         return self.called(*place, old, column), self.called(*place, new, column)
 
+    def called_in(self, activity: Any, column: str) -> Named | None:
+        """Return what to call what a column refers to that an activity added or deleted."""
+        old, new = self.referred(activity, column)
+        return new or old
+
     def called(self, schema: str, table_name: str, values: Mapping[str, Any], column: str) -> Named | None:
         """Return what to call what a column of a row refers to."""
         target, key = self._targets_of(schema, table_name).get(column), key_of(values.get(column))
@@ -122,6 +133,16 @@ class Names:
         is_actor = self._is_actor(target)
         name = self._actors.get(key) if is_actor else of_record
         return Named(name, key, target.table.fullname if is_audited(target.table) else None, is_actor)
+
+    def column(self, schema: str, table_name: str, column: str, named: Iterable[Named | None]) -> str:
+        """Return what to call a column: "author_id" is a key, and what stands beside it the name of the author."""
+        short, table = column.removesuffix("_id"), table_of(self.scope, schema, table_name)
+        is_named = any(each and each.name for each in named)
+        return short if short and is_named and table is not None and short not in table.columns else column
+
+    def column_of(self, activity: Any, column: str) -> str:
+        """Return what to call a column of an activity."""
+        return self.column(activity.schema, activity.table_name, column, self.referred(activity, column))
 
     def called_by_column(self, activity: Any) -> dict[str, dict[str, str]]:
         """Return the names of what an activity refers to, by the columns and the keys."""
@@ -188,10 +209,9 @@ class Names:
     def table(self, schema: str, name: str, count: int = 1) -> str:
         """Return what to call one row of a table, or several."""
         table = table_of(self.scope, schema, name)
-        if self.naming.table_name is not None:
-            given = self.naming.table_name(name if table is None else table.fullname)
-            if given:
-                return given
+        given = self.naming.table(name if table is None else table.fullname, count)
+        if given:
+            return given
         mapper = None if table is None else mapper_of(self.scope, table)
         if mapper is None:
             return f"{'row' if count == 1 else 'rows'} of {name}"
@@ -210,8 +230,8 @@ class Names:
         column = None if mapper is None else naming_column(mapper.local_table, NAMES_OF_ACTORS)
         if mapper is None or column is None:
             return []
-        query = select(mapper.primary_key[0], column)
-        rows = self._source(session, mapper).execute(query.order_by(mapper.primary_key[0]).limit(OFFERED))
+        key = mapper.primary_key[0]
+        rows = readable_rows(self._source(session, mapper), select(key, column).order_by(key).limit(OFFERED))
         return [(str(key), str(name)) for key, name in rows if name is not None]
 
     def find_actors(self, session: Session, text: str) -> list[tuple[Any, str]]:
@@ -227,7 +247,7 @@ class Names:
             return []
         key = mapper.primary_key[0]
         query = select(key).where(or_(*holds)).order_by(key).limit(FOUND)
-        keys = self._source(session, mapper).scalars(query).all()
+        keys = [each for (each,) in readable_rows(self._source(session, mapper), query)]
         self.load(session, keys)
         return [(each, self.actor(each)) for each in keys]
 

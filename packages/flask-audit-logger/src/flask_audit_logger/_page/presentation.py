@@ -9,18 +9,18 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from audit_core import AuditError, AuditLog
-from audit_core.siblings import VERBS, Budget, Scope, audited_tables, for_people, headline, scope_of, table_of
+from audit_core.siblings import LAST_ID, VERBS, Budget, Scope, audited_tables, for_people, headline, scope_of, table_of
 from flask import request
-from sqlalchemy import LargeBinary
 from sqlalchemy.exc import DataError
 
 from . import sentences
 from .access import Access, csrf_token
 from .days import Day
-from .differences import Difference, differences, text_of
+from .differences import Difference, binary_columns, differences, text_of
 from .filters import field_time
 from .loading import is_digest, is_loaded
 from .naming import Names, Naming
+from .rows import LONGEST, in_rows
 from .zones import Zone, Zones
 
 
@@ -46,8 +46,20 @@ class Presentation:
     def names(self) -> dict[str, Any]:
         """Return the names that all templates know."""
         budget, now, zone = Budget(), dt.datetime.now(dt.timezone.utc), self.zones.of_reader()
+        found: dict[int, list[Difference]] = {}
+
+        def differences_of(activity: Any) -> list[Difference]:
+            # Asked for twice where rows could have stood in a table; the steps are those of the page.
+            if activity.id not in found:
+                found[activity.id] = list(self._differences(activity, budget))
+            return found[activity.id]
+
         return {
-            "differences": lambda each: list(self._differences(each, budget)),
+            "differences": differences_of,
+            "longest": LONGEST,
+            "in_rows": lambda each: in_rows(self.scope, each, differences_of),
+            "beside_sentence": beside_sentence,
+            "subject_of_event": self._subject_of_event,
             "is_digest": is_digest,
             "is_loaded": is_loaded,
             "said": said_beside,
@@ -55,11 +67,13 @@ class Presentation:
             "table_name_of": self._table_name,
             "sentence": sentences.sentence,
             "sentence_of": sentences.of_activity,
+            "sentence_of_rows": sentences.of_rows,
             "record_text": sentences.record_text,
             "witness": sentences.witness,
             "ago": lambda when: sentences.ago(when, now, zone),
             "request_of": _request_of,
             "reason_of": reason_of,
+            "undoes_of": undoes_of,
             "may_undo": self.access.may_undo,
             "csrf": csrf_token,
             "here": here,
@@ -74,9 +88,11 @@ class Presentation:
             "verbs": VERBS,
         }
 
-    def tables(self) -> list[str]:
-        """Return the names of the audited tables."""
-        return sorted(table.fullname for table, _ in audited_tables(self.scope.metadata))
+    def tables(self) -> dict[str, str]:
+        """Return the audited tables by their names, with what the application calls their rows."""
+        names = sorted(table.fullname for table, _ in audited_tables(self.scope.metadata))
+        given = {name: self.naming.table(name, 2) for name in names}
+        return {name: f"{given[name]} ({name})" if given[name] else name for name in names}
 
     def columns(self, name: str | None) -> list[str]:
         """Return the columns of a table, or of all."""
@@ -87,11 +103,21 @@ class Presentation:
     def _differences(self, activity: Any, budget: Budget) -> Iterator[Difference]:
         table = table_of(self.scope, activity.schema, activity.table_name)
         columns = () if table is None else table.columns
-        binary = {each.name for each in columns if isinstance(each.type, LargeBinary)}
+        binary = set() if table is None else binary_columns(table)
         order = {each.name: place for place, each in enumerate(columns)}
         recorded = (for_people(each, activity.erased) for each in (activity.old_data, activity.changed_data))
         old, new = (_in_order(each, order) for each in recorded)
         return differences(old, new, activity.verb, binary, budget)
+
+    def _subject_of_event(self, activity: Any) -> tuple[str, str] | None:
+        """Return the audited table and the key of what an event is about."""
+        target = activity.changed_data.get("target") if isinstance(activity.changed_data, dict) else None
+        if activity.verb != "event" or not isinstance(target, dict):
+            return None
+        name, key = (target.get(each) for each in ("table", "key"))
+        name = f"{target['schema']}.{name}" if "schema" in target else name
+        is_there = isinstance(name, str) and isinstance(key, str) and name in self.tables()
+        return (str(name), str(key)) if is_there else None
 
     def _table_name(self, activity: Any) -> str | None:
         table = table_of(self.scope, activity.schema, activity.table_name)
@@ -107,6 +133,13 @@ def _in_order(data: Any, order: Mapping[str, int]) -> dict[str, Any]:
 def error_text(error: AuditError | DataError) -> str:
     """Describe what went wrong in one line."""
     return str(error) if isinstance(error, AuditError) else headline(error)
+
+
+def beside_sentence(activity: Any) -> Any:
+    """Return what was recorded of what is no change of a row, beside what its sentence says."""
+    data = activity.changed_data
+    said = {"truncate": ("rows",), "event": ("event", "target")}.get(activity.verb, ())
+    return {name: value for name, value in data.items() if name not in said} if isinstance(data, dict) else data
 
 
 def value_text(value: Any) -> str:
@@ -125,6 +158,12 @@ def reason_of(transaction: Any) -> str | None:
     """Return why a transaction was made, as the application says."""
     reason = transaction.meta.get("reason") if transaction is not None and isinstance(transaction.meta, dict) else None
     return None if reason is None else text_of(reason)
+
+
+def undoes_of(transaction: Any) -> int | None:
+    """Return the transaction that another one takes back, as this one says."""
+    said = transaction.meta.get("undoes") if transaction is not None and isinstance(transaction.meta, dict) else None
+    return said if isinstance(said, int) and not isinstance(said, bool) and 0 < said <= LAST_ID else None
 
 
 def chart_top(days: Sequence[Day]) -> int:

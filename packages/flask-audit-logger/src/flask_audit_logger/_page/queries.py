@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from audit_core import AuditLog
-from audit_core.siblings import equal, scope_of
+from audit_core.siblings import equal, operate, scope_of
 from sqlalchemy import (
     ColumnElement,
     Select,
+    cast,
     false,
     func,
+    literal,
     literal_column,
     select,
     text,
@@ -22,14 +24,16 @@ from sqlalchemy import (
     type_coerce,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import INET, JSONB
 from sqlalchemy.orm import Session
 
 from .loading import LOADED, STATES, load_activities
-from .partitions import is_among
+from .partitions import by_ids, is_among
 
 #: Activities of a page.
 PAGE = 50
+#: So many activities of a record are looked at for those of a column.
+_LOOKED_AT = 1000
 #: So many rows of a large transaction are looked at to find the first.
 _FIRST = 10_000
 
@@ -41,6 +45,8 @@ class Page:
     activities: Sequence[Any]
     #: The id after which the next page begins; None at the end of the trail.
     after: int | None = None
+    #: The search was cut off, and may find more further back.
+    is_partial: bool = False
 
 
 def start_reading(connection: Any, patience: dt.timedelta) -> None:
@@ -76,6 +82,24 @@ def record_page(log: AuditLog, session: Session, query: Select[Any], after: int 
     ids = session.scalars(query.with_only_columns(log.activity_cls.id).limit(PAGE + 1)).all()
     activities = load_activities(log, session, ids[:PAGE], LOADED)
     return Page(activities[::-1], ids[PAGE - 1] if len(ids) > PAGE else None)
+
+
+def record_page_of_column(log: AuditLog, session: Session, query: Select[Any], column: Any, after: int | None) -> Page:
+    """Load a page of those of a record's activities that have a column: of its last ones, as no index has columns.
+
+    :param column: the query for activities that have it.
+    """
+    activity = log.activity_cls
+    if after is not None:
+        query = query.where(activity.id < after)
+    ids = session.scalars(query.with_only_columns(activity.id).limit(_LOOKED_AT + 1)).all()
+    looked_at = ids[:_LOOKED_AT]
+    matching = column.order_by(None).with_only_columns(activity.id)
+    found = sorted(session.scalars(by_ids(log, matching, looked_at)), reverse=True) if looked_at else []
+    activities = load_activities(log, session, found[:PAGE], LOADED)[::-1]
+    if len(found) > PAGE:
+        return Page(activities, found[PAGE - 1])
+    return Page(activities, looked_at[-1], is_partial=True) if len(ids) > _LOOKED_AT else Page(activities)
 
 
 def states_of(log: AuditLog, session: Session, query: Select[Any], asked: Sequence[int | None]) -> list[Any]:
@@ -134,7 +158,7 @@ def _first_of(log: AuditLog, session: Session, transaction_id: int) -> int:
 
 def of_activity(filters: dict[str, Any]) -> dict[str, Any]:
     """Return the filters that an activity answers by itself."""
-    return {name: value for name, value in filters.items() if name not in ("actor", "meta", "text")}
+    return {name: value for name, value in filters.items() if name not in ("actor", "client_addr", "meta", "text")}
 
 
 def of_transaction(log: AuditLog, filters: dict[str, Any]) -> Iterator[ColumnElement[bool]]:
@@ -145,5 +169,9 @@ def of_transaction(log: AuditLog, filters: dict[str, Any]) -> Iterator[ColumnEle
         actor = select(transaction.actor_id).where(is_own).scalar_subquery()
         key_type = scope_of(log).actor.key_type()
         yield actor.is_(None) if filters["actor"] is None else equal(actor, filters["actor"], key_type)
+    if "client_addr" in filters:
+        # A file has the transaction beside the activity.
+        address = select(transaction.client_addr).where(is_own).correlate(log.activity_cls).scalar_subquery()
+        yield operate(address, "<<=", cast(literal(filters["client_addr"]), INET))
     if "meta" in filters:
         yield select(type_coerce(transaction.meta, JSONB()).contains(filters["meta"])).where(is_own).scalar_subquery()

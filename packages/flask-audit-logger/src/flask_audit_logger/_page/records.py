@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from audit_core import HistoryError
@@ -16,15 +18,19 @@ from sqlalchemy.orm import Session
 from . import queries
 from .answering import Answering, argument, asked_after, next_page, plain_value, utc_now
 from .belonging import COUNTED, Belonging, belonging_to
-from .differences import cut
+from .differences import binary_columns, cut, describe_bytes
 from .documents import activity_document, belonging_document, key_value, state_document, time_text, wants_json
 from .filters import moment, number
 from .loading import STATES, is_digest
 from .presentation import error_text, value_text
-from .states import compare_states, read_states, recorded_row
+from .referring import Named
+from .sentences import row_text
+from .states import State, compare_states, read_states, recorded_row
 
 #: What stands in an address for the state of now.
 _NOW = "now"
+#: The types of values whose text is the one that is recorded.
+_PLAIN = (type(None), bool, int, str, Decimal, dt.date, dt.datetime, uuid.UUID)
 
 
 class RecordViews(Answering):
@@ -37,13 +43,22 @@ class RecordViews(Answering):
         query = self.logger.history(table, key)
         if not request.args.get("reads"):
             query = query.where(self.logger.activity_cls.verb != "read")
-        with self.connections.reading({}, name, row_key) as own:
-            page = queries.record_page(self.logger, own, query, asked_after())
+        column = request.args.get("column") or None
+        of_column = None if column is None else self.logger.activities(table=table, column=column)
+        with self.connections.reading({} if column is None else {"column": column}, name, row_key) as own:
+            if of_column is None:
+                page = queries.record_page(self.logger, own, query, asked_after())
+            else:
+                page = queries.record_page_of_column(self.logger, own, query, of_column, asked_after())
             names = self.named(own, page.activities)
-            called = names.record(page.activities[0]) if page.activities else None
+            place = _schema_and_name(page.activities, table)
+            if of_column is not None and not page.activities:
+                names.load(own, rows=[(*place, row_key)])
+            called = names.record(page.activities[0]) if page.activities else names.record_of(*place, row_key)
             states = [each for each in page.activities if each.verb in STATES]
             belonging: list[Belonging] = []
-            if asked_after() is None:
+            # What has a column may not be the last change, which says what the record belongs to.
+            if asked_after() is None and of_column is None:
                 last = states[0] if states else None
                 # The key that it has now.
                 now = key
@@ -57,9 +72,10 @@ class RecordViews(Answering):
                 changes = [activity_document(each, names) for each in page.activities]
                 record = {"table": name, "row_key": row_key, "name": called}
                 related = belonging_document(belonging, names)
-                return {**record, **related, "activities": changes, **next_page(page.after)}
+                partial = {} if of_column is None else {"is_partial": page.is_partial}
+                return {**record, **related, "activities": changes, **partial, **next_page(page.after)}
 
-            title = f"{names.table(*_schema_and_name(page.activities, table))} {row_key}"
+            title = f"{names.table(*place)} {row_key}"
             return self.answer(
                 "record.html",
                 document,
@@ -72,6 +88,8 @@ class RecordViews(Answering):
                 states=states,
                 belonging=belonging,
                 most=COUNTED,
+                columns=[each.name for each in table.columns],
+                column=column,
             )
 
     def show_as_of(self) -> ResponseReturnValue:
@@ -79,7 +97,9 @@ class RecordViews(Answering):
         table: Any = find_table(self.scope, name)
         key = parse_key(table, row_key)
         zone = self.presentation.zones.asked()
+        names, place = self.presentation.start(), _schema_and_name((), table)
         shown: dict[str, Any] = {"table": name, "key": row_key, "title": "State at a time", "asked_zone": zone}
+        shown["subject"] = lambda: row_text(*place, row_key, names)
         if not request.args.get("when"):
             if wants_json():
                 raise HistoryError("'when' is missing in the address.")
@@ -91,18 +111,21 @@ class RecordViews(Answering):
         try:
             with self.connections.reading({"when": when.isoformat()}, name, row_key) as own:
                 found, notes = row_as_of(self.scope, own.connection(), table, key, when)
-                row = None if found is None else self._with_all_digits(own, table, found, when)
-                names, place = self.presentation.start(), _schema_and_name((), table)
+                row = None if found is None else self._as_recorded(own, table, found, when)
                 keys = {} if row is None else {each.name: key_value(row[each.key]) for each in table.columns}
-                names.load(own, values=[(*place, keys)])
+                names.load(own, rows=[(*place, row_key)], values=[(*place, keys)])
         except HistoryError as error:
             said = error_text(error)
             return self.answer("as_of.html", lambda: {"error": said}, 400, **shown, error=said)
         values: list[tuple[Any, ...]] = []
         if row is not None:
+            binary = binary_columns(table)
             for each in table.columns:
-                shown_value = _shown(row[each.key], why_unknown(each.name, notes))
-                values.append((each.name, *shown_value, names.called(*place, keys, each.name)))
+                value = row[each.key]
+                text = describe_bytes(value) if value is not None and each.name in binary else value
+                shown_value = _shown(text, why_unknown(each.name, notes))
+                named = names.called(*place, keys, each.name)
+                values.append((each.name, *shown_value, named, names.column(*place, each.name, [named])))
 
         def document() -> dict[str, Any]:
             state = None if row is None else {each.name: plain_value(row[each.key]) for each in table.columns}
@@ -110,13 +133,18 @@ class RecordViews(Answering):
 
         return self.answer("as_of.html", document, **shown, moment=when, row=row, notes=notes, values=values)
 
-    def _with_all_digits(self, own: Session, table: Any, row: Any, when: dt.datetime) -> dict[str, Any]:
-        """Take JSON as it is recorded: Python's floats have fewer digits."""
+    def _as_recorded(self, own: Session, table: Any, row: Any, when: dt.datetime) -> dict[str, Any]:
+        """Take what is no plain value as it is recorded: Python's floats have fewer digits, and bytes no text."""
         values = {each.key: row[each.key] for each in table.columns}
-        of_json = [each for each in table.columns if isinstance(each.type, JSON) and values[each.key] is not None]
-        if of_json:
+        others = [each for each in table.columns if isinstance(each.type, JSON) or type(values[each.key]) not in _PLAIN]
+        if any(values[each.key] is not None for each in others):
             _, recorded = recorded_row(self.logger, own, row, when)
-            values |= {each.key: recorded[each.name] for each in of_json if recorded and each.name in recorded}
+            for each in others:
+                if recorded and each.name in recorded:
+                    values[each.key] = recorded[each.name]
+                elif not isinstance(each.type, JSON):
+                    # Too long to be loaded as it is recorded.
+                    values[each.key] = _text(values[each.key])
         return values
 
     def show_comparison(self) -> ResponseReturnValue:
@@ -134,7 +162,8 @@ class RecordViews(Answering):
             before, after = states
             found = compare_states(table, before, after)
             names, place = self.named(own, picked), _schema_and_name(picked, table)
-            names.load(own, values=[(*place, each.row) for each in states if each.row is not None])
+            rows = [(*place, each.row) for each in states if each.row is not None]
+            names.load(own, rows=[(*place, row_key)], values=rows)
 
             def document() -> dict[str, Any]:
                 return {
@@ -149,7 +178,13 @@ class RecordViews(Answering):
                 }
 
             shown: dict[str, Any] = {"table": name, "key": row_key, "names": names, "states": states, "found": found}
-            shown["called"] = lambda state, column: state.row and names.called(*place, state.row, column)
+            shown["subject"] = lambda: row_text(*place, row_key, names)
+
+            def called(state: State, column: str) -> Named | None:
+                return None if state.row is None else names.called(*place, state.row, column)
+
+            shown["called"] = called
+            shown["column"] = lambda column: names.column(*place, column, [called(each, column) for each in states])
             return self.answer("compare.html", document, **shown, title="Two states side by side")
 
     def _no_change(self, id_: int | None) -> ResponseReturnValue:
@@ -160,6 +195,12 @@ class RecordViews(Answering):
 def _shown(value: Any, why_unknown: str | None) -> tuple[str, str]:
     """Write a value and a note: one that is not known is not "null", which would be one."""
     return ("", why_unknown) if value is None and why_unknown else cut(value_text(value))
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"\\x{bytes(value).hex()}"
+    return None if value is None else str(value)
 
 
 def _choice(name: str) -> int | None:

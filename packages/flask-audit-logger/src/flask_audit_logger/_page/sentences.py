@@ -75,18 +75,28 @@ def of_activity(activity: Any, names: Names, *, with_values: bool = True) -> lis
     columns = names.in_order(activity, changed_columns(activity) or ())
     values = _values(activity, columns[0], names) if with_values and len(columns) == 1 else []
     if activity.verb == "update" and columns:
-        # "author_id" is a key; what stands beside it here is the name of the author.
-        is_named = values and any(each and each.name for each in names.referred(activity, columns[0]))
-        listed = columns[0].removesuffix("_id") if is_named else _listed(columns)
-        parts.append(Part("text", f"{listed} of "))
+        parts.append(Part("text", f"{_listed([names.column_of(activity, each) for each in columns])} of "))
     parts.append(Part("record", record_text(activity, names), activity))
     return parts + values if activity.verb == "update" else parts
 
 
+def of_rows(activities: Sequence[Any], names: Names) -> str:
+    """Say what several activities did that each did the same to a row of one table."""
+    first = activities[0]
+    columns = names.in_order(first, changed_columns(first) or ()) if first.verb == "update" else ()
+    changed = f"{_listed([names.column_of(first, each) for each in columns])} of " if columns else ""
+    return f"{VERBS[first.verb]} {changed}{names.table(first.schema, first.table_name, len(activities))}"
+
+
 def record_text(activity: Any, names: Names) -> str:
     """Return what to call the record of an activity: its table, its key, its name."""
-    text = f"{names.table(activity.schema, activity.table_name)} {_cut(activity.row_key or '')}".strip()
-    name = names.record(activity)
+    return row_text(activity.schema, activity.table_name, activity.row_key, names)
+
+
+def row_text(schema: str, table_name: str, row_key: str | None, names: Names) -> str:
+    """Return what to call a record by its table and its key, and its name if that is loaded."""
+    text = f"{names.table(schema, table_name)} {_cut(row_key or '')}".strip()
+    name = names.record_of(schema, table_name, row_key)
     return f"{text}, {name}" if name else text
 
 
@@ -140,7 +150,9 @@ def _of_group(entry: Entry, group: Group, names: Names, *, is_alone: bool) -> li
         return _without_record(group.verb, group.schema, group.table_name, group.count, names, activity)
     table = names.table(group.schema, group.table_name, group.count)
     text = f"{VERBS[group.verb]} {least}{group.count:,} {table}"
-    columns = {tuple(names.in_order(each, changed_columns(each) or ())) for each in own}
+    columns = {
+        tuple(names.column_of(each, name) for name in names.in_order(each, changed_columns(each) or ())) for each in own
+    }
     if group.verb == "update" and group.count <= len(own) and len(columns) == 1 and (same := columns.pop()):
         text = f"changed {_listed(same)} of {group.count:,} {table}"
     return [Part("text", text)]
@@ -149,19 +161,32 @@ def _of_group(entry: Entry, group: Group, names: Names, *, is_alone: bool) -> li
 def _without_record(verb: str, schema: str, table_name: str, count: int, names: Names, activity: Any) -> list[Part]:
     table = names.table(schema, table_name, 2)
     if verb in _OF_TABLES:
-        return [Part("text", f"{_OF_TABLES[verb]} {table}")]
+        lost = activity.changed_data if count == 1 and activity is not None and is_loaded(activity) else None
+        rows = lost.get("rows") if verb == "truncate" and isinstance(lost, dict) else None
+        counted = f" ({rows:,} {'row' if rows == 1 else 'rows'})" if isinstance(rows, int) else ""
+        return [Part("text", f"{_OF_TABLES[verb]} {table}{counted}")]
     if verb == "maintenance":
         return [Part("text", "maintained the trail")]
     if verb == "event":
         return [Part("text", _event(activity) if count == 1 else f"{count:,} events")]
     if verb == "read":
         asked = activity.changed_data if activity is not None and is_loaded(activity) else None
-        place = "the log" if table_name == "activity" else table
-        view = asked.get("view") if isinstance(asked, dict) else None
-        if isinstance(view, str) and not view.endswith(".log"):
-            place = f"the trail ({view.rpartition('.')[2].replace('_', ' ')})"
+        place = _view(asked) if isinstance(asked, dict) else "the log" if table_name == "activity" else table
         return [Part("text", f"looked at {place}" + ("" if count == 1 else f" {count:,} times"))]
     return [Part("text", f"{VERBS.get(verb, verb)} {count:,} {names.table(schema, table_name, count)}")]
+
+
+def _view(asked: dict[str, Any]) -> str:
+    """Say what somebody looked at who did not ask for a record."""
+    view = str(asked.get("view")).rpartition(".")[2].replace("_", " ")
+    if "transaction" in asked and view != "log":
+        beside = "" if view == "transaction" else f" ({view})"
+        return f"transaction {_cut(text_of(asked['transaction']))}{beside}"
+    if view == "actor":
+        return f"what actor {_cut(text_of(asked.get('actor')))} did"
+    if view == "coverage":
+        return "what is recorded"
+    return {"log": "the log", "export": "the log, as a file"}.get(view, f"the trail ({_cut(view)})")
 
 
 def _event(activity: Any) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 from audit_core import AuditLog
 from audit_core.siblings import Budget, parse_key, row_as_of, rows_after, scope_of
-from sqlalchemy import LargeBinary, Table
+from sqlalchemy import Table
 from sqlalchemy.orm import Session
 
-from .differences import Difference, cut, describe_bytes, differences, is_same, text_of
+from .differences import Difference, binary_columns, cut, describe_bytes, differences, is_same, text_of
 from .loading import LOADED, is_digest, is_loaded, load_activities
 
 #: What the trail has of a value that jsonb cannot hold.
@@ -157,7 +157,7 @@ def compare_states(table: Table, before: State, after: State) -> Comparison:
     found, budget = Comparison(), Budget()
     if before.is_too_long or after.is_too_long:
         return found
-    binary = {each.name for each in table.columns if isinstance(each.type, LargeBinary)}
+    binary = binary_columns(table)
     for name in _columns(table, before, after):
         lacking = [each.lacks(name) for each in (before, after)]
         if any(lacking):

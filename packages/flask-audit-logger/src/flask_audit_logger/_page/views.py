@@ -11,6 +11,7 @@ from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import BadRequest
 
 from . import queries
 from .access import require_csrf_token
@@ -28,7 +29,7 @@ from .documents import (
 from .entries import EntryPage, count_changes, log_entries
 from .few import OF_ACTOR
 from .filters import arguments, given, number
-from .loading import transactions_of
+from .loading import LOADED_INTO_LOG, load_activities, transactions_of
 from .naming import Names
 from .presentation import error_text, here
 from .zones import Zone
@@ -37,6 +38,8 @@ from .zones import Zone
 UNDO_LIMIT = 1000
 #: What a transaction did is counted up to here.
 _COUNTED = 10_000
+#: So many rows of a rehearsal have their names.
+_NAMED = 100
 _CANCELED = "57014"
 _READ_ONLY = "25006"
 
@@ -176,7 +179,12 @@ class Views(Answering):
             queries.limit_time(connection, self.connections.patience)
             plan = self.logger.plan_undo(connection, id_, limit=UNDO_LIMIT)
             connection.rollback()
-        return self.answer("rehearsal.html", dict, id=id_, plan=plan, title=f"Undo transaction {id_}")
+            with self.connections.read_on(connection) as own:
+                ids = [step.activity_id for step in plan.steps[:_NAMED]]
+                activities = load_activities(self.logger, own, ids, LOADED_INTO_LOG)
+                names, records = self.named(own, activities), {each.id: each for each in activities}
+                title = f"Undo transaction {id_}"
+                return self.answer("rehearsal.html", dict, id=id_, plan=plan, names=names, records=records, title=title)
 
     def apply_undo(self, id: str) -> ResponseReturnValue:
         require_csrf_token()
@@ -194,6 +202,9 @@ class Views(Answering):
 
     def bad_request(self, error: HistoryError | DataError) -> ResponseReturnValue:
         return self.error(400, "That cannot be shown", error_text(error))
+
+    def refused_form(self, error: BadRequest) -> ResponseReturnValue:
+        return self.error(400, "Nothing was done", error.description or "The form cannot be read.")
 
     def too_deep(self, error: RecursionError) -> ResponseReturnValue:
         return self.error(400, "That cannot be shown", "A value is nested more deeply than Python can read.")
