@@ -102,5 +102,5 @@ def as_json(value: Any) -> Any:
 def test_each_activity_in_turn(audited: Engine) -> None:
     run_state_machine_as_test(
         lambda: Comparer(audited),
-        settings=settings(max_examples=20, stateful_step_count=40, deadline=None),
+        settings=settings(max_examples=12, stateful_step_count=40, deadline=None),
     )
