@@ -185,7 +185,7 @@ def test_as_of_answers_no_for_a_row_that_was_gone(told: Shop) -> None:
 
 
 def test_as_of_says_when_the_history_begins(told: Shop) -> None:
-    assert "begins at" in told.mistake("as-of", "orders", "1", "2h")
+    assert "The history of 'orders' 1 begins at" in told.mistake("as-of", "orders", "1", "2h")
     assert "which is in the future" in told.mistake("as-of", "orders", "1", "2999-01-01")
 
 

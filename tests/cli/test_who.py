@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
-from audit_core import audit_context
-from sqlalchemy import URL, create_engine, text
+from audit_core import AuditLog, audit_context
+from audit_core.cli.errors import CommandError
+from audit_core.cli.options import column_name
+from sqlalchemy import URL, Column, Integer, MetaData, String, Table, create_engine, text
 from sqlalchemy.orm import Session
 
 from tests.cli import staff
@@ -74,9 +77,23 @@ def test_one_column_is_named_as_in_the_model_or_in_the_database(told: StaffShop)
     assert "'nix' is not a column of 'articles'; its columns are 'id', 't_title'" in told.mistake(
         "who", "articles", "2", "nix"
     )
-    assert told.lines("log", "--table", "articles", "--column", "title") == told.lines(
-        "log", "--table", "articles", "--column", "t_title"
-    )
+    of_column = told.lines("log", "--table", "articles", "--column", "t_title")
+    assert len(of_column) > 1
+    assert told.lines("log", "--table", "articles", "--column", "title") == of_column
+    assert told.lines("log", "--column", "title") == told.lines("log", "--column", "t_title") == of_column
+
+
+def test_a_name_that_models_give_to_several_columns_needs_the_table() -> None:
+    log = AuditLog(MetaData())
+    info: Any = {"versioned": {}}
+    for number in (1, 2):
+        named = Column(f"t{number}_title", String, key="title")
+        Table(f"things_{number}", log.metadata, Column("id", Integer, primary_key=True), named, info=info)
+    assert column_name(log, log.metadata.tables["things_2"], "title") == "t2_title"
+    assert column_name(log, None, "t1_title") == "t1_title"
+    assert column_name(log, None, "was dropped") == "was dropped"
+    with pytest.raises(CommandError, match="'title' is 't1_title' of 'things_1', 't2_title' of 'things_2'; say with"):
+        column_name(log, None, "title")
 
 
 def test_a_row_that_is_gone_is_the_answer_no(told: StaffShop) -> None:

@@ -251,6 +251,37 @@ def test_changes_that_would_come_before_earlier_ones_are_refused(engine: Engine)
         log.import_rows(engine, [{**row, "issued_at": "2022-01-01T00:00:00Z"}], source="another")
 
 
+MOVED = {"table": "articles", "verb": "update", "old_data": {"id": 1, "title": "x"}, "changed_data": {"id": 2}}
+NEW = {"table": "articles", "verb": "insert", "changed_data": {"id": 1, "title": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("script", "row"),
+    [
+        # The key that a record leaves is one of which the trail has a change.
+        ("INSERT INTO articles VALUES (1, 'Own')", MOVED),
+        # A key that a record left in the trail comes to another one.
+        ("UPDATE articles SET id = 3 WHERE id = 9", {**NEW, "changed_data": {"id": 9, "title": "x"}}),
+        ("UPDATE articles SET id = 3 WHERE id = 9", {**MOVED, "changed_data": {"id": 9}}),
+        ("UPDATE articles SET id = 3 WHERE id = 9", {**MOVED, "old_data": {"id": 9, "title": "x"}}),
+    ],
+    ids=["left", "taken", "moved there", "left twice"],
+)
+def test_changes_of_a_key_that_would_come_before_earlier_ones_are_refused(
+    engine: Engine, script: str, row: dict[str, Any]
+) -> None:
+    """The trail has nothing but the change of the key."""
+    write(engine, "INSERT INTO articles VALUES (9, 'Older than the trail')")
+    install(engine)
+    write(engine, script)
+    later = {**row, "issued_at": (dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=1)).isoformat()}
+    said = r"1 changes of .* are later than .* public.articles '[19]' at "
+    with pytest.raises(ConfigurationError, match=said) as error:
+        log.import_rows(engine, [later], source="elsewhere")
+    write(engine, str(error.value).partition("give the import up: ")[2])
+    assert log.import_rows(engine, [{**row, "issued_at": "2020-01-01T00:00:00Z"}], source="elsewhere").activities == 1
+
+
 def test_one_that_was_interrupted_goes_on(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     values = "\n".join(f"INSERT INTO articles VALUES ({number}, 'Title')" for number in range(10))
     old_articles(engine, values)

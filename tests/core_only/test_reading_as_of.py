@@ -208,7 +208,10 @@ def test_before_the_history_begins(session: Session) -> None:
     run(session, "INSERT INTO customers VALUES (1, 'Ann')")
     when = run(session, "INSERT INTO customers VALUES (2, 'Ben')")
     with pytest.raises(HistoryError, match=r"The history of 'customers' 1 begins at .* with its insert"):
-        audit_log.get_as_of(session, Customer, 1, start)
+        audit_log.get_as_of(session, Customer, (1,), start)
+    kathmandu = start.astimezone(dt.timezone(dt.timedelta(hours=5, minutes=45)))
+    with pytest.raises(HistoryError, match=r"begins at \S+\+05:45 with its insert, and \S+\+05:45 is before that"):
+        audit_log.get_as_of(session, Customer, 1, kathmandu)
     with pytest.raises(HistoryError, match=r"Nothing is recorded of 'customers' 3\. .*snapshot_audited_table"):
         audit_log.get_as_of(session, Customer, 3, start)
     with pytest.raises(HistoryError, match="begins at"):

@@ -63,8 +63,9 @@ def write_with(old: Old) -> None:
 def test_upgrade(old: Old, project: Project, engine: Engine) -> None:
     recorded = rows(engine, "SELECT * FROM activity ORDER BY id")
     assert len(recorded) == 6
-    with pytest.raises(CommandError, match=r"has the trail of flask-audit-logger-[12] still. Write the migration"):
-        project.flask("audit", "log")
+    for command in ("log", "check"):
+        with pytest.raises(CommandError, match=r"has the trail of flask-audit-logger-[12] still. Write the migration"):
+            project.flask("audit", command)
     printed = project.flask("db", "migrate", "-m", "new trail")
     migration = project.last_migration()
     source = "flask-audit-logger-1" if old.environment["INFO_KEY"] == "versioned" else "flask-audit-logger-2"

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from ..lifecycle.owner import statement
+from ..lifecycle.owner import actor_id_type, statement
 
 _TIME = "timestamptz '1970-01-01 00\\:00\\:00+00' + x.{0} * interval '1 microsecond'"
 _NAMES = "CASE WHEN x.{0} IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(CAST(x.{0} AS jsonb))) END"
@@ -39,11 +39,6 @@ _TRANSACTION = {
     "application_name": ("text", "x.application_name"),
     "erased": ("text", _NAMES.format("erased")),
 }
-_ACTOR_ID_TYPE = (
-    "SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid"
-    " JOIN pg_namespace AS n ON n.oid = c.relnamespace "
-    "WHERE c.relname = 'transaction' AND n.nspname = :of_schema AND a.attname = 'actor_id' AND NOT a.attisdropped"
-)
 
 
 class Loader:
@@ -65,8 +60,7 @@ class Loader:
     def transactions(self, rows: Sequence[Sequence[Any]], of_schema: str) -> None:
         """Insert transactions, unless ``transaction`` of a schema has them."""
         if self._actor_id_type is None:
-            query = statement(_ACTOR_ID_TYPE)
-            self._actor_id_type = str(self._connection.scalar(query, {"of_schema": self._trail})).replace(":", "\\:")
+            self._actor_id_type = actor_id_type(self._connection, self._trail).replace(":", "\\:")
         columns = {
             name: (type_, made.replace("{actor_id_type}", self._actor_id_type))
             for name, (type_, made) in _TRANSACTION.items()

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from sqlalchemy import Table, select
+from sqlalchemy import Column, Table, select
 from sqlalchemy.orm import Session
 
 from audit_core import AuditLog, AuditLogTransaction
 from audit_core.audit_log import scope_of
+from audit_core.audited import audited_tables
 from audit_core.reading import find_table, parse_key
 from audit_core.reading.bounds import FIRST_ID, LAST_ID, recorded_before
 from audit_core.reading.changes import mapper_of
+from audit_core.scope import Scope
 
 from .errors import CommandError
 from .times import read_end, read_time
@@ -67,10 +69,27 @@ def find_recorded_table(session: Session, log: AuditLog, name: str, with_archive
 
 
 def column_name(log: AuditLog, table: Table | str | None, name: str) -> str:
-    """Return what the trail calls a column, which may be given by the name that it has in the model."""
-    if not isinstance(table, Table) or any(each.name == name for each in table.columns):
+    """Return what the trail calls a column, which may be given by the name that it has in the model.
+
+    :raises CommandError: if no table is given, and models have several columns by that name.
+    """
+    scope = scope_of(log)
+    if isinstance(table, str):
         return name
-    mapper = mapper_of(scope_of(log), table)
+    tables = [each for each, _ in audited_tables(scope.metadata)] if table is None else [table]
+    if any(each.name == name for table in tables for each in table.columns):
+        return name
+    found = {str(each.name): table for table in tables if (each := _mapped(scope, table, name)) is not None}
+    if len(found) > 1:
+        columns = ", ".join(f"{column!r} of {table.name!r}" for column, table in sorted(found.items()))
+        raise CommandError(f"{name!r} is {columns}; say with --table which one.")
+    return next(iter(found), name)
+
+
+def _mapped(scope: Scope, table: Table, name: str) -> Column[Any] | None:
+    """Return the column that has a name in the model."""
+    mapper = mapper_of(scope, table)
     if mapper is not None and name in mapper.column_attrs:
-        return str(mapper.column_attrs[name].columns[0].name)
-    return str(table.columns[name].name) if name in table.columns else name
+        column = mapper.column_attrs[name].columns[0]
+        return column if isinstance(column, Column) else None
+    return table.columns.get(name)

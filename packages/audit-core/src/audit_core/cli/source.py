@@ -31,6 +31,21 @@ class Database:
 
     def require_trail(self) -> None:
         """Refuse a database that cannot be read."""
+        missing = self._missing()
+        if missing:
+            raise CommandError(
+                f"Database {self.engine.url.database!r} has no trail: there is no table {missing[0]!r} in schema "
+                f"{self.audit_log.schema!r}. Run the migrations, or install()."
+            )
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what ``check()`` finds."""
+        self._missing()
+        with self.engine.connect() as connection:
+            yield from self.audit_log.check(connection)
+
+    def _missing(self) -> list[str]:
+        """Return which tables of the trail are not there; refuse a database that has another trail in its place."""
         require_postgresql(self.engine.dialect)
         schema = self.audit_log.schema
         with self.engine.connect() as connection, fixed_search_path(connection):
@@ -42,16 +57,7 @@ class Database:
                 f"Database {self.engine.url.database!r} has the trail of {others[0].source} still. Write the migration "
                 "to this version (flask db migrate, or alembic revision --autogenerate) and run it."
             )
-        if missing:
-            raise CommandError(
-                f"Database {self.engine.url.database!r} has no trail: there is no table {missing[0]!r} in schema "
-                f"{schema!r}. Run the migrations, or install()."
-            )
-
-    def problems(self) -> Iterator[Problem]:
-        """Yield what ``check()`` finds."""
-        with self.engine.connect() as connection:
-            yield from self.audit_log.check(connection)
+        return missing
 
 
 class TrailSource(ABC):

@@ -15,11 +15,16 @@ _BEGUN = (
     " WHERE coalesce(p.table_names && CAST(:names AS text[]), true) AND p.removed_at IS NULL),"
     " (SELECT a.issued_at - interval '1 day' FROM {schema}.activity_open AS a ORDER BY a.id LIMIT 1))"
 )
+_EARLIER = (
+    "SELECT a.issued_at FROM {{schema}}.activity AS a WHERE a.table_name = w.table_name AND a.{key} = k.key"
+    " AND a.schema = w.schema AND a.verb IN ('insert', 'update', 'delete', 'snapshot') AND a.issued_at < w.issued_at"
+)
+# A change of a key is one of both keys.
 _OUT_OF_ORDER = (
-    "SELECT w.schema, w.table_name, w.row_key, w.issued_at, e.issued_at AS earlier_at, count(*) OVER () AS rows"
-    " FROM {schema}.{partition} AS w CROSS JOIN LATERAL (SELECT a.issued_at FROM {schema}.activity AS a"
-    " WHERE a.table_name = w.table_name AND a.row_key = w.row_key AND a.schema = w.schema"
-    " AND a.verb IN ('insert', 'update', 'delete', 'snapshot') AND a.issued_at < w.issued_at LIMIT 1) AS e"
+    "SELECT w.schema, w.table_name, e.key AS row_key, w.issued_at, e.issued_at AS earlier_at, count(*) OVER () AS rows"
+    " FROM {schema}.{partition} AS w CROSS JOIN LATERAL (SELECT k.key, l.issued_at"
+    " FROM unnest(ARRAY[w.row_key, w.old_row_key]) AS k (key) CROSS JOIN LATERAL ("
+    f"{_EARLIER.format(key='row_key')} UNION ALL {_EARLIER.format(key='old_row_key')} LIMIT 1) AS l LIMIT 1) AS e"
     " WHERE w.issued_at >= :begun ORDER BY w.id LIMIT 1"
 )
 

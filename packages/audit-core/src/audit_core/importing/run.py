@@ -16,7 +16,7 @@ from sqlalchemy.exc import DataError
 
 from ..errors import ConfigurationError, MaintenanceError
 from ..lifecycle.attaching import alter, attachment
-from ..lifecycle.owner import WhoIsAtWork, one_transaction, owner_connection, statement, try_lock
+from ..lifecycle.owner import WhoIsAtWork, actor_id_type, one_transaction, owner_connection, statement, try_lock
 from ..quoting import literal, qualified
 from ..settings import fixed_search_path, recorded_settings
 from .disorder import refuse_disorder
@@ -119,10 +119,6 @@ _INSERT = (
     f" WHERE r.position > CAST(:after AS bigint) AND r.position <= CAST(:until AS bigint) AND {_PROBLEM} IS NULL"
     ") AS c) AS k"
     " JOIN {schema}.{pending} AS s ON s.key = k.transaction_key) AS w"
-)
-_ACTOR_ID_TYPE = (
-    "SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a"
-    " WHERE a.attrelid = to_regclass(CAST(:of_table AS text)) AND a.attname = 'actor_id'"
 )
 _INSERT_TRANSACTIONS = (
     "INSERT INTO {{schema}}.transaction (id, native_transaction_id, issued_at, actor_id, client_addr, meta, db_user,"
@@ -402,8 +398,7 @@ class _Run:
 
     def _insert_transactions(self) -> int:
         """Insert who made the changes."""
-        of_table = {"of_table": qualified("transaction", self._schema)}
-        type_ = str(self._connection.scalar(statement(_ACTOR_ID_TYPE), of_table))
+        type_ = actor_id_type(self._connection, self._schema)
         template = _INSERT_TRANSACTIONS.format(actor_id_type=in_text(type_))
         try:
             inserted = self._execute(template, source=self._source.name)

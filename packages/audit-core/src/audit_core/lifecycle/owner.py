@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Dialect, Engine, TextClause, text
 from ..capture.conversion import Settings
 from ..errors import ConfigurationError
 from ..installation.ddl import require_postgresql
-from ..quoting import quote
+from ..quoting import qualified, quote
 
 #: Says who is at work, as the settings of a session.
 WhoIsAtWork: TypeAlias = Callable[[Dialect], Settings]
@@ -20,6 +20,11 @@ WhoIsAtWork: TypeAlias = Callable[[Dialect], Settings]
 _SET = text("SELECT pg_catalog.set_config(CAST(:name AS pg_catalog.text), CAST(:value AS pg_catalog.text), false)")
 _TRY_LOCK = text(
     "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended(CAST(:name AS pg_catalog.text), 0))"
+)
+
+_ACTOR_ID_TYPE = text(
+    "SELECT pg_catalog.format_type(a.atttypid, a.atttypmod) FROM pg_catalog.pg_attribute AS a"
+    " WHERE a.attrelid = pg_catalog.to_regclass(CAST(:of_table AS pg_catalog.text)) AND a.attname = 'actor_id'"
 )
 
 
@@ -76,3 +81,8 @@ def try_lock(connection: Connection, name: str) -> bool:
             return True
         time.sleep(wait)
     return False
+
+
+def actor_id_type(connection: Connection, schema: str) -> str:
+    """Return the type of the ids of actors in the trail of a schema, as the database writes it."""
+    return str(connection.scalar(_ACTOR_ID_TYPE, {"of_table": qualified("transaction", schema)}))

@@ -39,7 +39,7 @@ from .audited_table import AuditedTable, execute
 from .coverage import begun_empty, last_loss, limit, limits
 from .entities import Entity
 from .exact import exact_text, pg
-from .instants import past
+from .instants import beside, past
 from .known_keys import ROW_KEY, Keyed
 from .live_rows import live_rows
 from .merging import ROW_VERBS
@@ -102,7 +102,7 @@ def get_as_of(scope: Scope, session: Any, model: Any, key: Any, when: dt.datetim
     if row is None:
         for note in notes:
             table = entity.audited.table
-            warnings.warn(HistoryWarning(f"{table.fullname!r} {key!r} was gone, and {note}."), stacklevel=3)
+            warnings.warn(HistoryWarning(f"{table.fullname!r} {_shown(key)} was gone, and {note}."), stacklevel=3)
         return None
     return row if entity.mapper is None else build_labelled(entity.mapper, entity.labels, row, row["audit_notes"])
 
@@ -252,7 +252,7 @@ def _row(entity: Entity, session: Any, key: Any, when: dt.datetime) -> tuple[Row
     row = execute(audited.scope, session, select(_as_of(entity, _rows_of(entity, when, key)))).mappings().first()
     if row is not None:
         return row, tuple(row["audit_notes"])
-    name = f"{audited.table.fullname!r} {key!r}"
+    name = f"{audited.table.fullname!r} {_shown(key)}"
     activity = audited.activities
     of_row = select(activity.c.verb, activity.c.issued_at, activity.c.id).where(
         activity.c.verb.in_(ROW_VERBS), activity.c.row_key == row_key
@@ -261,7 +261,7 @@ def _row(entity: Entity, session: Any, key: Any, when: dt.datetime) -> tuple[Row
     since = left.known_since
     if since is not None and when < since:
         raise HistoryError(
-            f"Retention removed what was recorded of {audited.table.fullname!r} before {since.isoformat()}, and "
+            f"Retention removed what was recorded of {audited.table.fullname!r} before {beside(when, since)}, and "
             f"{when.isoformat()} is before that."
         )
     if since is not None:
@@ -275,7 +275,7 @@ def _row(entity: Entity, session: Any, key: Any, when: dt.datetime) -> tuple[Row
         return None, () if lost is None else (LOSS_NOTE,)
     if since is not None and first is None and left.lacks_unchanged:
         raise HistoryError(
-            f"Nothing is recorded of {name} since {since.isoformat()}, before which retention removed everything. If "
+            f"Nothing is recorded of {name} since {beside(when, since)}, before which retention removed everything. If "
             "it is there today, it has not changed since."
         )
     if since is not None and (first is None or first.issued_at > when):
@@ -287,7 +287,7 @@ def _row(entity: Entity, session: Any, key: Any, when: dt.datetime) -> tuple[Row
         )
     if first.issued_at > when:
         raise HistoryError(
-            f"The history of {name} begins at {first.issued_at.isoformat()} with its {first.verb}, and "
+            f"The history of {name} begins at {beside(when, first.issued_at)} with its {first.verb}, and "
             f"{when.isoformat()} is before that. Ask for a later time."
         )
     last = execute(
@@ -300,3 +300,8 @@ def _row(entity: Entity, session: Any, key: Any, when: dt.datetime) -> tuple[Row
     if lost is not None and lost > last.issued_at:
         said.append(LOSS_NOTE)
     return None, tuple(said)
+
+
+def _shown(key: Any) -> str:
+    """Write a key as it is given, also where a single value came in a tuple."""
+    return repr(key[0] if isinstance(key, (tuple, list)) and len(key) == 1 else key)

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Executable,
     Result,
+    ScalarSelect,
     Select,
     Table,
     and_,
@@ -101,7 +102,7 @@ class AuditedTable:
         """
         activity = self.all_activities
         columns = [activity.c[name] for name in _FOUND]
-        found = select(*columns).where(self._is_named(activity.c), condition(activity.c)).offset(literal_column("0"))
+        found = select(*columns).where(self.has_name(activity.c), condition(activity.c)).offset(literal_column("0"))
         return found.correlate_except(activity).lateral()
 
     @property
@@ -160,23 +161,29 @@ class AuditedTable:
         is_own = or_(
             and_(
                 activity.table_name == self.table.name,
-                activity.schema == select(self._schema.c.name).scalar_subquery(),
+                activity.schema == self.schema,
             ),
             and_(activity.relid == any_(array_of(select(self._numbers.c.relid))), not_(is_others)),
         )
         if few:
             # It reads no table of its own, so all is correlated.
             is_own = exists(select(literal(1)).where(is_own).offset(literal_column("0")).correlate_except(None))
-        return and_(self._is_named(activity), is_own)
+        return and_(self.has_name(activity), is_own)
 
-    def _is_named(self, activity: Any) -> ColumnElement[bool]:
-        is_named: ColumnElement[bool] = activity.table_name == any_(array_of(select(self._names.c.name)))
-        return is_named
+    def has_name(self, activity: Any) -> ColumnElement[bool]:
+        """Return whether an activity has a name that the table has, or may have had."""
+        has_name: ColumnElement[bool] = activity.table_name == any_(array_of(select(self._names.c.name)))
+        return has_name
 
     @property
     def possible_names(self) -> Select[Any]:
         """Select the table's name, and those that no table has any more, which may have been its own."""
         return select(self._names.c.name)
+
+    @property
+    def schema(self) -> ScalarSelect[str]:
+        """The schema in which the table is, or would be."""
+        return select(self._schema.c.name).scalar_subquery()
 
     # What these say is needed at several places of a query, and looked up once.
 
@@ -247,7 +254,7 @@ class AuditedTable:
             select(covered.c.relid)
             .where(
                 covered.c.table_name == exact_text(self.table.name),
-                covered.c.schema == select(self._schema.c.name).scalar_subquery(),
+                covered.c.schema == self.schema,
                 covered.c.relid.not_in(select(now.c.relid)),
             )
             .cte()
@@ -264,7 +271,7 @@ class AuditedTable:
             .select_from(relations)
             .where(
                 pg_class.c.relname == self.table.name,
-                pg_namespace.c.nspname == select(self._schema.c.name).scalar_subquery(),
+                pg_namespace.c.nspname == self.schema,
             )
             .cte()
         )

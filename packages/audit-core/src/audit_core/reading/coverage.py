@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, OID
 
-from .audited_table import AuditedTable, schema_of
+from .audited_table import AuditedTable
 from .exact import ExactText, exact_text, operate
 from .names import find_table
 
@@ -110,7 +110,7 @@ def _limits(audited: AuditedTable) -> CTE:
                 and_(kept.c.schema == empty, kept.c.table_name == empty),
                 and_(
                     kept.c.table_name == exact_text(audited.table.name),
-                    kept.c.schema == schema_of(audited.scope, audited.table).scalar_subquery(),
+                    kept.c.schema == audited.schema,
                 ),
             )
         )

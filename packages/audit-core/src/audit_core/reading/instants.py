@@ -33,3 +33,11 @@ def past(when: dt.datetime, name: str = "when") -> dt.datetime:
     if instant(when, name) > dt.datetime.now(dt.timezone.utc) + _CLOCK_SKEW:
         raise HistoryError(f"{name} is {when.isoformat()}, which is in the future: nothing is recorded of it.")
     return when
+
+
+def beside(when: dt.datetime, other: dt.datetime) -> str:
+    """Write another instant in the time zone of one that was given, so that the two can be compared."""
+    try:
+        return other.astimezone(when.tzinfo).isoformat()
+    except OverflowError:
+        return other.isoformat()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
-from sqlalchemy import ClauseElement, ColumnClause, ColumnElement, and_, any_, case, exists, literal, select
+from sqlalchemy import ClauseElement, ColumnClause, ColumnElement, and_, any_, case, exists, literal, select, union
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql import operators, sqltypes
@@ -125,8 +125,11 @@ def _keys(audited: AuditedTable, texts: list[str]) -> ColumnElement[Any]:
     had_other = exists(
         select(literal(1)).where(audited.is_of(events.c), exists(select(literal(1)).where(is_key).correlate(events)))
     )
-    activity = audited.activities
-    given = select(activity.c.row_key.label("key")).where(activity.c.row_key.is_not(None))
-    left = select(activity.c.old_row_key).where(activity.c.old_row_key.is_not(None))
-    every = given.union(left)
+    # Those of other tables of the name do no harm, and to tell them apart takes time for each partition.
+    given, left = audited.all_activities, audited.all_activities
+    keys = (
+        select(key).where(audited.has_name(each.c), key.is_not(None))
+        for each, key in ((given, given.c.row_key.label("key")), (left, left.c.old_row_key))
+    )
+    every = union(*keys)
     return case((had_other, array_of(every)), else_=literal(texts, ARRAY(ExactText())))
