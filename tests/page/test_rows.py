@@ -77,6 +77,19 @@ def test_columns_that_have_no_room_stand_behind(
     assert beside[2] == ["2, No. 2", "No. 2", "1 moreextra1"]
 
 
+def test_rows_that_differ_in_their_keys_only_are_named_in_a_row(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        db.session.add_all(Comment(id=number, article_key="one", title="same") for number in range(1, 4))
+        db.session.commit()
+    shown = body(client, "transaction/4")
+    (common,) = tables_of(shown)
+    assert ["title", "same"] in common
+    (named,) = re.findall(r'(?s)<ul class="keys">.*?</ul>', shown)
+    assert re.findall(r'href="([^"]*)">([^<]*)<', named) == [
+        (f"/audit/record?table=comment&amp;key={number}", f"{number}, same") for number in range(1, 4)
+    ]
+
+
 def test_what_is_hidden_and_what_differs_in_kind(app: Flask, client: FlaskClient) -> None:
     with app.app_context():
         db.session.add_all(Article(key=f"k{number}", secret="hunter3") for number in range(3))
@@ -86,9 +99,9 @@ def test_what_is_hidden_and_what_differs_in_kind(app: Flask, client: FlaskClient
     assert "hunter3" not in shown
     tables = tables_of(shown)
     assert ["secret", "***"] in tables[0]
+    assert re.findall(r">(k\d)</a>", shown) == ["k0", "k1", "k2"]
     # Two votes are not worth a table.
-    assert [line[0] for table in tables[1:2] for line in table] == ["Record", "k0", "k1", "k2"]
-    assert [each[1] for each in tables[2:]] == [["id", "1"], ["id", "2"]]
+    assert [each[1] for each in tables[1:]] == [["id", "1"], ["id", "2"]]
 
 
 def test_equal_updates_are_lines_of_a_table(app: Flask, client: FlaskClient) -> None:
