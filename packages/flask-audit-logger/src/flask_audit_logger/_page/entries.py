@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from .days import ids_at
 from .loading import LOADED_INTO_LOG, load_activities, transactions_of
-from .matching import few_matching, matching_of, without_reads
+from .matching import few_matching, known_matching, matching_of, without_reads
 from .partitions import highest_id, is_among, lowest_id, of_each
 from .repeated import REMEMBERED, large_among, listed_before
 
@@ -122,9 +123,9 @@ def log_entries(
     :param listed: large transactions of the pages before.
     """
     asked = without_reads(filters)
-    few = None if "text" in filters and "transaction" not in filters else few_matching(log, session, asked)
+    few = _few(log, session, asked, after)
     if few is not None:
-        found = _transactions(log, session, few.limit(_COUNTED_OF_FEW + 1), (), ENTRIES + 1, below=after)
+        found = few
         page = EntryPage(after=found[ENTRIES - 1].last_id if len(found) > ENTRIES else None)
     else:
         found, page, floor = _search(log, session, asked, after, listed)
@@ -137,6 +138,15 @@ def log_entries(
     if not filters:
         _count(log, session, found)
     return replace(page, entries=_entries(log, session, found))
+
+
+def _few(log: AuditLog, session: Session, filters: dict[str, Any], below: int | None) -> list[_Found] | None:
+    """Find what is asked for, and one transaction more than a page has, if an index leads to few activities."""
+    known = known_matching(log, session, filters)
+    if known is not None:
+        return _grouped(known, ENTRIES + 1, below)
+    few = None if "text" in filters and "transaction" not in filters else few_matching(log, session, filters)
+    return None if few is None else _transactions(log, session, few.limit(_COUNTED_OF_FEW + 1), (), ENTRIES + 1, below)
 
 
 def count_changes(
@@ -262,6 +272,21 @@ def _transactions(
         one.groups.append(Group(schema, table_name, verb, count))
         one.ids = sorted([*one.ids, *(some or ())], reverse=True)[:DETAILS]
     return list(found.values())
+
+
+def _grouped(rows: Sequence[Any], limit: int, below: int | None) -> list[_Found]:
+    """Group activities that are at hand in the same way."""
+    own: dict[int, list[Any]] = {}
+    for row in sorted(rows, key=lambda each: each.id, reverse=True):
+        own.setdefault(row.transaction_id, []).append(row)
+    newest = [(number, some) for number, some in own.items() if below is None or some[0].id < below]
+    found = []
+    for number, some in newest[:limit]:
+        last_id = some[0].id
+        counts = Counter((each.schema, each.table_name, each.verb) for each in some)
+        ids = [each.id for each in some[:DETAILS] if each.id > last_id - _NEAR]
+        found.append(_Found(number, last_id, ids, [Group(*kind, count) for kind, count in counts.items()]))
+    return found
 
 
 def _count(log: AuditLog, session: Session, found: list[_Found]) -> None:

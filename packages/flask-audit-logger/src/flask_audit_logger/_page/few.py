@@ -8,31 +8,22 @@ from typing import Any
 
 from audit_core import AuditLog
 from audit_core.siblings import is_of_actor, scope_of
-from sqlalchemy import BigInteger, Select, Text, func, inspect, select
+from sqlalchemy import func, inspect, select
 from sqlalchemy.orm import Session
-from sqlalchemy.types import TypeEngine
 
-from .given_rows import given_rows
 from .partitions import of_each, stretches
 
 #: An actor with not more activities has few; not more transactions are looked at.
 OF_ACTOR = 1000
 _OF_TABLE = 5000
 _OWN = "audit_logger_own"
-_COLUMNS: dict[str, TypeEngine[Any]] = {
-    "id": BigInteger(),
-    "transaction_id": BigInteger(),
-    "schema": Text(),
-    "table_name": Text(),
-    "verb": Text(),
-}
 
 
 @dataclass(frozen=True)
 class Own:
     """The last activities of an actor."""
 
-    #: Each with its :data:`_COLUMNS`.
+    #: Each with its ``id``, ``transaction_id``, ``schema``, ``table_name`` and ``verb``.
     rows: Sequence[Any]
     #: Whether the actor has no others.
     are_all: bool
@@ -50,18 +41,13 @@ def _own_activities(log: AuditLog, session: Session, actor: Any) -> Own:
     transaction, activity = log.transaction_cls, inspect(log.activity_cls).local_table.c
     last = select(transaction.id).where(is_of_actor(scope_of(log), actor)).order_by(transaction.id.desc())
     ids = session.scalars(last.limit(OF_ACTOR + 1)).all()
-    columns = select(*(activity[name] for name in _COLUMNS))
+    columns = select(activity.id, activity.transaction_id, activity.schema, activity.table_name, activity.verb)
     rows: list[Any] = []
     for stretch in stretches(log, session, ids[:OF_ACTOR]):
         most = OF_ACTOR + 1 - len(rows)
         if most:
             rows += session.execute(of_each(log, session, columns, stretch, most).limit(most))
     return Own(rows[:OF_ACTOR], len(ids) <= OF_ACTOR and len(rows) <= OF_ACTOR)
-
-
-def selected(rows: Sequence[Any]) -> Select[Any]:
-    """Select activities that were found, without looking for them again."""
-    return select(given_rows("found", ([row._mapping[name] for name in _COLUMNS] for row in rows), **_COLUMNS))
 
 
 def are_few_of_table(log: AuditLog, session: Session, table: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from audit_core import AuditLog
@@ -20,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from .few import are_few_of_table, own_activities, selected
+from .few import are_few_of_table, own_activities
 from .partitions import by_ids
 from .queries import of_activity, of_transaction
 
@@ -39,6 +40,17 @@ def all_matching(log: AuditLog, filters: dict[str, Any]) -> Select[Any]:
     return query.where(_contains(log, filters["text"])) if "text" in filters else query
 
 
+def known_matching(log: AuditLog, session: Session, filters: dict[str, Any]) -> Sequence[Any] | None:
+    """Return the activities that are asked for, if all that is asked is known of those of an actor.
+
+    A single verb is what somebody wrote, and may be none.
+    """
+    if filters.keys() != {"actor", "verb"} or isinstance(filters["verb"], str):
+        return None
+    own = own_activities(log, session, filters["actor"])
+    return [each for each in own.rows if each.verb in filters["verb"]] if own.are_all else None
+
+
 def few_matching(log: AuditLog, session: Session, filters: dict[str, Any]) -> Select[Any] | None:
     """Select what is asked for, if an index leads to few activities."""
     matching = matching_of(log, filters)
@@ -48,11 +60,7 @@ def few_matching(log: AuditLog, session: Session, filters: dict[str, Any]) -> Se
         own = own_activities(log, session, filters["actor"])
         if own.are_all:
             # They are the actor's, so nobody has to look at their transactions again.
-            others = {name: value for name, value in filters.items() if name != "actor"}
-            # A single verb is what somebody wrote, and may be none.
-            if others.keys() == {"verb"} and not isinstance(others["verb"], str):
-                return selected([each for each in own.rows if each.verb in others["verb"]])
-            matching = matching_of(log, others)
+            matching = matching_of(log, {name: value for name, value in filters.items() if name != "actor"})
             return by_ids(log, matching, [each.id for each in own.rows]) if own.rows else matching.where(false())
     return matching if "table" in filters and are_few_of_table(log, session, filters["table"]) else None
 
