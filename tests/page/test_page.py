@@ -247,6 +247,32 @@ def test_an_undo_leads_to_what_it_takes_back(client: FlaskClient) -> None:
     assert '<dd class="value"><a href="/audit/transaction/2">Transaction 2</a></dd>' in page
 
 
+def test_what_was_undone_says_so_as_long_as_it_is(client: FlaskClient) -> None:
+    sent = {"audit_csrf": token(client, 2)}
+    assert "Undone by" not in body(client, "transaction/2")
+    undo = client.post("/audit/transaction/2/undo", data=sent).location.rpartition("/")[2]
+    page = body(client, "transaction/2")
+    assert f'<dt>Undone by</dt><dd><a href="/audit/transaction/{undo}">Transaction {undo}</a></dd>' in page
+    assert "Undo this transaction" not in page
+    assert client.get("/audit/transaction/2.json").json["undone_by"] == int(undo)  # type: ignore[index]
+    refused = body(client, "transaction/2/undo")
+    assert "It was undone by" in refused
+    assert "Rehearse the undo" not in refused
+    client.post(f"/audit/transaction/{undo}/undo", data=sent)
+    page = body(client, "transaction/2")
+    assert "Undone by" not in page
+    assert "Undo this transaction" in page
+
+
+def test_what_is_only_said_to_be_undone_is_not(app: Flask, client: FlaskClient) -> None:
+    with app.app_context(), audit_context(meta={"undoes": 2}):
+        db.session.add(Article(key="new"))
+        db.session.commit()
+    page = body(client, "transaction/2")
+    assert "Undone by" not in page
+    assert "Undo this transaction" in page
+
+
 @pytest.mark.parametrize("said", [True, "2", -1, 2**63, 1.5, None, [2]])
 def test_an_undo_that_is_only_said_to_be_one_leads_nowhere(app: Flask, client: FlaskClient, said: Any) -> None:
     with app.app_context(), audit_context(meta={"undoes": said}):

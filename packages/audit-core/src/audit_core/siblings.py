@@ -36,6 +36,8 @@ from .request import request_id_of, request_meta, storable
 from .scope import Scope
 from .seals.stored import sealed_in
 from .settings import fixed_search_path
+from .undo.claims import undone_by
+from .undo.ignoring import ignored_columns
 from .undo.refusals import headline
 from .words import Budget, Piece, compare, edits_between, fold
 
@@ -88,6 +90,7 @@ __all__ = [
     "foreign_keys_of",
     "function_names",
     "headline",
+    "ignored_columns",
     "import_within",
     "is_audited",
     "is_of_actor",
@@ -117,5 +120,6 @@ __all__ = [
     "short_name",
     "storable",
     "table_of",
+    "undone_by",
     "why_unknown",
 ]

@@ -46,6 +46,8 @@ def undone_by(scope: Scope, connection: Connection, transaction_id: int, ignored
 
     :param ignored: columns that an undo leaves as they are; an update of them alone needs none, and is none.
     """
+    if not connection.scalar(select(_is_claimed(scope, transaction_id))):
+        return None
     # Also tables of which nothing is ignored: a name without a schema means any table that is not among them.
     names = {table.key: sorted(columns) for table, columns in (ignored or {}).items()}
     claims = _claims(scope, cast(literal(transaction_id), BigInteger()), names).cte("claims", recursive=True)
@@ -60,13 +62,28 @@ def undone_by(scope: Scope, connection: Connection, transaction_id: int, ignored
     return standing.get(transaction_id)
 
 
+def _is_claimed(scope: Scope, transaction_id: int) -> ColumnElement[bool]:
+    """Return whether anything claims to have undone a transaction: of most nothing does, and that is known at once."""
+    transaction: FromClause = inspect(scope.transaction_cls).local_table.alias()
+    return exists(_one().where(_says_so(transaction, cast(literal(transaction_id), BigInteger()))))
+
+
+def _says_so(transaction: FromClause, undoes: ColumnElement[int]) -> ColumnElement[bool]:
+    """Return whether a later transaction claims to have undone another one."""
+    meta = type_coerce(transaction.c.meta, JSONB())
+    # Both as in the index, which a bound name would not match.
+    key: ColumnElement[str] = literal_column(f"CAST('{UNDOES}' AS text)", Text())
+    return and_(
+        operate(meta, "?", key),
+        operate(operate(meta, "->", key, JSONB()), "=", pg.to_jsonb(undoes, type_=JSONB())),
+        transaction.c.id > undoes,
+    )
+
+
 def _claims(scope: Scope, undoes: ColumnElement[int], ignored: dict[str, list[str]]) -> Select[Any]:
     """Select the claims to have undone a transaction that count."""
     transaction: FromClause = inspect(scope.transaction_cls).local_table.alias()
     activity: FromClause = inspect(scope.activity_cls).local_table
-    meta = type_coerce(transaction.c.meta, JSONB())
-    # Both as in the index, which a bound name would not match.
-    key: ColumnElement[str] = literal_column(f"CAST('{UNDOES}' AS text)", Text())
     done, against = activity.alias(), activity.alias()
     is_done = and_(done.c.transaction_id == undoes, done.c.verb.in_(TAKEN_BACK))
     opposite = case(
@@ -86,9 +103,7 @@ def _claims(scope: Scope, undoes: ColumnElement[int], ignored: dict[str, list[st
         is_done, is_against = and_(is_done, _does_more(done, ignored)), and_(is_against, _does_more(against, ignored))
     is_left = ~exists(_one().where(is_against).correlate_except(against))
     return select(undoes.label("undoes"), transaction.c.id.label("by")).where(
-        operate(meta, "?", key),
-        operate(operate(meta, "->", key, JSONB()), "=", pg.to_jsonb(undoes, type_=JSONB())),
-        transaction.c.id > undoes,
+        _says_so(transaction, undoes),
         exists(_one().where(is_done).correlate_except(done)),
         ~exists(_one().where(is_done, is_left).correlate_except(done)),
     )

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from audit_core import HistoryError, UndoConflictError, audit_context
-from audit_core.siblings import parse_actor, sealed_in
+from audit_core.siblings import ignored_columns, parse_actor, sealed_in, undone_by
 from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DataError, DBAPIError
@@ -155,12 +155,14 @@ class Views(Answering):
             count = sum(group.count for group in groups)
             page = queries.transaction_page(self.logger, own, id_, asked_after(), is_large=count > UNDO_LIMIT)
             names = self.named(own, page.activities, [transaction.actor_id])
+            undone = self._undone_by(own, id_) if count <= UNDO_LIMIT else None
 
             def document() -> dict[str, Any]:
                 return {
                     **transaction_document(id_, transaction, names),
                     **counts_document(groups, is_counted),
                     "sealed": None if sealed is None else asdict(sealed),
+                    "undone_by": undone,
                     "activities": [activity_document(each, names) for each in page.activities],
                     **({"undo_limit": UNDO_LIMIT} if template == "undo.html" else {}),
                     **next_page(page.after),
@@ -169,7 +171,12 @@ class Views(Answering):
             counts = {"groups": groups, "is_counted": is_counted, "count": count, "limit": UNDO_LIMIT}
             sealed = sealed_in(own.connection(), self.logger.schema, id_)
             shown = {"id": id_, "transaction": transaction, "page": page, "names": names, "sealed": sealed, **counts}
+            shown["undone"] = undone
             return self.answer(template, document, **shown, title=title.format(id_))
+
+    def _undone_by(self, own: Session, id_: int) -> int | None:
+        """Return the transaction that undid another one, as an undo would find it."""
+        return undone_by(self.scope, own.connection(), id_, ignored_columns(self.scope, []))
 
     def rehearse_undo(self, id: str) -> ResponseReturnValue:
         require_csrf_token()
