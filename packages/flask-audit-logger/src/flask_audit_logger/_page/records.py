@@ -30,7 +30,7 @@ from .states import State, compare_states, read_states, recorded_row
 #: What stands in an address for the state of now.
 _NOW = "now"
 #: The types of values whose text is the one that is recorded.
-_PLAIN = (type(None), bool, int, str, Decimal, dt.date, dt.datetime, uuid.UUID)
+_PLAIN = (bool, int, str, Decimal, dt.date, dt.datetime, uuid.UUID)
 
 
 class RecordViews(Answering):
@@ -136,8 +136,10 @@ class RecordViews(Answering):
     def _as_recorded(self, own: Session, table: Any, row: Any, when: dt.datetime) -> dict[str, Any]:
         """Take what is no plain value as it is recorded: Python's floats have fewer digits, and bytes no text."""
         values = {each.key: row[each.key] for each in table.columns}
-        others = [each for each in table.columns if isinstance(each.type, JSON) or type(values[each.key]) not in _PLAIN]
-        if any(values[each.key] is not None for each in others):
+        # What is masked is not known, and is no text of three asterisks.
+        known = [each for each in table.columns if values[each.key] is not None]
+        others = [each for each in known if isinstance(each.type, JSON) or type(values[each.key]) not in _PLAIN]
+        if others:
             _, recorded = recorded_row(self.logger, own, row, when)
             for each in others:
                 if recorded and each.name in recorded:
@@ -197,10 +199,8 @@ def _shown(value: Any, why_unknown: str | None) -> tuple[str, str]:
     return ("", why_unknown) if value is None and why_unknown else cut(value_text(value))
 
 
-def _text(value: Any) -> str | None:
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return f"\\x{bytes(value).hex()}"
-    return None if value is None else str(value)
+def _text(value: Any) -> str:
+    return f"\\x{bytes(value).hex()}" if isinstance(value, (bytes, bytearray, memoryview)) else str(value)
 
 
 def _choice(name: str) -> int | None:
