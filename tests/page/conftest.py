@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from audit_core import audit_context
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import URL
+from sqlalchemy import URL, event, text
 
 from tests.page.app import Article, User, audit_logger, create_app, db
 
@@ -49,6 +52,30 @@ def fill(app: Flask) -> None:
             db.session.commit()
         db.session.add(Article(key=KEY, title=HOSTILE))
         db.session.commit()
+
+
+@contextmanager
+def role_without(app: Flask, table: str) -> Iterator[None]:
+    """Have the app work as a role that may read all tables but one."""
+    role, quoted = f"audit_test_{uuid.uuid4().hex}", table.replace('"', '""')
+    with app.app_context():
+        engine = db.engine
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {role}"))
+        connection.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"))
+        connection.execute(text(f'REVOKE ALL ON "{quoted}" FROM {role}'))
+
+    def become(connection: Any) -> None:
+        connection.exec_driver_sql(f"SET LOCAL ROLE {role}")
+
+    event.listen(engine, "begin", become)
+    try:
+        yield
+    finally:
+        event.remove(engine, "begin", become)
+        with engine.begin() as connection:
+            connection.execute(text(f"DROP OWNED BY {role}"))
+            connection.execute(text(f"DROP ROLE {role}"))
 
 
 def dispose(app: Flask) -> None:

@@ -12,9 +12,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_audit_logger._page.belonging import foreign_keys, key_text
-from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, event, text
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, text
 
 from tests.page.app import Article, Comment, Line, Part, Visit, Vote, db
+from tests.page.conftest import role_without
 from tests.page.test_page import TABLE, body
 from tests.page.test_plans import explained, looked_at, within
 
@@ -147,25 +148,8 @@ def test_many_rows_are_counted_to_a_limit_along_an_index(belonging: Flask) -> No
 
 
 def test_a_table_that_may_not_be_read_is_left_out(belonging: Flask) -> None:
-    role = f"audit_test_{uuid.uuid4().hex}"
-    with belonging.app_context():
-        engine = db.engine
-    with engine.begin() as connection:
-        connection.execute(text(f"CREATE ROLE {role}"))
-        connection.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"))
-        connection.execute(text(f"REVOKE ALL ON line FROM {role}"))
-
-    def become(connection: Any) -> None:
-        connection.exec_driver_sql(f"SET LOCAL ROLE {role}")
-
-    event.listen(engine, "begin", become)
-    try:
+    with role_without(belonging, "line"):
         tables = found(record(belonging.test_client(), TABLE, "one")["referred_to_by"])
-    finally:
-        event.remove(engine, "begin", become)
-        with engine.begin() as connection:
-            connection.execute(text(f"DROP OWNED BY {role}"))
-            connection.execute(text(f"DROP ROLE {role}"))
     assert {name for name, *_ in tables} == {"comment", "vote"}
 
 
