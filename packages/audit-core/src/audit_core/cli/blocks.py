@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from audit_core import AuditLog, AuditLogActivity, AuditLogTransaction
 from audit_core.audit_log import scope_of
-from audit_core.reading.bounds import end_id_of, first_id_of
+from audit_core.reading.activities import is_of_transaction
 from audit_core.reading.exact import pg
 
 from .description import (
@@ -85,16 +85,12 @@ def _last_changes(
     session: Session, log: AuditLog, filters: Mapping[str, Any], transactions: list[int]
 ) -> dict[int, list[AuditLogActivity]]:
     """Load the last changes of some transactions, newest first, and one more than is shown if there are more."""
-    activity, scope = log.activity_cls, scope_of(log)
+    activity = log.activity_cls
     given = pg.unnest(literal(transactions, ARRAY(BigInteger()))).table_valued(column("id", BigInteger()))
     number = given.render_derived().c.id
     last = (
         log.activities(**filters)
-        .where(
-            activity.transaction_id == number,
-            activity.id >= first_id_of(scope, number),
-            activity.id < end_id_of(scope, number),
-        )
+        .where(is_of_transaction(scope_of(log), number))
         .limit(_CHANGES + 1)
         .with_only_columns(activity.id)
         .correlate(number.table)

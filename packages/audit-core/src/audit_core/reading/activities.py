@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, Table, cast, inspect, literal, select, type_coerce
+from sqlalchemy import ColumnElement, Select, Table, and_, cast, inspect, literal, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -66,15 +66,20 @@ def activities(
     if since is not None and until is not None and since > until:
         raise HistoryError(f"since is {since.isoformat()}, which is later than until, {until.isoformat()}.")
     if transaction is not None:
-        number = transaction_id(scope, transaction)
-        query = query.where(
-            activity.transaction_id == number,
-            activity.id >= first_id_of(scope, number),
-            activity.id < end_id_of(scope, number),
-        )
+        query = query.where(is_of_transaction(scope, transaction_id(scope, transaction)))
     if after is not None:
         query = query.where(activity.id < (after if isinstance(after, int) else after.id))
     return query
+
+
+def is_of_transaction(scope: Scope, number: int | ColumnElement[int]) -> ColumnElement[bool]:
+    """Return whether an activity is of a transaction, which is looked for in its partitions only."""
+    activity = scope.activity_cls
+    return and_(
+        activity.transaction_id == number,
+        activity.id >= first_id_of(scope, number),
+        activity.id < end_id_of(scope, number),
+    )
 
 
 def transaction_id(scope: Scope, transaction: Any) -> int:

@@ -27,6 +27,7 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, OID
+from sqlalchemy.orm import InstrumentedAttribute
 
 from .audited_table import AuditedTable
 from .exact import ExactText, exact_text, operate
@@ -87,6 +88,11 @@ def limits(audited: AuditedTable) -> CTE:
 def limit(audited: AuditedTable, name: str) -> ScalarSelect[Any]:
     """Select one of the :func:`limits`."""
     return select(limits(audited).c[name]).scalar_subquery()
+
+
+def is_kept(audited: AuditedTable, issued_at: ColumnElement[Any] | InstrumentedAttribute[Any]) -> ColumnElement[bool]:
+    """Return whether an activity is not from before what retention removed."""
+    return func.coalesce(issued_at >= limit(audited, "removed_until"), true())
 
 
 def _limits(audited: AuditedTable) -> CTE:

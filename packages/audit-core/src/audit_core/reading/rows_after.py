@@ -9,12 +9,11 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import DateTime, Integer, Table, case, cast, func, literal, or_, select, union_all
+from sqlalchemy import DateTime, Integer, Table, case, literal, or_, select, union_all
 
 from .audited_table import execute
-from .coverage import limit
+from .coverage import is_kept
 from .entities import Entity
-from .exact import exact_text
 from .past_notes import is_ended, notes_of_gone, notes_since
 from .past_objects import column_notes
 
@@ -33,12 +32,11 @@ def rows_after(
         tell how the row was.
     """
     audited = Entity.find(scope, table).audited
-    cut = func.coalesce(limit(audited, "removed_until"), cast(exact_text("-infinity"), DateTime(timezone=True)))
     picked = []
     for place, (activity, when) in enumerate(asked):
         # Each is looked for by itself, so that only its own partition is planned for.
         one, until = audited.all_activities, literal(when, DateTime(timezone=True))
-        is_known = or_(one.c.issued_at >= cut, one.c.issued_at >= until)
+        is_known = or_(is_kept(audited, one.c.issued_at), one.c.issued_at >= until)
         columns = (literal(place, Integer()).label("place"), until.label("until"), *one.c)
         picked.append(select(*columns).where(one.c.id == activity.id, is_known))
     own = union_all(*picked).subquery()

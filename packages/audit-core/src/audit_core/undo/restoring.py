@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, DateTime, and_, func, literal, or_, select, true
+from sqlalchemy import Connection, DateTime, and_, literal, or_, select
 from sqlalchemy.orm import aliased
 
 from ..audited import foreign_keys_of
@@ -13,7 +13,7 @@ from ..connections import unwrapped
 from ..errors import HistoryError, UndoConflictError
 from ..reading.as_of import get_as_of
 from ..reading.changes import table_of
-from ..reading.coverage import is_off, limit
+from ..reading.coverage import is_kept, is_off
 from ..reading.entities import Entity
 from ..reading.instants import past
 from ..reading.merging import ROW_VERBS
@@ -56,8 +56,7 @@ def restore(scope: Scope, session: Any, model: Any, key: Any, when: dt.datetime)
                 activity.row_key == audited.row_key(entity.key_of(audited, key)),
             )
             # What is left from before retention removed the rest does not tell how the row was.
-            is_kept = func.coalesce(activity.issued_at >= limit(audited, "removed_until"), true())
-            until_then = of_row.where(activity.issued_at <= when, is_kept)
+            until_then = of_row.where(activity.issued_at <= when, is_kept(audited, activity.issued_at))
             then = connection.scalar(until_then.order_by(activity.id.desc()).limit(1))
             if was_there and then is None:
                 row_key = audited.row_key(entity.key_of(audited, key))

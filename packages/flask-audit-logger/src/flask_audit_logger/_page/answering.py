@@ -10,6 +10,7 @@ from audit_core import AuditLog, HistoryError
 from audit_core.siblings import parse_actor, scope_of
 from flask import render_template, request
 from flask.typing import ResponseReturnValue
+from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from .connections import Connections
@@ -35,6 +36,11 @@ class Answering:
         keys = [each.transaction.actor_id for each in activities if each.transaction is not None]
         names.load(own, [*keys, *actors], activities)
         return names
+
+    def history_asked(self, table: Any, key: Any) -> Select[Any]:
+        """Select the history of a record, with who looked at it only when asked to."""
+        query = self.logger.history(table, key)
+        return query if request.args.get("reads") else query.where(self.logger.activity_cls.verb != "read")
 
     def actors_meant(self, own: Session, names: Names, text: str | None) -> Sequence[tuple[Any, str]]:
         """Find the actors that a text means: the one with this key, or those with such a name."""

@@ -47,9 +47,7 @@ class Exports(Answering):
     def export_record(self, format: str) -> ResponseReturnValue:
         name, row_key = argument("table"), argument("key")
         table = find_table(self.scope, name)
-        query = self.logger.history(table, parse_key(table, row_key))
-        if not request.args.get("reads"):
-            query = query.where(self.logger.activity_cls.verb != "read")
+        query = self.history_asked(table, parse_key(table, row_key))
         asked: dict[str, Any] = {"format": format}
         if request.args.get("column"):
             asked["column"] = request.args["column"]

@@ -90,9 +90,11 @@ class Presentation:
 
     def tables(self) -> dict[str, str]:
         """Return the audited tables by their names, with what the application calls their rows."""
-        names = sorted(table.fullname for table, _ in audited_tables(self.scope.metadata))
-        given = {name: self.naming.table(name, 2) for name in names}
-        return {name: f"{given[name]} ({name})" if given[name] else name for name in names}
+        given = {name: self.naming.table(name, 2) for name in sorted(self._audited())}
+        return {name: f"{called} ({name})" if called else name for name, called in given.items()}
+
+    def _audited(self) -> set[str]:
+        return {table.fullname for table, _ in audited_tables(self.scope.metadata)}
 
     def columns(self, name: str | None) -> list[str]:
         """Return the columns of a table, or of all."""
@@ -116,7 +118,7 @@ class Presentation:
             return None
         name, key = (target.get(each) for each in ("table", "key"))
         name = f"{target['schema']}.{name}" if "schema" in target else name
-        is_there = isinstance(name, str) and isinstance(key, str) and name in self.tables()
+        is_there = isinstance(name, str) and isinstance(key, str) and name in self._audited()
         return (str(name), str(key)) if is_there else None
 
     def _table_name(self, activity: Any) -> str | None:

@@ -40,9 +40,7 @@ class RecordViews(Answering):
         name, row_key = argument("table"), argument("key")
         table = find_table(self.scope, name)
         key = parse_key(table, row_key)
-        query = self.logger.history(table, key)
-        if not request.args.get("reads"):
-            query = query.where(self.logger.activity_cls.verb != "read")
+        query = self.history_asked(table, key)
         column = request.args.get("column") or None
         of_column = None if column is None else self.logger.activities(table=table, column=column)
         with self.connections.reading({} if column is None else {"column": column}, name, row_key) as own:

@@ -168,10 +168,9 @@ class Views(Answering):
                     **next_page(page.after),
                 }
 
-            counts = {"groups": groups, "is_counted": is_counted, "count": count, "limit": UNDO_LIMIT}
+            counts = {"groups": groups, "is_counted": is_counted, "count": count, "limit": UNDO_LIMIT, "undone": undone}
             sealed = sealed_in(own.connection(), self.logger.schema, id_)
             shown = {"id": id_, "transaction": transaction, "page": page, "names": names, "sealed": sealed, **counts}
-            shown["undone"] = undone
             return self.answer(template, document, **shown, title=title.format(id_))
 
     def _undone_by(self, own: Session, id_: int) -> int | None:
